@@ -1,0 +1,1 @@
+"""Foothold: an artifact store in every region an organisation's pipelines deploy to."""

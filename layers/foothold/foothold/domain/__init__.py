@@ -1,0 +1,1 @@
+"""What Foothold decides. Standard library only: no AWS, no clock, no logging."""

@@ -1,0 +1,170 @@
+"""AWS clients, made once per service and region, and the one table of AWS error codes."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+
+from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+
+if TYPE_CHECKING:
+    from mypy_boto3_account import AccountClient
+    from mypy_boto3_codepipeline import CodePipelineClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
+
+CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=20,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    # One endpoint a region, also for us-east-1. STS has been regional in every SDK default
+    # since botocore 1.40: opt-in regions refuse the global endpoint's v1 tokens (IAM User
+    # Guide, "Managing AWS STS in an AWS Region").
+    s3={"us_east_1_regional_endpoint": "regional"},
+)
+
+# Codes that a later attempt may not meet again. OperationAborted: another change to the same
+# bucket is under way (Amazon S3 API Reference, "Error responses"). TooManyUpdates: another
+# PutParameter on the same name. KMSInvalidStateException is not here: a key's state only
+# changes when somebody changes it; nor LimitExceededException, which is KMS's quota of keys.
+TEMPORARY_CODES = frozenset(
+    {
+        "ConcurrentModificationException",
+        "DependencyTimeoutException",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "KMSInternalException",
+        "OperationAborted",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceFailure",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TooManyUpdates",
+        "TransactionInProgressException",
+    }
+)
+TEMPORARY_STATUS = frozenset({429, *range(500, 600)})
+EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+# What an API answers while the account has not enabled the region, or not yet everywhere.
+REGION_REFUSED_CODES = frozenset(
+    {"AuthFailure", "InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"}
+)
+
+
+class Clients:
+    """boto3 clients of one session: one per service and region, made when first asked for.
+
+    Making a client takes longer than most calls, so they are kept; boto3 sessions are not safe
+    to share between threads while clients are made, so making one is serialised. Once made, a
+    client may be used by any thread (boto3 guide, "Multithreading or multiprocessing").
+    """
+
+    def __init__(self, session: boto3.Session, config: Config = CONFIG) -> None:
+        self._session = session
+        self._config = config
+        self._lock = threading.Lock()
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    @property
+    def home_region(self) -> str:
+        """The session's own region. Raises PermanentError where none is configured."""
+        if not self._session.region_name:
+            raise PermanentError("no region is set: export AWS_REGION, or choose a profile")
+        return self._session.region_name
+
+    @overload
+    def get(self, service: Literal["account"], region: str) -> "AccountClient": ...
+    @overload
+    def get(self, service: Literal["codepipeline"], region: str) -> "CodePipelineClient": ...
+    @overload
+    def get(self, service: Literal["events"], region: str) -> "EventBridgeClient": ...
+    @overload
+    def get(self, service: Literal["kms"], region: str) -> "KMSClient": ...
+    @overload
+    def get(self, service: Literal["lambda"], region: str) -> "LambdaClient": ...
+    @overload
+    def get(
+        self, service: Literal["resourcegroupstaggingapi"], region: str
+    ) -> "ResourceGroupsTaggingAPIClient": ...
+    @overload
+    def get(self, service: Literal["s3"], region: str) -> "S3Client": ...
+    @overload
+    def get(self, service: Literal["ssm"], region: str) -> "SSMClient": ...
+    @overload
+    def get(self, service: Literal["sts"], region: str) -> "STSClient": ...
+    def get(self, service: str, region: str) -> Any:
+        key = (service, region)
+        client = self._clients.get(key)
+        if client is None:
+            with self._lock:
+                client = self._clients.get(key)
+                if client is None:
+                    make: Any = self._session.client
+                    client = make(service, region_name=region, config=self._config)
+                    self._clients[key] = client
+        return client
+
+
+def error_code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def aws_call(doing: str) -> Iterator[None]:
+    """Translate what AWS raises inside the block; `doing` completes "cannot ...".
+
+    Raises TemporaryError or PermanentError with one line that names the thing and the cause.
+    """
+    try:
+        yield
+    except FootholdError:
+        raise
+    except NoCredentialsError as error:
+        raise PermanentError(
+            f"cannot {doing}: no AWS credentials found; export them or choose a profile"
+        ) from error
+    except ClientError as error:
+        raise translate(error, doing) from error
+    except ParamValidationError as error:
+        raise PermanentError(f"cannot {doing}: {error}") from error
+    except BotoCoreError as error:
+        # Connections refused, timed out or cut, endpoints that do not resolve yet.
+        raise TemporaryError(f"cannot {doing}: {error}") from error
+
+
+def translate(error: ClientError, doing: str) -> FootholdError:
+    """The FootholdError that says the same as this ClientError."""
+    code = error_code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    line = f"cannot {doing}: {code}: {error.response.get('Error', {}).get('Message', '')}".strip()
+    if code in EXPIRED_CODES:
+        return TemporaryError(f"cannot {doing}: the credentials have expired; renew them")
+    if code in REGION_REFUSED_CODES:
+        return PermanentError(f"{line}; is the region enabled for this account, and the sign-in?")
+    if code in TEMPORARY_CODES or status in TEMPORARY_STATUS:
+        return TemporaryError(line)
+    return PermanentError(line)

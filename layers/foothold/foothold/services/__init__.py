@@ -1,0 +1,1 @@
+"""What Foothold does, told in ports: no AWS client is known here."""
