@@ -14,3 +14,7 @@ class TemporaryError(FootholdError):
 
 class PermanentError(FootholdError):
     """The same request will fail again: answer and stop."""
+
+
+class BucketMissingError(PermanentError):
+    """There is no bucket of this name. Reconciling creates it; everybody else reports it."""

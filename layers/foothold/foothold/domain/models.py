@@ -2,9 +2,12 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
-from foothold.domain.errors import PermanentError
+from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.partitions import Partition, has_account_regional_namespace, partition_of
 
 STACK_TAG = "foothold:stack"
@@ -106,13 +109,111 @@ class StoreSpec:
     def tags(self) -> dict[str, str]:
         return {STACK_TAG: self.control_plane.stack, REGION_TAG: self.region}
 
-    def home_parameters(self, key_arn: str) -> dict[str, str]:
-        """Name and value of the parameters in the home region that name this store."""
-        return self._pair(f"{self.control_plane.stores_path}/{self.region}", key_arn)
+    @property
+    def home_path(self) -> str:
+        """Path of this store's parameters in the home region."""
+        return f"{self.control_plane.stores_path}/{self.region}"
 
-    def regional_parameters(self, key_arn: str) -> dict[str, str]:
-        """Name and value of the parameters in the store's own region."""
-        return self._pair(f"{self.control_plane.parameter_root}/artifact-store", key_arn)
+    @property
+    def regional_path(self) -> str:
+        """Path of this store's parameters in its own region, the same in every region."""
+        return f"{self.control_plane.parameter_root}/artifact-store"
 
-    def _pair(self, path: str, key_arn: str) -> dict[str, str]:
+    def parameters(self, path: str, key_arn: str) -> dict[str, str]:
+        """Name and value of the two parameters that publish this store below `path`."""
         return {f"{path}/bucket": self.bucket, f"{path}/key-arn": key_arn}
+
+
+class KeyState(StrEnum):
+    """The states that matter here (AWS KMS API Reference, "KeyMetadata")."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+    PENDING_DELETION = "PendingDeletion"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedKey:
+    """A key as DescribeKey shows it. `state` is KMS's own word, which may be one of the many
+    that `KeyState` does not name; `created` is in seconds since the epoch."""
+
+    arn: str
+    state: str
+    created: float = 0.0
+
+
+class Aspect(StrEnum):
+    """One setting of a store that is read, compared and written on its own."""
+
+    KEY_POLICY = "key policy"
+    KEY_ROTATION = "key rotation"
+    KEY_TAGS = "key tags"
+    PUBLIC_ACCESS = "public access block"
+    OWNERSHIP = "object ownership"
+    VERSIONING = "versioning"
+    ENCRYPTION = "default encryption"
+    LIFECYCLE = "lifecycle"
+    BUCKET_TAGS = "bucket tags"
+    BUCKET_POLICY = "bucket policy"
+
+
+KEY_ASPECTS = (Aspect.KEY_POLICY, Aspect.KEY_ROTATION, Aspect.KEY_TAGS)
+BUCKET_ASPECTS = tuple(aspect for aspect in Aspect if aspect not in KEY_ASPECTS)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedStore:
+    """One region as it was found.
+
+    `settings` holds only the aspects that were read: their value in the shape that
+    `planner.desired_settings` uses, None where nothing is set. `key` is what the alias points
+    at; `tagged_keys` are looked for only where the alias points at nothing. `bucket_empty` is
+    None where it was not looked at. The parameters are name and value of those that exist.
+    """
+
+    key: ObservedKey | None = None
+    tagged_keys: tuple[ObservedKey, ...] = ()
+    bucket_exists: bool = False
+    bucket_empty: bool | None = None
+    settings: Mapping[Aspect, Any] = field(default_factory=dict)
+    home_parameters: Mapping[str, str] = field(default_factory=dict)
+    regional_parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+class Verb(StrEnum):
+    """What a step does."""
+
+    CREATE_KEY = "create the key"
+    ADOPT_KEY = "point the alias at the key"
+    CANCEL_KEY_DELETION = "cancel the deletion of the key"
+    ENABLE_KEY = "enable the key"
+    CREATE_BUCKET = "create the bucket"
+    SET = "set the"
+    PUBLISH_REGIONAL = "publish the store in its region"
+    PUBLISH_HOME = "publish the store in the home region"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change, and why it is made. `aspect` goes with `Verb.SET`, `key` with the verbs
+    that act on a key that exists already."""
+
+    verb: Verb
+    reason: str
+    aspect: Aspect | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        what = f"{self.verb} {self.aspect}" if self.aspect else str(self.verb)
+        return f"{what}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one region: the store where it is ready, the steps that were taken, and
+    the error that stopped it, if one did."""
+
+    region: str
+    store: ArtifactStore | None = None
+    steps: tuple[Step, ...] = ()
+    error: FootholdError | None = None

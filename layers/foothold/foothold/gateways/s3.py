@@ -1,0 +1,203 @@
+"""Artifact buckets in Amazon S3. Every call names the owner it expects."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from foothold.domain.errors import BucketMissingError, PermanentError
+from foothold.domain.models import Aspect, StoreSpec
+from foothold.domain.partitions import has_account_regional_namespace
+from foothold.gateways.aws import Clients, aws_call, error_code
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import (
+        CreateBucketRequestTypeDef,
+        ServerSideEncryptionRuleTypeDef,
+        TagTypeDef,
+    )
+
+# "Nothing is set" in the words of each Get call (Amazon S3 API Reference, "Error responses").
+NOT_SET_CODES = frozenset(
+    {
+        "NoSuchBucketPolicy",
+        "NoSuchLifecycleConfiguration",
+        "NoSuchPublicAccessBlockConfiguration",
+        "NoSuchTagSet",
+        "OwnershipControlsNotFoundError",
+        "ServerSideEncryptionConfigurationNotFoundError",
+    }
+)
+MISSING_CODES = frozenset({"404", "NoSuchBucket"})
+OTHERS_CODES = frozenset({"403", "AccessDenied", "AccessDeniedException"})
+CREATED_BY_US = frozenset({"BucketAlreadyOwnedByYou"})
+TAKEN_CODES = frozenset({"BucketAlreadyExists", "InvalidBucketNamespace"})
+
+
+class S3Buckets:
+    """`services.ports.Buckets` on AWS."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def _s3(self, spec: StoreSpec) -> "S3Client":
+        return self._clients.get("s3", spec.region)
+
+    def read(self, spec: StoreSpec, aspect: Aspect) -> Any:
+        bucket, owner = spec.bucket, spec.account
+        s3 = self._s3(spec)
+        readers: dict[Aspect, Callable[[], Any]] = {
+            Aspect.BUCKET_POLICY: lambda: json.loads(
+                s3.get_bucket_policy(Bucket=bucket, ExpectedBucketOwner=owner)["Policy"]
+            ),
+            Aspect.PUBLIC_ACCESS: lambda: s3.get_public_access_block(
+                Bucket=bucket, ExpectedBucketOwner=owner
+            )["PublicAccessBlockConfiguration"],
+            Aspect.OWNERSHIP: lambda: s3.get_bucket_ownership_controls(
+                Bucket=bucket, ExpectedBucketOwner=owner
+            )["OwnershipControls"]["Rules"][0]["ObjectOwnership"],
+            Aspect.VERSIONING: lambda: s3.get_bucket_versioning(
+                Bucket=bucket, ExpectedBucketOwner=owner
+            ).get("Status"),
+            Aspect.ENCRYPTION: lambda: _encryption(
+                s3.get_bucket_encryption(Bucket=bucket, ExpectedBucketOwner=owner)
+            ),
+            Aspect.LIFECYCLE: lambda: s3.get_bucket_lifecycle_configuration(
+                Bucket=bucket, ExpectedBucketOwner=owner
+            )["Rules"],
+            Aspect.BUCKET_TAGS: lambda: {
+                tag["Key"]: tag["Value"]
+                for tag in s3.get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=owner)["TagSet"]
+            },
+        }
+        with aws_call(f"read the {aspect} of bucket {bucket}"):
+            try:
+                return readers[aspect]()
+            except ClientError as error:
+                if error_code(error) in NOT_SET_CODES:
+                    return None
+                self._refuse(spec, error)
+                raise
+
+    def is_empty(self, spec: StoreSpec) -> bool:
+        with aws_call(f"list bucket {spec.bucket}"):
+            answer = self._s3(spec).list_object_versions(
+                Bucket=spec.bucket, MaxKeys=1, ExpectedBucketOwner=spec.account
+            )
+        return not answer.get("Versions") and not answer.get("DeleteMarkers")
+
+    def create(self, spec: StoreSpec) -> None:
+        request: CreateBucketRequestTypeDef = {
+            "Bucket": spec.bucket,
+            "ObjectOwnership": "BucketOwnerEnforced",
+            "CreateBucketConfiguration": {"Tags": _tag_set(spec.tags)},
+        }
+        if spec.region != "us-east-1":
+            # us-east-1 is the one region that refuses to be named (Amazon S3 API Reference,
+            # "CreateBucket").
+            request["CreateBucketConfiguration"]["LocationConstraint"] = spec.region  # type: ignore[typeddict-item]  # the stubs' list of regions is closed
+        if has_account_regional_namespace(spec.region):
+            request["BucketNamespace"] = "account-regional"
+        with aws_call(f"create bucket {spec.bucket} in {spec.region}"):
+            try:
+                self._s3(spec).create_bucket(**request)
+            except ClientError as error:
+                if error_code(error) in TAKEN_CODES:
+                    raise PermanentError(
+                        f"bucket {spec.bucket} belongs to another account: it is not used, "
+                        "nothing was written to it; choose another NamePrefix"
+                    ) from error
+                if error_code(error) not in CREATED_BY_US:
+                    raise
+
+    def write(self, spec: StoreSpec, aspect: Aspect, value: Any) -> None:
+        bucket, owner = spec.bucket, spec.account
+        s3 = self._s3(spec)
+        with aws_call(f"set the {aspect} of bucket {bucket}"):
+            match aspect:
+                case Aspect.BUCKET_POLICY:
+                    s3.put_bucket_policy(
+                        Bucket=bucket, Policy=json.dumps(value), ExpectedBucketOwner=owner
+                    )
+                case Aspect.PUBLIC_ACCESS:
+                    s3.put_public_access_block(
+                        Bucket=bucket,
+                        PublicAccessBlockConfiguration=value,
+                        ExpectedBucketOwner=owner,
+                    )
+                case Aspect.OWNERSHIP:
+                    s3.put_bucket_ownership_controls(
+                        Bucket=bucket,
+                        OwnershipControls={"Rules": [{"ObjectOwnership": value}]},
+                        ExpectedBucketOwner=owner,
+                    )
+                case Aspect.VERSIONING:
+                    s3.put_bucket_versioning(
+                        Bucket=bucket,
+                        VersioningConfiguration={"Status": value},
+                        ExpectedBucketOwner=owner,
+                    )
+                case Aspect.ENCRYPTION:
+                    rule: ServerSideEncryptionRuleTypeDef = {
+                        "ApplyServerSideEncryptionByDefault": {
+                            "SSEAlgorithm": value["SSEAlgorithm"],
+                            "KMSMasterKeyID": value["KMSMasterKeyID"],
+                        },
+                        "BucketKeyEnabled": value["BucketKeyEnabled"],
+                    }
+                    s3.put_bucket_encryption(
+                        Bucket=bucket,
+                        ServerSideEncryptionConfiguration={"Rules": [rule]},
+                        ExpectedBucketOwner=owner,
+                    )
+                case Aspect.LIFECYCLE:
+                    s3.put_bucket_lifecycle_configuration(
+                        Bucket=bucket,
+                        LifecycleConfiguration={"Rules": value},
+                        ExpectedBucketOwner=owner,
+                    )
+                case Aspect.BUCKET_TAGS:
+                    # PutBucketTagging replaces the whole set: keep what others have added.
+                    tags = {**(self.read(spec, aspect) or {}), **value}
+                    s3.put_bucket_tagging(
+                        Bucket=bucket, Tagging={"TagSet": _tag_set(tags)}, ExpectedBucketOwner=owner
+                    )
+                case _:
+                    raise ValueError(aspect)
+
+    def verify(self, spec: StoreSpec) -> None:
+        with aws_call(f"reach bucket {spec.bucket}"):
+            try:
+                answer = self._s3(spec).head_bucket(
+                    Bucket=spec.bucket, ExpectedBucketOwner=spec.account
+                )
+            except ClientError as error:
+                self._refuse(spec, error)
+                raise
+        stands_in = answer.get("BucketRegion", spec.region)
+        if stands_in != spec.region:
+            raise PermanentError(f"bucket {spec.bucket} stands in {stands_in}, not {spec.region}")
+
+    def _refuse(self, spec: StoreSpec, error: ClientError) -> None:
+        if error_code(error) in MISSING_CODES:
+            raise BucketMissingError(f"there is no bucket {spec.bucket}") from error
+        if error_code(error) in OTHERS_CODES:
+            raise PermanentError(
+                f"bucket {spec.bucket} is not open to account {spec.account}: it belongs to "
+                "another account, or the function's role lacks a permission; nothing was "
+                "written to it"
+            ) from error
+
+
+def _encryption(answer: Any) -> dict[str, Any]:
+    rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]
+    return {
+        **rule["ApplyServerSideEncryptionByDefault"],
+        "BucketKeyEnabled": rule.get("BucketKeyEnabled", False),
+    }
+
+
+def _tag_set(tags: Mapping[str, str]) -> "list[TagTypeDef]":
+    return [{"Key": name, "Value": value} for name, value in tags.items()]

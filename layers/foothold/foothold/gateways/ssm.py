@@ -1,0 +1,52 @@
+"""Parameters in SSM Parameter Store."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from foothold.gateways.aws import Clients, aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+
+NAMES_A_CALL = 10  # SSM API Reference, "GetParameters" and "DeleteParameters"
+
+
+class SsmParameters:
+    """`services.ports.Parameters` on AWS."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def _ssm(self, region: str) -> "SSMClient":
+        return self._clients.get("ssm", region)
+
+    def get(self, region: str, names: tuple[str, ...]) -> Mapping[str, str]:
+        with aws_call(f"read the parameters {', '.join(names)} in {region}"):
+            answer = self._ssm(region).get_parameters(Names=list(names))
+        return {found["Name"]: found["Value"] for found in answer["Parameters"]}
+
+    def below(self, region: str, path: str) -> Mapping[str, str]:
+        with aws_call(f"read the parameters below {path} in {region}"):
+            pages = self._ssm(region).get_paginator("get_parameters_by_path")
+            return {
+                found["Name"]: found["Value"]
+                for page in pages.paginate(Path=path, Recursive=True)
+                for found in page["Parameters"]
+            }
+
+    def put(self, region: str, name: str, value: str) -> None:
+        with aws_call(f"write the parameter {name} in {region}"):
+            self._ssm(region).put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+
+    def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:
+        """Write a StringList parameter; `values` hold no comma and are not empty."""
+        with aws_call(f"write the parameter {name} in {region}"):
+            self._ssm(region).put_parameter(
+                Name=name, Value=",".join(values), Type="StringList", Overwrite=True
+            )
+
+    def delete(self, region: str, names: tuple[str, ...]) -> None:
+        for first in range(0, len(names), NAMES_A_CALL):
+            chunk = list(names[first : first + NAMES_A_CALL])
+            with aws_call(f"delete the parameters {', '.join(chunk)} in {region}"):
+                self._ssm(region).delete_parameters(Names=chunk)

@@ -1,0 +1,57 @@
+"""The functions' environment, read once, as one typed value."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from foothold.domain.errors import PermanentError
+from foothold.domain.models import ControlPlane
+
+
+def _names(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+class Settings(BaseModel):
+    """What template.yaml hands to every function. Lists are comma-separated."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account: str = Field(alias="FOOTHOLD_ACCOUNT", pattern=r"^\d{12}$")
+    home_region: str = Field(alias="AWS_REGION", min_length=1)
+    stack: str = Field(alias="FOOTHOLD_STACK", min_length=1)
+    prefix: str = Field(alias="FOOTHOLD_NAME_PREFIX", min_length=1)
+    parameter_root: str = Field(alias="FOOTHOLD_PARAMETER_ROOT", pattern=r"^/[A-Za-z0-9_.\-/]+$")
+    organization_ids: Names = Field(alias="FOOTHOLD_ORGANIZATION_IDS", default=())
+    reader_roles: Names = Field(alias="FOOTHOLD_READER_ROLE_NAMES", default=())
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read the settings. Raises PermanentError that names each wrong variable, and no
+        value, which could be a secret put in the wrong place."""
+        try:
+            return cls.model_validate(dict(os.environ if environment is None else environment))
+        except ValidationError as error:
+            wrong = ", ".join(str(part["loc"][0]) for part in error.errors())
+            raise PermanentError(
+                f"the environment variables {wrong} are missing or wrong"
+            ) from None
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        return ControlPlane(
+            account=self.account,
+            home_region=self.home_region,
+            stack=self.stack,
+            prefix=self.prefix,
+            parameter_root=self.parameter_root.rstrip("/"),
+            organization_ids=self.organization_ids,
+            reader_roles=self.reader_roles,
+        )
