@@ -95,7 +95,9 @@ class KmsKeys:
         with aws_call(f"read the {aspect} of {key_arn}"):
             match aspect:
                 case Aspect.KEY_POLICY:
-                    return json.loads(kms.get_key_policy(KeyId=key_arn)["Policy"])
+                    return json.loads(
+                        kms.get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"]
+                    )
                 case Aspect.KEY_ROTATION:
                     return kms.get_key_rotation_status(KeyId=key_arn)["KeyRotationEnabled"]
                 case Aspect.KEY_TAGS:
@@ -110,7 +112,9 @@ class KmsKeys:
         with aws_call(f"set the {aspect} of {key_arn}"):
             match aspect:
                 case Aspect.KEY_POLICY:
-                    kms.put_key_policy(KeyId=key_arn, Policy=json.dumps(value))
+                    kms.put_key_policy(
+                        KeyId=key_arn, PolicyName="default", Policy=json.dumps(value)
+                    )
                 case Aspect.KEY_ROTATION:
                     kms.enable_key_rotation(KeyId=key_arn)
                 case Aspect.KEY_TAGS:

@@ -1,0 +1,17 @@
+"""Fixtures of the store suites."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stores.worlds import World, in_memory, on_moto
+
+
+@pytest.fixture(params=["in memory", "moto"])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The same behaviour is asked of the fakes and of the AWS gateways."""
+    if request.param == "in memory":
+        yield in_memory()
+    else:
+        with on_moto() as moto:
+            yield moto

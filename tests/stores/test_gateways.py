@@ -1,0 +1,165 @@
+"""What the gateways add to the services: exact requests, and errors in two kinds."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from moto import mock_aws
+
+from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.domain.models import Aspect
+from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.kms import KmsKeys
+from foothold.gateways.s3 import S3Buckets
+from foothold.gateways.ssm import SsmParameters
+from tests.stores.worlds import ACCOUNT, HOME, PLANE
+
+SPEC = PLANE.spec("eu-west-1")
+
+
+@pytest.fixture
+def clients() -> Iterator[Clients]:
+    with mock_aws():
+        yield Clients(boto3.Session(region_name=HOME))
+
+
+def requests_of(clients: Clients, service: Any, region: str) -> list[tuple[str, dict[str, Any]]]:
+    made: list[tuple[str, dict[str, Any]]] = []
+    client: Any = clients.get(service, region)
+    client.meta.events.register(
+        "provide-client-params.*.*",
+        lambda params, model, **_: made.append((model.name, dict(params))),
+    )
+    return made
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "me-south-1"])
+def test_every_call_to_s3_names_the_owner_it_expects(clients: Clients, region: str) -> None:
+    made = requests_of(clients, "s3", region)
+    spec, buckets = PLANE.spec(region), S3Buckets(clients)
+    buckets.create(spec)
+    for aspect, value in SETTINGS.items():
+        buckets.write(spec, aspect, value)
+        buckets.read(spec, aspect)
+    buckets.is_empty(spec)
+    buckets.verify(spec)
+    without = {name for name, params in made if params.get("ExpectedBucketOwner") != ACCOUNT}
+    assert without == {"CreateBucket"}  # the one call that takes no owner
+    assert len(made) > 2 * len(SETTINGS)
+
+
+SETTINGS: dict[Aspect, Any] = {
+    Aspect.PUBLIC_ACCESS: {"BlockPublicAcls": True},
+    Aspect.OWNERSHIP: "BucketOwnerEnforced",
+    Aspect.VERSIONING: "Enabled",
+    Aspect.ENCRYPTION: {
+        "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "arn:aws:kms:k", "BucketKeyEnabled": True,
+    },
+    Aspect.LIFECYCLE: [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""},
+                        "Expiration": {"Days": 9}}],
+    Aspect.BUCKET_TAGS: {"foothold:stack": "foothold"},
+    Aspect.BUCKET_POLICY: {"Version": "2012-10-17", "Statement": []},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("region", "constraint"), [("us-east-1", None), ("eu-west-1", "eu-west-1")]
+)
+def test_us_east_1_gets_no_location_constraint(
+    clients: Clients, region: str, constraint: str | None
+) -> None:
+    made = requests_of(clients, "s3", region)
+    S3Buckets(clients).create(PLANE.spec(region))
+    ((_, params),) = made
+    assert params["CreateBucketConfiguration"].get("LocationConstraint") == constraint
+
+
+@pytest.mark.parametrize(
+    ("region", "namespace"), [("eu-west-1", "account-regional"), ("me-central-1", None)]
+)
+def test_a_bucket_is_made_in_the_accounts_namespace_where_the_region_has_one(
+    clients: Clients, region: str, namespace: str | None
+) -> None:
+    made = requests_of(clients, "s3", region)
+    S3Buckets(clients).create(PLANE.spec(region))
+    assert made[0][1].get("BucketNamespace") == namespace
+
+
+def test_a_bucket_made_by_a_parallel_run_is_taken_as_made(clients: Clients) -> None:
+    buckets = S3Buckets(clients)
+    buckets.create(SPEC)
+    buckets.create(SPEC)
+    buckets.verify(SPEC)
+
+
+def test_tagging_a_bucket_keeps_the_tags_of_others(clients: Clients) -> None:
+    buckets = S3Buckets(clients)
+    buckets.create(SPEC)
+    s3 = clients.get("s3", "eu-west-1")
+    s3.put_bucket_tagging(Bucket=SPEC.bucket, Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+    buckets.write(SPEC, Aspect.BUCKET_TAGS, SPEC.tags)
+    assert buckets.read(SPEC, Aspect.BUCKET_TAGS) == {"k": "v", **SPEC.tags}
+
+
+def test_a_key_is_tagged_in_the_call_that_creates_it(clients: Clients) -> None:
+    made = requests_of(clients, "kms", "eu-west-1")
+    KmsKeys(clients).create(SPEC, {"Version": "2012-10-17", "Statement": []})
+    ((name, params),) = made
+    tags = {tag["TagKey"]: tag["TagValue"] for tag in params["Tags"]}
+    assert (name, tags) == ("CreateKey", SPEC.tags)
+
+
+def test_deleting_parameters_that_are_not_there_is_no_error(clients: Clients) -> None:
+    parameters = SsmParameters(clients)
+    names = tuple(f"/foothold/{number}" for number in range(23))
+    parameters.put(HOME, names[0], "x")
+    parameters.delete(HOME, names)
+    assert parameters.below(HOME, "/foothold") == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("ThrottlingException", 400, TemporaryError),
+        ("SlowDown", 503, TemporaryError),
+        ("OperationAborted", 409, TemporaryError),
+        ("TooManyUpdates", 400, TemporaryError),
+        ("ExpiredToken", 400, TemporaryError),
+        ("SomethingNew", 500, TemporaryError),
+        ("SomethingNew", 429, TemporaryError),
+        ("AccessDenied", 403, PermanentError),
+        ("LimitExceededException", 400, PermanentError),
+        ("KMSInvalidStateException", 400, PermanentError),
+        ("UnrecognizedClientException", 403, PermanentError),
+    ],
+)
+def test_an_aws_error_is_either_temporary_or_permanent(
+    code: str, status: int, kind: type[FootholdError]
+) -> None:
+    answer: Any = {
+        "Error": {"Code": code, "Message": "words"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+    }
+    with pytest.raises(kind, match=r"^cannot do it: "), aws_call("do it"):
+        raise ClientError(answer, "Op")
+
+
+def test_a_connection_that_fails_is_temporary() -> None:
+    with pytest.raises(TemporaryError), aws_call("do it"):
+        raise EndpointConnectionError(endpoint_url="https://example.invalid")
+
+
+def test_missing_credentials_say_so() -> None:
+    with pytest.raises(PermanentError, match="no AWS credentials"), aws_call("do it"):
+        raise NoCredentialsError
+
+
+def test_sts_and_s3_are_asked_in_the_region_itself() -> None:
+    clients = Clients(
+        boto3.Session("testing", "testing", region_name=HOME),
+    )
+    for region in ("us-east-1", "ap-east-1"):
+        assert clients.get("sts", region).meta.endpoint_url.startswith(f"https://sts.{region}.")
+        assert clients.get("s3", region).meta.endpoint_url.startswith(f"https://s3.{region}.")

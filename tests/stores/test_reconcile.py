@@ -1,0 +1,222 @@
+"""From an empty region to a store, and back to it from any drift."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from foothold.domain import planner
+from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.domain.models import ArtifactStore, Aspect, Outcome, StoreSpec, Verb
+from tests.stores.worlds import HOME, PLANE, World, in_memory
+
+SPEC = PLANE.spec("eu-west-1")
+READS = ("aliased", "tagged", "read ", "get ", "list ", "head ")
+
+
+def ready(outcomes: tuple[Outcome, ...]) -> ArtifactStore:
+    (outcome,) = outcomes
+    assert outcome.error is None
+    assert outcome.store is not None
+    return outcome.store
+
+
+def mutations(world: World) -> list[str]:
+    return [call for call in world.fake.calls if not call.startswith(READS)]
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "eu-west-1", "us-east-1", "me-south-1"])
+def test_a_region_without_anything_gets_a_store(world: World, region: str) -> None:
+    store = ready(world.reconciler.reconcile([region]))
+    spec = PLANE.spec(region)
+    assert store.bucket == spec.bucket
+    assert store.key_arn.startswith(f"arn:aws:kms:{region}:")
+    for where, path in ((region, spec.regional_path), (HOME, spec.home_path)):
+        assert world.parameters.below(where, path) == spec.parameters(path, store.key_arn)
+
+
+def test_every_setting_of_a_new_store_is_as_desired(world: World) -> None:
+    ready(world.reconciler.reconcile(["eu-west-1"]))
+    assert world.reconciler.plan(["eu-west-1"]) == {"eu-west-1": ()}
+
+
+def test_reconciling_twice_changes_nothing_the_second_time(world: World) -> None:
+    first = ready(world.reconciler.reconcile(["eu-west-1"]))
+    (again,) = world.reconciler.reconcile(["eu-west-1"])
+    assert (again.store, again.steps) == (first, ())
+
+
+@pytest.mark.parametrize(
+    ("aspect", "drifted"),
+    [
+        (Aspect.KEY_POLICY, {"Version": "2012-10-17", "Statement": []}),
+        (Aspect.PUBLIC_ACCESS, dict.fromkeys(
+            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"),
+            False,
+        )),
+        (Aspect.OWNERSHIP, "ObjectWriter"),
+        (Aspect.VERSIONING, "Suspended"),
+        (Aspect.LIFECYCLE, [{
+            "ID": "everything-tomorrow", "Status": "Enabled", "Filter": {"Prefix": ""},
+            "Expiration": {"Days": 1},
+        }]),
+        (Aspect.BUCKET_POLICY, {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
+            "Resource": SPEC.bucket_arn,
+        }]}),
+    ],
+)  # fmt: skip
+def test_a_drifted_setting_is_put_right_and_nothing_else(
+    world: World, aspect: Aspect, drifted: object
+) -> None:
+    store = ready(world.reconciler.reconcile(["eu-west-1"]))
+    if aspect is Aspect.KEY_POLICY:
+        world.keys.write(SPEC, store.key_arn, aspect, drifted)
+    else:
+        world.buckets.write(SPEC, aspect, drifted)
+    (outcome,) = world.reconciler.reconcile(["eu-west-1"])
+    assert outcome.error is None
+    assert [(step.verb, step.aspect) for step in outcome.steps] == [(Verb.SET, aspect)]
+    assert world.reconciler.plan(["eu-west-1"]) == {"eu-west-1": ()}
+
+
+def test_a_parameter_overwritten_by_hand_is_written_again(world: World) -> None:
+    ready(world.reconciler.reconcile(["eu-west-1"]))
+    world.parameters.put("eu-west-1", f"{SPEC.regional_path}/bucket", "somebody-elses")
+    (outcome,) = world.reconciler.reconcile(["eu-west-1"])
+    assert [step.verb for step in outcome.steps] == [Verb.PUBLISH_REGIONAL]
+    found = world.parameters.below("eu-west-1", SPEC.regional_path)
+    assert found[f"{SPEC.regional_path}/bucket"] == SPEC.bucket
+
+
+def test_a_lost_alias_is_pointed_at_the_same_key_again() -> None:
+    world = in_memory()
+    first = ready(world.reconciler.reconcile(["eu-west-1"]))
+    world.fake.aliases.clear()
+    assert ready(world.reconciler.reconcile(["eu-west-1"])) == first
+    assert len(world.fake.keys) == 1
+
+
+def test_a_reply_lost_after_creating_the_key_leaves_no_second_key() -> None:
+    world = in_memory()
+
+    def lose_the_reply(call: str) -> None:
+        if call == "point alias":
+            raise TemporaryError("the reply was lost")
+
+    world.fake.before = lose_the_reply
+    (lost,) = world.reconciler.reconcile(["eu-west-1"])
+    assert isinstance(lost.error, TemporaryError)
+    world.fake.before = lambda _call: None
+    ready(world.reconciler.reconcile(["eu-west-1"]))
+    assert len(world.fake.keys) == 1
+
+
+def test_a_lost_race_for_the_alias_keeps_the_winners_key_and_discards_our_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = planner.desired_settings(SPEC, "")[Aspect.KEY_POLICY]
+    winner = world.keys.create(SPEC, policy)
+    create, discarded = world.keys.create, []
+
+    def create_too_late(spec: StoreSpec, policy: Mapping[str, Any]) -> str:
+        ours = create(spec, policy)
+        world.keys.point_alias(SPEC, winner)
+        return ours
+
+    monkeypatch.setattr(world.keys, "create", create_too_late)
+    monkeypatch.setattr(world.keys, "tagged", lambda _spec: ())  # not listed yet
+    monkeypatch.setattr(world.keys, "discard", lambda _spec, arn: discarded.append(arn))
+    store = ready(world.reconciler.reconcile(["eu-west-1"]))
+    assert store.key_arn == winner
+    assert len(discarded) == 1
+    assert winner not in discarded
+
+
+@pytest.mark.parametrize(
+    ("region", "kind", "words"),
+    [
+        ("eu-nowhere-1", PermanentError, "not a region that account"),
+        ("af-south-1", PermanentError, "aws account enable-region --region-name af-south-1"),
+        ("eu-south-1", TemporaryError, "still being enabled"),
+    ],
+)
+def test_a_region_that_cannot_be_used_is_refused_before_anything_is_made(
+    region: str, kind: type[FootholdError], words: str
+) -> None:
+    world = in_memory()
+    (outcome,) = world.reconciler.reconcile([region])
+    assert isinstance(outcome.error, kind)
+    assert words in str(outcome.error)
+    assert mutations(world) == []
+
+
+def test_a_failing_region_does_not_stop_the_others() -> None:
+    world = in_memory()
+    outcomes = world.reconciler.reconcile(["eu-west-1", "eu-nowhere-1", "us-east-1"])
+    assert [bool(outcome.store) for outcome in outcomes] == [True, False, True]
+
+
+def test_a_bucket_of_another_account_is_refused_and_nothing_is_written() -> None:
+    world = in_memory()
+    world.fake.foreign_buckets.add(SPEC.bucket)
+    (outcome,) = world.reconciler.reconcile(["eu-west-1"])
+    assert isinstance(outcome.error, PermanentError)
+    assert mutations(world) == []
+
+
+def test_nothing_is_published_while_the_store_cannot_be_verified() -> None:
+    world = in_memory()
+
+    def unreachable(call: str) -> None:
+        if call == "head bucket":
+            raise TemporaryError("not there yet")
+
+    world.fake.before = unreachable
+    (outcome,) = world.reconciler.reconcile(["eu-west-1"])
+    assert isinstance(outcome.error, TemporaryError)
+    assert world.fake.parameters == {}
+
+
+def test_a_steady_tick_reads_six_times_a_region_and_writes_nothing() -> None:
+    world = in_memory()
+    regions = [name for name, status in PLANE_REGIONS.items() if status.startswith("ENABLED")]
+    world.reconciler.reconcile(regions)
+    for tick in range(4):
+        world.fake.calls.clear()
+        world.reconciler.reconcile(regions, planner.turn(tick))
+        shared = {"list regions", "get parameters by path"}
+        assert sum(call not in shared for call in world.fake.calls) == 6 * len(regions)
+        assert mutations(world) == []
+
+
+PLANE_REGIONS = in_memory().fake.statuses
+
+
+def test_drift_seen_in_a_glance_is_repaired_from_a_whole_look() -> None:
+    world = in_memory()
+    ready(world.reconciler.reconcile(["eu-west-1"]))
+    world.buckets.write(SPEC, Aspect.BUCKET_POLICY, None)
+    world.buckets.write(SPEC, Aspect.VERSIONING, "Suspended")
+    glance = (Aspect.BUCKET_POLICY,)
+    (outcome,) = world.reconciler.reconcile(["eu-west-1"], glance)
+    repaired = {step.aspect for step in outcome.steps}
+    assert repaired == {Aspect.BUCKET_POLICY, Aspect.VERSIONING}
+
+
+def test_what_is_desired_is_listed_claimed_or_already_there() -> None:
+    world = in_memory()
+    world.parameters.put(HOME, "/foothold/regions", "us-east-1, eu-west-1")
+    world.parameters.put(HOME, "/foothold/claims/ap-east-1/app-1-Store", "app")
+    world.parameters.put(HOME, "/foothold/artifact-stores/me-south-1/bucket", "b")
+    assert world.reconciler.desired_regions() == (
+        "ap-east-1", "eu-west-1", "me-south-1", "us-east-1",
+    )  # fmt: skip
+
+
+def test_all_enabled_means_every_region_that_can_be_used() -> None:
+    world = in_memory()
+    world.parameters.put(HOME, "/foothold/regions", "all-enabled")
+    assert set(world.reconciler.desired_regions()) == {
+        name for name, status in PLANE_REGIONS.items() if status.startswith("ENABLED")
+    }
