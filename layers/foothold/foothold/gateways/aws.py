@@ -123,10 +123,12 @@ class Clients:
             with self._lock:
                 client = self._clients.get(key)
                 if client is None:
-                    make: Any = self._session.client
-                    client = make(service, region_name=region, config=self._config)
-                    self._clients[key] = client
+                    client = self._clients[key] = self._make(service, region)
         return client
+
+    def _make(self, service: str, region: str) -> Any:
+        make: Any = self._session.client
+        return make(service, region_name=region, config=self._config)
 
 
 def error_code(error: ClientError) -> str:

@@ -41,9 +41,7 @@ class Claims:
     def _held(self, claim: Claim) -> Mapping[str, str]:
         plane = self._control_plane
         below = self._parameters.below(plane.home_region, plane.claims_path)
-        return {
-            name: value for name, value in below.items() if name.endswith(f"/{claim.name}")
-        }
+        return {name: value for name, value in below.items() if name.endswith(f"/{claim.name}")}
 
     def _region(self, name: str) -> str:
         return name.removeprefix(f"{self._control_plane.claims_path}/").split("/")[0]

@@ -1,0 +1,15 @@
+"""EventBridge asks; answer with what had to change in each region."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from foothold import bootstrap
+from foothold.observability import logger, metrics, tracer
+
+
+@logger.inject_lambda_context(correlation_id_path="id")
+@tracer.capture_lambda_handler(capture_response=False)
+@metrics.log_metrics
+def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    return bootstrap.answer_event(event)

@@ -1,0 +1,221 @@
+"""`foothold pipeline`: render a declaration, draw it, rehearse it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
+from rich.markup import escape
+
+from foothold import bootstrap
+from foothold.cli.console import DEFAULT_ROOT, FAILED, RootOption, err, one_clear_line, out
+from foothold.cli.local import checkout
+from foothold.domain.errors import PermanentError
+from foothold.domain.pipeline import DeclarationError
+from foothold.domain.pipeline_graph import mermaid, svg
+from foothold.services.pipelines import (
+    BODY_BYTES,
+    RESOURCE_TYPE,
+    expand_template,
+    is_pipeline,
+)
+
+app = typer.Typer(help="Render, draw and rehearse a declared pipeline.", no_args_is_help=True)
+
+File = Annotated[
+    Path,
+    typer.Argument(help="A declaration, or a template with Foothold::Pipeline.", metavar="FILE"),
+]
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", "-p", help="A template parameter's value.", metavar="NAME=VALUE"),
+]
+
+
+@app.command()
+def render(
+    file: File,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here; JSON if it ends in .json.")
+    ] = None,
+    parameter: Parameter = None,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Print the CloudFormation template that a declaration stands for."""
+    with _one_line_each():
+        template = rendered(file, parameter or [], root)
+    if output is None:
+        sys.stdout.write(_yaml(template))
+        return
+    text = json.dumps(template, indent=1) if output.suffix == ".json" else _yaml(template)
+    with _one_line_each(), _writing(output):
+        output.write_text(text, encoding="utf-8")
+    if len(text.encode()) > BODY_BYTES:
+        size = f"{output} has {len(text.encode()):,} bytes"
+        err.print(f"{size}: deploy it with --s3-bucket, inline is up to {BODY_BYTES:,}")
+
+
+@app.command()
+def graph(
+    file: File,
+    folder: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder to write to.", metavar="DIR")
+    ] = Path(),
+    parameter: Parameter = None,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Write a picture of the expanded pipeline: NAME.svg, and NAME.mmd for Markdown."""
+    with _one_line_each():
+        template = rendered(file, parameter or [], root)
+        home = bootstrap.clients().home_region
+        for resource in template["Resources"].values():
+            if resource["Type"] != "AWS::CodePipeline::Pipeline":
+                continue
+            name = folder / str(resource["Properties"]["Name"])
+            for path, text in (
+                (name.with_name(f"{name.name}.svg"), svg(resource, home)),
+                (name.with_name(f"{name.name}.mmd"), mermaid(resource)),
+            ):
+                with _writing(path):
+                    path.write_text(text, encoding="utf-8")
+                out.print(str(path), highlight=False, markup=False)
+
+
+@app.command()
+def rehearse(
+    file: File,
+    source: Annotated[Path, typer.Option("--source", help="The project's folder.", metavar="DIR")],
+    approve: Annotated[  # noqa: FBT002  # a command line flag
+        bool, typer.Option("--approve", help="Say yes to every approval.")
+    ] = False,
+    parameter: Parameter = None,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Run the pipeline on the embedded AWS of this checkout, as CodePipeline would."""
+    with one_clear_line():
+        folder = checkout()
+    command = [sys.executable, "-m", "local.rehearsal", str(file.absolute())]
+    command += ["--source", str(source.absolute()), "--root", root]
+    command += ["--approve"] if approve else []
+    for each in parameter or []:
+        command += ["--parameter", each]
+    raise typer.Exit(subprocess.run(command, cwd=folder, check=False).returncode)
+
+
+def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
+    """The template that the file stands for, with the stores that are ready now.
+
+    `parameters` are NAME=VALUE. Raises DeclarationError, or PermanentError for what cannot be
+    read.
+    """
+    fragment = read_template(file)
+    values = parameter_values(fragment, parameters)
+    ready = bootstrap.region_desk(root).ready()
+    return expand_template(fragment, ready, bootstrap.clients().home_region, values, root)
+
+
+def read_template(file: Path) -> dict[str, Any]:
+    """The template in the file; a bare declaration becomes a template's only resource."""
+    try:
+        document = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # safe
+        json.dumps(document)
+    except OSError as error:
+        raise PermanentError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PermanentError(f"{file} is not text in UTF-8") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        raise PermanentError(f"{file} is neither YAML nor JSON{line}: {problem}") from error
+    except (RecursionError, ValueError) as error:
+        raise DeclarationError([f"{file}: a part of it contains itself; write it out"]) from error
+    except TypeError as error:
+        raise PermanentError(f"{file} holds what JSON has no word for: {error}") from error
+    if not isinstance(document, dict):
+        raise DeclarationError([f"{file}: empty; write Name, Source and Targets"])
+    if "Resources" not in document:
+        document = {"Resources": {"Pipeline": {"Type": RESOURCE_TYPE, "Properties": document}}}
+    if not any(is_pipeline(resource) for resource in document["Resources"].values()):
+        raise DeclarationError([f"{file}: no {RESOURCE_TYPE} among its Resources; declare one"])
+    return {"AWSTemplateFormatVersion": "2010-09-09", **document}
+
+
+def parameter_values(fragment: Mapping[str, Any], given: list[str]) -> dict[str, Any]:
+    """The values of the template's parameters: their defaults, and those given as NAME=VALUE.
+
+    Raises PermanentError for a name that the template does not have, or has no value for.
+    """
+    declared = fragment.get("Parameters") or {}
+    values = {name: field["Default"] for name, field in declared.items() if "Default" in field}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or name not in declared:
+            known = ", ".join(declared) or "none"
+            raise PermanentError(f"--parameter {each}: write NAME=VALUE; the template has {known}")
+        values[name] = value
+    missing = [name for name in declared if name not in values]
+    if missing:
+        raise PermanentError(f"give --parameter {missing[0]}=VALUE: the template has no default")
+    return values
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML brings no types
+    """YAML as CloudFormation reads it: its functions' short forms, and dates left as text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own attribute
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith("timestamp")]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if name == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {name if name in {"Ref", "Condition"} else f"Fn::{name}": value}
+
+
+_Loader.add_multi_constructor("!", _function)
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML brings no types
+    """YAML that CloudFormation reads: it knows no aliases (AWS CloudFormation User Guide,
+    "Template formats")."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+def _yaml(template: Mapping[str, Any]) -> str:
+    return str(yaml.dump(template, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PermanentError(f"cannot write {path}: {error.strerror}") from error
+
+
+@contextmanager
+def _one_line_each() -> Iterator[None]:
+    """A declaration's errors, each on a line of its own; every other error as anywhere."""
+    with one_clear_line():
+        try:
+            yield
+        except DeclarationError as error:
+            for line in error.lines:
+                err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+            raise typer.Exit(FAILED) from None

@@ -1,0 +1,81 @@
+"""CloudFormation stacks of one region."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from foothold.domain.pipeline import FollowingStack, StackBusyError
+from foothold.domain.pipeline_template import DIGEST_OUTPUT
+from foothold.gateways.aws import aws_call, error_code
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
+
+FOLLOW_TAG = "foothold:follow"
+
+
+class CloudFormationStacks:
+    """`services.pipelines.Stacks` on AWS."""
+
+    def __init__(self, client: "CloudFormationClient") -> None:
+        self._client = client
+
+    def following(self) -> Iterator[FollowingStack]:
+        """One paginated read of all stacks: it brings tags, outputs and states together."""
+        with aws_call("list the stacks that follow the artifact stores"):
+            for page in self._client.get_paginator("describe_stacks").paginate():
+                for stack in page["Stacks"]:
+                    tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
+                    if tags.get(FOLLOW_TAG) == "true":
+                        yield _following(stack)
+
+    def original_template(self, name: str) -> str:
+        with aws_call(f"read the template of stack {name}"):
+            body: object = self._client.get_template(StackName=name, TemplateStage="Original")[
+                "TemplateBody"
+            ]
+        return body if isinstance(body, str) else json.dumps(body)
+
+    def update(self, stack: FollowingStack, template: str) -> bool:
+        with aws_call(f"update stack {stack.name}"):
+            try:
+                self._client.update_stack(
+                    StackName=stack.name,
+                    TemplateBody=template,
+                    Parameters=[
+                        {"ParameterKey": name, "UsePreviousValue": True}
+                        for name in stack.parameters
+                    ],
+                    # A macro is run without a change set only for who says so.
+                    Capabilities=sorted({*stack.capabilities, "CAPABILITY_AUTO_EXPAND"}),  # type: ignore[arg-type]  # the stack's own
+                )
+            except ClientError as error:
+                return _refused(error, stack.name)
+        return True
+
+
+def _refused(error: ClientError, name: str) -> bool:
+    """False where there was nothing to do. CloudFormation has one error code, ValidationError,
+    for all that it refuses; only its message tells them apart."""
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    if error_code(error) == "ValidationError":
+        if "No updates are to be performed" in message:
+            return False
+        if "_IN_PROGRESS state" in message:
+            raise StackBusyError(f"stack {name} is being worked on: {message}") from error
+    raise error
+
+
+def _following(stack: "StackTypeDef") -> FollowingStack:
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", ())}
+    return FollowingStack(
+        name=stack["StackName"],
+        status=stack["StackStatus"],
+        digest=outputs.get(DIGEST_OUTPUT),
+        has_role="RoleARN" in stack,
+        parameters=tuple(item["ParameterKey"] for item in stack.get("Parameters", ())),
+        capabilities=tuple(stack.get("Capabilities", ())),
+    )

@@ -1,0 +1,74 @@
+"""What each event asks of the reconciler. Its content only says where to look."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from foothold.domain import planner
+from foothold.domain.errors import TemporaryError
+from foothold.domain.models import ControlPlane, Outcome
+from foothold.domain.triggers import (
+    ParameterChanged,
+    RegionOptIn,
+    RegionsRequested,
+    Scheduled,
+    Trigger,
+)
+from foothold.services.reconcile import Reconciler
+
+TURN_SECONDS = 900
+
+
+class EventDoor:
+    """Events on one side, reconciled regions on the other. `clock` is in seconds since the
+    epoch and decides which settings a scheduled look takes in."""
+
+    def __init__(
+        self, control_plane: ControlPlane, reconciler: Reconciler, clock: Callable[[], float]
+    ) -> None:
+        self._control_plane = control_plane
+        self._reconciler = reconciler
+        self._clock = clock
+
+    def answer(self, trigger: Trigger) -> tuple[Outcome, ...]:
+        """Reconcile the regions that the trigger is about."""
+        match trigger:
+            case RegionsRequested(regions=regions):
+                return self._reconciler.reconcile(regions)
+            case RegionOptIn(region=region):
+                # The status in an event may be hours old; the account's own list is asked.
+                wanted = region in self._reconciler.desired_regions()
+                return self._reconciler.reconcile([region] if wanted else [])
+            case ParameterChanged(name=name, region=region):
+                return self._parameter_changed(name, region)
+            case Scheduled():
+                turn = planner.turn(int(self._clock() // TURN_SECONDS))
+                return self._reconciler.reconcile(self._reconciler.desired_regions(), turn)
+
+    def _parameter_changed(self, name: str, region: str) -> tuple[Outcome, ...]:
+        plane = self._control_plane
+        if name == plane.regions_parameter:
+            desired = self._reconciler.desired_regions()
+            return self._reconciler.reconcile(desired, planner.ALWAYS_LOOKED_AT)
+        if name.startswith(f"{plane.stores_path}/"):
+            region = name.removeprefix(f"{plane.stores_path}/").split("/")[0]
+        return self._reconciler.reconcile([region])
+
+
+def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The outcomes as a value for logs and callers: by region, its store, steps and error."""
+    return {
+        outcome.region: {
+            "bucket": outcome.store.bucket if outcome.store else None,
+            "key_arn": outcome.store.key_arn if outcome.store else None,
+            "steps": [str(step) for step in outcome.steps],
+            "error": str(outcome.error) if outcome.error else None,
+        }
+        for outcome in outcomes
+    }
+
+
+def raise_what_a_retry_may_help(outcomes: Sequence[Outcome]) -> None:
+    """Raise TemporaryError where any region failed for a while only."""
+    passing = [outcome.error for outcome in outcomes if isinstance(outcome.error, TemporaryError)]
+    if passing:
+        raise TemporaryError("; ".join(str(error) for error in passing))

@@ -1,0 +1,280 @@
+"""Pipelines made of declarations: the macro's work, and the stacks that follow the stores.
+
+A template that the macro expanded carries, as an output, the digest of the stores it was
+expanded with. So whether a following stack is up to date can be read from the stack itself, a
+doubled event changes nothing, and a lost one is made good by the next run.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from foothold.domain.errors import FootholdError, PermanentError
+from foothold.domain.models import ArtifactStore
+from foothold.domain.pipeline import (
+    DeclarationError,
+    FollowingStack,
+    FollowOutcome,
+    Pipeline,
+    StackBusyError,
+    State,
+    resolve,
+    standing,
+    stores_digest,
+)
+from foothold.domain.pipeline_template import DIGEST_OUTPUT, expand
+from foothold.observability import logger
+from foothold.pipeline_messages import MacroRequest, read_declaration
+from foothold.services.ports import Stores
+
+RESOURCE_TYPE = "Foothold::Pipeline"
+MACRO = "FootholdPipeline"
+ROOT = "/foothold"
+
+# CloudFormation names no limit for a macro's message; a change set's reason, in which it is
+# shown, is cut by consoles well before this.
+MESSAGE_LENGTH = 1000
+
+# UpdateStack takes a template body of this many bytes (botocore's cloudformation model).
+BODY_BYTES = 51_200
+# Every update makes the macro read the stores: with 34 regions seven GetParametersByPath calls,
+# of 40 a second that the account has (AWS Systems Manager endpoints and quotas).
+SECONDS_BETWEEN_UPDATES = 0.5
+
+
+# The macro
+
+
+def answer_macro(
+    event: Mapping[str, Any], stores: Stores, parameter_root: str = ROOT
+) -> dict[str, Any]:
+    """What CloudFormation gets for its template: the expanded one, or one reason why not.
+
+    `event` is what CloudFormation sends to a macro. Nothing is raised: a macro that raises shows
+    its user nothing but the function's name.
+    """
+    request_id = str(event.get("requestId", ""))
+    try:
+        request = MacroRequest.model_validate(event)
+        fragment = expand_template(
+            request.fragment,
+            stores.ready(),
+            request.region,
+            request.template_parameter_values,
+            parameter_root,
+        )
+    except ValidationError as error:
+        wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+        return _refused(request_id, f"the call to the macro {MACRO} lacks, or garbles, {wrong}")
+    except FootholdError as error:
+        return _refused(request_id, str(error))
+    except Exception:  # noqa: BLE001  # CloudFormation is answered whatever happens
+        logger.exception("macro failed")
+        return _refused(request_id, f"the macro {MACRO} failed; its function's log says why")
+    return {"requestId": request_id, "status": "success", "fragment": fragment}
+
+
+def _refused(request_id: str, reason: str) -> dict[str, Any]:
+    logger.warning("template refused", reason=reason)
+    if len(reason) > MESSAGE_LENGTH:
+        reason = f"{reason[: MESSAGE_LENGTH - 1]}…"
+    # An empty fragment would be read as an empty template where the status were overlooked.
+    return {"requestId": request_id, "status": "failure", "errorMessage": reason}
+
+
+def expand_template(
+    fragment: Mapping[str, Any],
+    ready: Mapping[str, ArtifactStore],
+    home_region: str,
+    parameters: Mapping[str, Any],
+    parameter_root: str = ROOT,
+) -> dict[str, Any]:
+    """A template with each `Foothold::Pipeline` replaced by what it stands for.
+
+    All else passes through untouched. `parameters` are the values of the template's parameters:
+    a Ref to one may stand anywhere in a declaration. Raises DeclarationError.
+    """
+    resources: dict[str, Any] = {
+        logical_id: resource
+        for logical_id, resource in _resources(fragment).items()
+        if not is_pipeline(resource)
+    }
+    for logical_id, pipeline in pipelines_of(fragment, ready, home_region, parameters).items():
+        expanded = expand(pipeline, parameter_root, logical_id)
+        taken = sorted(set(expanded) & set(resources))
+        if taken:
+            raise DeclarationError(
+                [f"{logical_id}: the template has {', '.join(taken)} already; name it otherwise"]
+            )
+        resources |= _with_attributes(expanded, logical_id, _resources(fragment)[logical_id])
+    outputs = fragment.get("Outputs") or {}
+    if DIGEST_OUTPUT in outputs:
+        raise DeclarationError([f"Outputs.{DIGEST_OUTPUT}: the macro writes it; name it otherwise"])
+    digest = {
+        "Description": "The artifact stores that the pipelines were expanded with",
+        "Value": stores_digest(ready),
+    }
+    return {
+        **{name: section for name, section in fragment.items() if name != "Transform"},
+        "Resources": resources,
+        "Outputs": {**outputs, DIGEST_OUTPUT: digest},
+    }
+
+
+def pipelines_of(
+    fragment: Mapping[str, Any],
+    ready: Mapping[str, ArtifactStore],
+    home_region: str,
+    parameters: Mapping[str, Any],
+) -> dict[str, Pipeline]:
+    """Every pipeline that a template declares, by logical id. Raises DeclarationError."""
+    pipelines = {}
+    problems: list[str] = []
+    for logical_id, resource in _resources(fragment).items():
+        if not is_pipeline(resource):
+            continue
+        try:
+            properties = with_parameters(resource.get("Properties"), parameters)
+            pipelines[logical_id] = resolve(read_declaration(properties), ready, home_region)
+        except DeclarationError as error:
+            problems += [f"{logical_id}.{line}" for line in error.lines]
+    names = [pipeline.name for pipeline in pipelines.values()]
+    problems += [
+        f"{logical_id}.Name: another pipeline of the template has the name {pipeline.name}"
+        for logical_id, pipeline in pipelines.items()
+        if names.count(pipeline.name) > 1
+    ]
+    if problems:
+        raise DeclarationError(problems)
+    if not pipelines:
+        raise DeclarationError(
+            [f"Resources: no {RESOURCE_TYPE} among them; declare one, or drop Transform: {MACRO}"]
+        )
+    return pipelines
+
+
+def is_pipeline(resource: object) -> bool:
+    return isinstance(resource, Mapping) and resource.get("Type") == RESOURCE_TYPE
+
+
+def with_parameters(value: Any, parameters: Mapping[str, Any], where: str = "Properties") -> Any:
+    """The value with each Ref to a template parameter replaced by the parameter's value.
+
+    Raises DeclarationError for any other function: when a macro runs, CloudFormation has
+    resolved none (AWS CloudFormation User Guide, "Create a CloudFormation macro definition").
+    """
+    if isinstance(value, Mapping):
+        name, item = next(iter(value.items()), ("", None))
+        if len(value) == 1 and name == "Ref" and isinstance(item, str) and item in parameters:
+            return parameters[item]
+        if len(value) == 1 and (name == "Ref" or str(name).startswith("Fn::")):
+            said = "write the value, or a Ref to a parameter of the template"
+            raise DeclarationError([f"{where}: {name} is not known when a macro runs; {said}"])
+        return {
+            key: with_parameters(item, parameters, f"{where}.{key}") for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [
+            with_parameters(item, parameters, f"{where}[{index}]")
+            for index, item in enumerate(value)
+        ]
+    return value
+
+
+def _resources(fragment: Mapping[str, Any]) -> Mapping[str, Any]:
+    resources = fragment.get("Resources")
+    return resources if isinstance(resources, Mapping) else {}
+
+
+def _with_attributes(
+    expanded: dict[str, Any], logical_id: str, declared: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Condition goes to everything that the declaration became, the rest to the pipeline."""
+    attributes = {
+        name: value for name, value in declared.items() if name not in {"Type", "Properties"}
+    }
+    expanded[logical_id] |= attributes
+    if "Condition" in attributes:
+        for resource in expanded.values():
+            resource["Condition"] = attributes["Condition"]
+    return expanded
+
+
+# The stacks that follow
+
+
+class Stacks(Protocol):
+    """CloudFormation stacks of the home region."""
+
+    def following(self) -> Iterable[FollowingStack]:
+        """Every stack that carries the tag `foothold:follow=true`."""
+        ...
+
+    def original_template(self, name: str) -> str:
+        """The stack's template as it was submitted, before any macro."""
+        ...
+
+    def update(self, stack: FollowingStack, template: str) -> bool:
+        """Start an update with this template and every parameter's previous value; False where
+        CloudFormation finds nothing to update. Raises StackBusyError while another operation is
+        under way."""
+        ...
+
+
+def update_following(
+    stacks: Stacks,
+    stores: Stores,
+    *,
+    sleep: Callable[[float], None],
+    seconds_left: Callable[[], float],
+) -> tuple[FollowOutcome, ...]:
+    """Submit anew the template of every following stack that was expanded with other stores.
+
+    The original template, because CloudFormation's "previous template" may be the expanded one
+    (AWS CloudFormation API Reference, "UpdateStack": UsePreviousTemplate). One update a stack at
+    a time, none while anything is under way, never faster than the account's rates allow; what
+    `seconds_left` (of the caller's time) does not suffice for is left for the next run. One
+    stack that fails stops no other.
+    """
+    digest = stores_digest(stores.ready())
+    outcomes = []
+    for stack in stacks.following():
+        outcome = standing(stack, digest)
+        if outcome is None and seconds_left() < 2 * SECONDS_BETWEEN_UPDATES:
+            outcome = FollowOutcome(stack.name, State.LEFT, "no time left; the next run goes on")
+        if outcome is None:
+            outcome = _update(stacks, stack)
+            sleep(SECONDS_BETWEEN_UPDATES)
+        outcomes.append(outcome)
+    return tuple(outcomes)
+
+
+def _update(stacks: Stacks, stack: FollowingStack) -> FollowOutcome:
+    try:
+        template = stacks.original_template(stack.name)
+        if MACRO not in template:
+            raise PermanentError(
+                f"its template was rendered, not written for the macro {MACRO}: render and deploy "
+                "it again, or deploy the declaration itself"
+            )
+        if len(template.encode()) > BODY_BYTES:
+            raise PermanentError(
+                f"its template has {len(template.encode()):,} bytes and an update takes "
+                f"{BODY_BYTES:,}: deploy it yourself, or declare less in one template"
+            )
+        started = stacks.update(stack, template)
+    except StackBusyError as error:
+        return FollowOutcome(stack.name, State.BUSY, str(error))
+    except FootholdError as error:
+        return FollowOutcome(stack.name, State.REFUSED, str(error))
+    return FollowOutcome(stack.name, State.UPDATING if started else State.CURRENT)
+
+
+def follow_report(outcomes: Iterable[FollowOutcome]) -> dict[str, list[str]]:
+    """The outcomes for a log: by state, each stack with its reason."""
+    report: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        line = f"{outcome.stack}: {outcome.reason}" if outcome.reason else outcome.stack
+        report.setdefault(outcome.state, []).append(line)
+    return report

@@ -1,0 +1,197 @@
+"""`make demo`: everything a newcomer wants to see, on the embedded AWS, in a few minutes."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.table import Table
+
+from local.embedded import FOREIGN, HOME_REGION, PRODUCTION, TEST, TOOLS, Embedded, EmbeddedError
+
+CHECKOUT = Path(__file__).parent.parent
+HOME = HOME_REGION
+STACK_REGIONS = ("eu-west-1", "us-east-1")
+EVENT_REGION = "ap-southeast-1"
+ADDED_REGION = "sa-east-1"
+REGIONS = (HOME, *STACK_REGIONS, EVENT_REGION, ADDED_REGION)
+READER = "foothold-deploy"
+console = Console(highlight=False)
+
+
+class DemoError(Exception):
+    """Something that the demo promises did not happen."""
+
+
+def main() -> int:
+    """Run the demo; KEEP=1 leaves the embedded AWS running. Returns the exit code."""
+    embedded = Embedded()
+    try:
+        foothold("local", "up")
+        chapters: tuple[tuple[str, Callable[[Embedded], None]], ...] = (
+            ("A stack asks for two regions", a_stack_asks),
+            ("An event asks for a third", an_event_asks),
+            ("An operator asks for a fourth", an_operator_asks),
+            ("What there is now", what_there_is),
+            ("Who may read", who_may_read),
+        )
+        for number, (title, chapter) in enumerate(chapters, start=1):
+            console.rule(f"[bold]{number}. {title}", align="left")
+            chapter(embedded)
+    except (DemoError, EmbeddedError, subprocess.CalledProcessError, ClientError) as error:
+        console.print(f"[bold red]The demo failed:[/] {error}")
+        return 1
+    finally:
+        if os.environ.get("KEEP") == "1":
+            console.print(
+                "KEEP=1: still running; `. .local/env` uses it, `make local-down` stops it."
+            )
+        else:
+            foothold("local", "down")
+    console.print(
+        f"[bold green]Done.[/] {len(REGIONS)} regions hold an artifact store; a stack, an event "
+        "and an operator asked; the Test account reads, a foreign account does not."
+    )
+    return 0
+
+
+def foothold(*arguments: str) -> None:
+    show("foothold", *arguments)
+    run(str(Path(sys.executable).parent / "foothold"), *arguments)
+
+
+def show(*command: str) -> None:
+    console.print(f"[bold cyan]$ {' '.join(command)}[/]", soft_wrap=True)
+
+
+def run(*command: str) -> None:
+    embedded = Embedded()
+    environment = embedded.environment() if embedded.pid else {}
+    subprocess.run(command, cwd=CHECKOUT, env={**os.environ, **environment}, check=True)
+
+
+def a_stack_asks(embedded: Embedded) -> None:
+    stack = "demo-consumer"
+    command = ("sam", "deploy", "--template-file", "examples/artifact-stores.yaml",
+               "--stack-name", stack, "--resolve-s3", "--no-progressbar",
+               "--capabilities", "CAPABILITY_AUTO_EXPAND")  # fmt: skip
+    show(*command)
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "sam"), *command[1:]],
+        cwd=CHECKOUT,
+        env={**os.environ, **embedded.environment(), "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DemoError(done.stdout + done.stderr)
+    stacks = embedded.session(TOOLS, HOME).client("cloudformation").describe_stacks(StackName=stack)
+    table = Table("Output", "Value", header_style="bold")
+    for output in sorted(stacks["Stacks"][0]["Outputs"], key=lambda out: out["OutputKey"]):
+        table.add_row(output["OutputKey"], output["OutputValue"])
+    console.print(table)
+
+
+def an_event_asks(embedded: Embedded) -> None:
+    detail = json.dumps({"regions": [EVENT_REGION]})
+    show("aws events put-events --entries "
+         f"'Source=foothold,DetailType=Regions Requested,Detail={detail}'")  # fmt: skip
+    embedded.session(TOOLS, HOME).client("events").put_events(
+        Entries=[{"Source": "foothold", "DetailType": "Regions Requested", "Detail": detail}]
+    )
+    wait_for(embedded, EVENT_REGION)
+
+
+def an_operator_asks(_embedded: Embedded) -> None:
+    foothold("regions", "add", ADDED_REGION)
+
+
+def what_there_is(embedded: Embedded) -> None:
+    foothold("status")
+    console.print("The same two parameters, read in every region:")
+    table = Table("Region", "/foothold/artifact-store/bucket", ".../key-arn", header_style="bold")
+    for region in REGIONS:
+        bucket, key = store(embedded, region)
+        table.add_row(region, bucket, f".../{key.rpartition('/')[2]}")
+    console.print(table)
+
+
+def who_may_read(embedded: Embedded) -> None:
+    region = STACK_REGIONS[0]
+    bucket, key_arn = store(embedded, region)
+    tools = embedded.session(TOOLS, region).client("s3")
+    tools.put_object(Bucket=bucket, Key="demo/artifact.txt", Body=b"an artifact",
+                     ServerSideEncryption="aws:kms", SSEKMSKeyId=key_arn,
+                     ExpectedBucketOwner=TOOLS)  # fmt: skip
+    for account, name, allowed in (
+        (TEST, "Test", True),
+        (PRODUCTION, "Production", True),
+        (FOREIGN, "a foreign account", False),
+    ):
+        role = deploy_role(embedded, account, bucket, key_arn)
+        try:
+            s3 = embedded.role_session(role, region).client("s3")
+            found = s3.get_object(Bucket=bucket, Key="demo/artifact.txt")
+            answer = found["Body"].read().decode()
+        except ClientError as error:
+            answer = error.response["Error"]["Code"]
+        console.print(f"role {READER} of {name} ({account}) reads: [bold]{answer}[/]")
+        if (answer == "an artifact") is not allowed:
+            raise DemoError(f"{name} got {answer!r} from {bucket}")
+
+
+def store(embedded: Embedded, region: str) -> tuple[str, str]:
+    """Bucket and key ARN, as a stack deployed in that region reads them."""
+    ssm = embedded.session(TOOLS, region).client("ssm")
+    path = "/foothold/artifact-store"
+    found = {
+        parameter["Name"]: parameter["Value"]
+        for parameter in ssm.get_parameters(Names=[f"{path}/bucket", f"{path}/key-arn"])[
+            "Parameters"
+        ]
+    }
+    return found[f"{path}/bucket"], found[f"{path}/key-arn"]
+
+
+def wait_for(embedded: Embedded, region: str) -> None:
+    ssm = embedded.session(TOOLS, HOME).client("ssm")
+    name = f"/foothold/artifact-stores/{region}/key-arn"
+    waiter_seconds = 60
+    for _ in range(waiter_seconds):
+        if ssm.get_parameters(Names=[name])["Parameters"]:
+            console.print(f"{region}: ready")
+            return
+        time.sleep(1)
+    raise DemoError(f"{region} was not ready after {waiter_seconds} s")
+
+
+def deploy_role(embedded: Embedded, account: str, bucket: str, key_arn: str) -> str:
+    """Create the account's deploy role, whose own policies let it read the artifacts."""
+    iam = embedded.session(account, HOME).client("iam")
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    may = [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"},
+        {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key_arn},
+    ]
+    role = iam.create_role(RoleName=READER, AssumeRolePolicyDocument=document(trust))["Role"]
+    iam.put_role_policy(RoleName=READER, PolicyName="read", PolicyDocument=document(*may))
+    return str(role["Arn"])
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
