@@ -1,0 +1,138 @@
+"""What each event makes the reconciler do, and what is told about it."""
+
+import pytest
+
+from foothold.domain import planner
+from foothold.domain.claims import Claim
+from foothold.domain.errors import PermanentError, TemporaryError
+from foothold.domain.models import Outcome
+from foothold.domain.triggers import (
+    ParameterChanged,
+    RegionOptIn,
+    RegionsRequested,
+    Scheduled,
+    Trigger,
+)
+from foothold.services.claims import Claims
+from foothold.services.events import EventDoor, raise_what_a_retry_may_help, report
+from tests.stores.worlds import HOME, PLANE, World, in_memory
+
+
+def answer(world: World, trigger: Trigger, now: float = 0.0) -> dict[str, Outcome]:
+    outcomes = EventDoor(PLANE, world.reconciler, lambda: now).answer(trigger)
+    return {outcome.region: outcome for outcome in outcomes}
+
+
+def listed(world: World, regions: str) -> World:
+    world.parameters.put(HOME, "/foothold/regions", regions)
+    return world
+
+
+def test_requested_regions_get_their_stores() -> None:
+    outcomes = answer(in_memory(), RegionsRequested(("eu-west-1", "us-east-1")))
+    assert all(outcome.store for outcome in outcomes.values())
+    assert set(outcomes) == {"eu-west-1", "us-east-1"}
+
+
+def test_the_schedule_reconciles_whatever_is_desired() -> None:
+    world = listed(in_memory(), "eu-west-1,us-east-1")
+    assert set(answer(world, Scheduled())) == {"eu-west-1", "us-east-1"}
+
+
+def test_the_schedule_with_nothing_desired_does_nothing() -> None:
+    assert answer(in_memory(), Scheduled()) == {}
+
+
+def test_one_hour_of_ticks_repairs_every_setting() -> None:
+    world = listed(in_memory(), "eu-west-1")
+    answer(world, Scheduled())
+    spec = PLANE.spec("eu-west-1")
+    for aspect in planner.LOOKED_AT_IN_TURN:
+        if "tags" in aspect or "key" in aspect:
+            continue
+        world.buckets.write(spec, aspect, {"not": "this"})
+    for quarter in range(4):
+        answer(world, Scheduled(), now=quarter * 900.0)
+    assert world.reconciler.plan(["eu-west-1"]) == {"eu-west-1": ()}
+
+
+def test_a_changed_list_reconciles_the_desired_regions() -> None:
+    world = listed(in_memory(), "eu-west-1")
+    changed = ParameterChanged("/foothold/regions", "Update", HOME)
+    assert set(answer(world, changed)) == {"eu-west-1"}
+
+
+@pytest.mark.parametrize(
+    ("name", "event_region", "region"),
+    [
+        ("/foothold/artifact-stores/eu-west-1/bucket", HOME, "eu-west-1"),
+        ("/foothold/artifact-store/key-arn", HOME, HOME),
+    ],
+)
+def test_a_changed_parameter_of_a_store_reconciles_its_region(
+    name: str, event_region: str, region: str
+) -> None:
+    assert set(answer(in_memory(), ParameterChanged(name, "Delete", event_region))) == {region}
+
+
+def test_an_enabled_region_is_made_only_where_somebody_wants_it() -> None:
+    opt_in = RegionOptIn("ap-east-1", "ENABLED", PLANE.account)
+    assert answer(in_memory(), opt_in) == {}
+    assert set(answer(listed(in_memory(), "all-enabled"), opt_in)) == {"ap-east-1"}
+
+
+def test_the_report_names_store_steps_and_error_of_every_region() -> None:
+    outcomes = in_memory().reconciler.reconcile(["eu-west-1", "eu-nowhere-1"])
+    told = report(outcomes)
+    assert told["eu-west-1"]["bucket"] == PLANE.spec("eu-west-1").bucket
+    assert told["eu-west-1"]["steps"][0].startswith("create the key: ")
+    assert "not a region" in told["eu-nowhere-1"]["error"]
+
+
+def test_only_what_a_retry_may_help_is_retried() -> None:
+    permanent = Outcome("eu-west-1", error=PermanentError("no"))
+    passing = Outcome("us-east-1", error=TemporaryError("not yet"))
+    raise_what_a_retry_may_help([permanent])
+    with pytest.raises(TemporaryError, match="not yet"):
+        raise_what_a_retry_may_help([permanent, passing])
+
+
+CLAIM = Claim("app.1.Store", "a stack's resource")
+
+
+def claims_of(world: World) -> set[str]:
+    return set(world.parameters.below(HOME, "/foothold/claims"))
+
+
+def desk(world: World) -> Claims:
+    return Claims(PLANE, world.reconciler, world.parameters)
+
+
+def test_a_claim_stands_for_exactly_the_regions_asked_for() -> None:
+    world = in_memory()
+    desk(world).ensure(["eu-west-1", "us-east-1"], CLAIM)
+    stores = desk(world).ensure(["us-east-1", "ap-east-1"], CLAIM)
+    assert set(stores) == {"us-east-1", "ap-east-1"}
+    assert claims_of(world) == {
+        "/foothold/claims/us-east-1/app.1.Store",
+        "/foothold/claims/ap-east-1/app.1.Store",
+    }
+
+
+def test_a_failing_region_leaves_the_claim_as_it_was() -> None:
+    world = in_memory()
+    desk(world).ensure(["eu-west-1"], CLAIM)
+    with pytest.raises(PermanentError, match="eu-nowhere-1"):
+        desk(world).ensure(["us-east-1", "eu-nowhere-1"], CLAIM)
+    assert claims_of(world) == {"/foothold/claims/eu-west-1/app.1.Store"}
+
+
+def test_releasing_a_claim_keeps_the_store_and_the_claims_of_others() -> None:
+    world = in_memory()
+    other = Claim("other.1.Store", "another")
+    desk(world).ensure(["eu-west-1"], CLAIM)
+    desk(world).ensure(["eu-west-1"], other)
+    desk(world).release(CLAIM)
+    desk(world).release(CLAIM)
+    assert claims_of(world) == {"/foothold/claims/eu-west-1/other.1.Store"}
+    assert PLANE.spec("eu-west-1").bucket in world.fake.buckets
