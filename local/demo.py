@@ -6,10 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -23,6 +25,7 @@ ADDED_REGION = "sa-east-1"
 REGIONS = (HOME, *STACK_REGIONS, EVENT_REGION, ADDED_REGION)
 READER = "foothold-deploy"
 console = Console(highlight=False)
+LOOK: dict[str, Any] = {"header_style": "bold", "box": SIMPLE_HEAD, "pad_edge": False}
 
 
 class DemoError(Exception):
@@ -80,6 +83,7 @@ def a_stack_asks(embedded: Embedded) -> None:
     stack = "demo-consumer"
     command = ("sam", "deploy", "--template-file", "examples/artifact-stores.yaml",
                "--stack-name", stack, "--resolve-s3", "--no-progressbar",
+               "--language-extensions", "--no-fail-on-empty-changeset",
                "--capabilities", "CAPABILITY_AUTO_EXPAND")  # fmt: skip
     show(*command)
     done = subprocess.run(
@@ -92,10 +96,12 @@ def a_stack_asks(embedded: Embedded) -> None:
     )
     if done.returncode:
         raise DemoError(done.stdout + done.stderr)
-    stacks = embedded.session(TOOLS, HOME).client("cloudformation").describe_stacks(StackName=stack)
-    table = Table("Output", "Value", header_style="bold")
-    for output in sorted(stacks["Stacks"][0]["Outputs"], key=lambda out: out["OutputKey"]):
-        table.add_row(output["OutputKey"], output["OutputValue"])
+    cloudformation = embedded.session(TOOLS, HOME).client("cloudformation")
+    table = Table("Resource", "Type", "Status", **LOOK)
+    for resource in cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
+        table.add_row(
+            resource["LogicalResourceId"], resource["ResourceType"], resource["ResourceStatus"]
+        )
     console.print(table)
 
 
@@ -116,10 +122,10 @@ def an_operator_asks(_embedded: Embedded) -> None:
 def what_there_is(embedded: Embedded) -> None:
     foothold("status")
     console.print("The same two parameters, read in every region:")
-    table = Table("Region", "/foothold/artifact-store/bucket", ".../key-arn", header_style="bold")
+    table = Table("Region", "/foothold/artifact-store/bucket", ".../key-arn", **LOOK)
     for region in REGIONS:
         bucket, key = store(embedded, region)
-        table.add_row(region, bucket, f".../{key.rpartition('/')[2]}")
+        table.add_row(region, bucket, f"...{key.rpartition('/')[2][:8]}...")
     console.print(table)
 
 
@@ -184,9 +190,10 @@ def deploy_role(embedded: Embedded, account: str, bucket: str, key_arn: str) -> 
         {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"},
         {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key_arn},
     ]
-    role = iam.create_role(RoleName=READER, AssumeRolePolicyDocument=document(trust))["Role"]
+    with suppress(iam.exceptions.EntityAlreadyExistsException):  # a demo that was kept
+        iam.create_role(RoleName=READER, AssumeRolePolicyDocument=document(trust))
     iam.put_role_policy(RoleName=READER, PolicyName="read", PolicyDocument=document(*may))
-    return str(role["Arn"])
+    return f"arn:aws:iam::{account}:role/{READER}"
 
 
 def document(*statements: dict[str, Any]) -> str:

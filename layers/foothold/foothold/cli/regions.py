@@ -4,6 +4,7 @@ import time
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
@@ -77,18 +78,24 @@ def status(root: RootOption = DEFAULT_ROOT, as_json: JsonFlag = False) -> None: 
     if as_json:
         print_json([_as_dict(region) for region in found])
         return
-    table = Table(title="Artifact stores", title_justify="left", header_style="bold")
-    for column in ("Region", "Store", "Bucket", "Key", "Wanted by"):
-        table.add_column(column, overflow="fold")
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("Region", no_wrap=True)
+    table.add_column("Bucket", no_wrap=True)
+    table.add_column("Wanted by", overflow="fold")
     for region in found:
         table.add_row(
             region.region,
-            "[green]ready[/]" if region.store else "[yellow]pending[/]",
-            region.store.bucket if region.store else "",
-            region.store.key_arn.rpartition("/")[2] if region.store else "",
-            ", ".join([*(["the list"] if region.listed else []), *region.claims]) or "nobody",
+            region.store.bucket if region.store else "[yellow]pending[/]",
+            "\n".join([*(["the list"] if region.listed else []), *map(_short, region.claims)])
+            or "[dim]nobody; kept[/]",
         )
     out.print(table)
+
+
+def _short(claim: str) -> str:
+    """A claim without its stack's UUID, which only tells namesakes apart."""
+    stack, _, resource = claim.partition(".")
+    return f"{stack}: {resource.rpartition('.')[2]}"
 
 
 def _as_dict(status: RegionStatus) -> dict[str, Any]:
