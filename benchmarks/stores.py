@@ -31,8 +31,8 @@ DELAY_SECONDS = 0.1
 MANY = 34
 ROUNDS = 3
 READS = ("Get", "List", "Describe", "Head")
-LIBRARIES = "import boto3, pydantic; from aws_lambda_powertools import Logger, Metrics, Tracer"
-HANDLER = "from foothold import bootstrap, observability"
+LIBRARIES = "import boto3, pydantic, aws_lambda_powertools as p; p.Logger(), p.Metrics(), p.Tracer()"
+HANDLER = "import aws_lambda_powertools as p; from foothold import bootstrap; p.Tracer()"
 
 
 class SlowClients(Clients):

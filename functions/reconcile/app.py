@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from aws_lambda_powertools import Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from foothold import bootstrap
-from foothold.observability import logger, metrics, tracer
+from foothold.observability import logger, metrics
+
+tracer = Tracer()
 
 
 @logger.inject_lambda_context(correlation_id_path="id")

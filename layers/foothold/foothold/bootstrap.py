@@ -11,7 +11,7 @@ import boto3
 
 from foothold.domain.models import ControlPlane
 from foothold.gateways.account import AccountRegions
-from foothold.gateways.aws import Clients
+from foothold.gateways.aws import Clients, aws_call
 from foothold.gateways.events import RegionRequests
 from foothold.gateways.kms import KmsKeys
 from foothold.gateways.s3 import S3Buckets
@@ -32,7 +32,8 @@ def control_plane() -> ControlPlane:
 
 @lru_cache
 def clients() -> Clients:
-    return Clients(boto3.Session())
+    with aws_call("open an AWS session"):
+        return Clients(boto3.Session())
 
 
 @lru_cache

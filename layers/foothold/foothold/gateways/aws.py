@@ -12,6 +12,7 @@ from botocore.exceptions import (
     ClientError,
     NoCredentialsError,
     ParamValidationError,
+    ProfileNotFound,
 )
 
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
@@ -151,7 +152,7 @@ def aws_call(doing: str) -> Iterator[None]:
         ) from error
     except ClientError as error:
         raise translate(error, doing) from error
-    except ParamValidationError as error:
+    except (ParamValidationError, ProfileNotFound) as error:
         raise PermanentError(f"cannot {doing}: {error}") from error
     except BotoCoreError as error:
         # Connections refused, timed out or cut, endpoints that do not resolve yet.
