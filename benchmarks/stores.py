@@ -31,7 +31,7 @@ DELAY_SECONDS = 0.1
 MANY = 34
 ROUNDS = 3
 READS = ("Get", "List", "Describe", "Head")
-LIBRARIES = "import boto3, pydantic, aws_lambda_powertools as p; p.Logger(), p.Metrics(), p.Tracer()"
+LIBRARIES = "import boto3, pydantic, aws_lambda_powertools as p; p.Metrics(), p.Tracer()"
 HANDLER = "import aws_lambda_powertools as p; from foothold import bootstrap; p.Tracer()"
 
 
