@@ -1,0 +1,75 @@
+# Foothold's workbench. A newcomer needs two commands: `make demo` and `make test`.
+# Every target sets up what it needs, with any Python from 3.11 on: make PYTHON=python3.13 setup
+
+PYTHON ?= python3
+BIN := .venv/bin
+CODE := layers/foothold/foothold functions local tests benchmarks
+# The lock is whole, so nothing is left to resolve: --no-deps. (With hashes pip would not see that
+# boto3-stubs[s3] is met by the locked boto3-stubs: pypa/pip#9644.)
+INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+# sam, python3.x (for sam build) and foothold come from here, whether or not it is activated.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: setup demo test lint local local-down bench-stores bench-package lock clean
+.DELETE_ON_ERROR:
+
+setup: $(BIN)/foothold .venv-emulator/complete
+
+demo: setup
+	$(BIN)/python -m local demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+local: setup
+	$(BIN)/python -m local up
+
+local-down: setup
+	$(BIN)/python -m local down
+
+lint: setup .venv-checkov/complete
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/sam validate --lint --region eu-central-1 --template-file template.yaml
+	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
+	$(BIN)/bandit --quiet --recursive -ll layers/foothold/foothold functions
+	.venv-checkov/bin/checkov --skip-download --compact --quiet --file template.yaml
+
+bench-stores: setup
+	$(BIN)/python benchmarks/stores.py
+
+bench-package: setup
+	$(BIN)/python benchmarks/package.py
+
+# The locks follow pyproject.toml and requirements/*.in; a version changes only where those ask.
+lock: setup
+	$(LOCK) pyproject.toml requirements/build.in --extra dev --output-file requirements/dev.txt
+	$(LOCK) requirements/emulator.in --output-file requirements/emulator.txt
+	$(LOCK) requirements/checkov.in --output-file requirements/checkov.txt
+	$(LOCK) pyproject.toml --constraint requirements/dev.txt \
+		--output-file layers/dependencies/requirements.txt
+
+clean: local-down
+	rm -rf .venv .venv-emulator .venv-checkov .aws-sam .local
+
+# One environment for all our work; `complete` is written last, so half an environment is redone.
+.venv/complete: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Foothold needs Python 3.11 or later: make PYTHON=python3.13 ...")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/$(INSTALL) -r $<
+	@touch $@
+
+$(BIN)/foothold: pyproject.toml .venv/complete
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-%/complete: requirements/%.txt .venv/complete
+	$(BIN)/python -m venv --clear .venv-$*
+	.venv-$*/bin/$(INSTALL) -r $<
+	@touch $@

@@ -1,0 +1,16 @@
+"""What all tests share: the embedded AWS."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.embedded import Embedded
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """An embedded AWS of this test session, with nothing deployed."""
+    aws = Embedded(tmp_path_factory.mktemp("embedded"))
+    aws.start()
+    yield aws
+    aws.stop()
