@@ -1,0 +1,517 @@
+"""The responder: one well-formed answer in time, whatever the work and the network do."""
+
+import datetime as dt
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from foothold.domain.claims import failure, physical_id, success
+from foothold.domain.errors import PermanentError, TemporaryError
+from foothold.gateways import cfn_reply
+from foothold.gateways.cfn_reply import answer
+from tests.custom_resource.stack import AT_AWS, Context, Endpoint, saved, serving, well_formed
+
+CANNOT_START = "Foothold's function cannot start"
+SEE_LOG = "the function's log says more under request the-invocation"
+
+Work = Callable[[], Mapping[str, Any]]
+
+
+def done() -> dict[str, str]:
+    return {"Bucket": "a-bucket"}
+
+
+def raising(error: BaseException) -> Work:
+    def work() -> dict[str, str]:
+        raise error
+
+    return work
+
+
+def returning(value: Any) -> Work:
+    return lambda: value
+
+
+def noting(worked: list[bool]) -> Work:
+    def work() -> dict[str, str]:
+        worked.append(True)
+        return {}
+
+    return work
+
+
+def garbled(**changes: Any) -> dict[str, Any]:
+    return saved("cfn_create") | changes
+
+
+# --- What is sent ------------------------------------------------------------------------------
+
+
+def test_the_answer_is_put_as_the_presigned_url_wants_it(endpoint: Endpoint) -> None:
+    answer(saved("cfn_create", endpoint), Context(), done)
+    (put,) = endpoint.puts
+    assert put.path == "/stack%7Cresource%7Crequest?X-Amz-Signature=canary"
+    assert put.headers["content-type"] == ""
+    assert int(put.headers["content-length"]) == len(put.body)
+    assert endpoint.answer["Data"] == {"Bucket": "a-bucket"}
+
+
+@pytest.mark.parametrize(("path", "arrives"), [("", "/"), ("/a", "/a"), ("?b=c", "/?b=c")])
+def test_a_url_without_path_or_query_is_answered_as_well(
+    endpoint: Endpoint, path: str, arrives: str
+) -> None:
+    answer(saved("cfn_create") | {"ResponseURL": endpoint.url(path)}, Context(), done)
+    assert [put.path for put in endpoint.taken] == [arrives]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermanentError("there is no such region"), "there is no such region"),
+        (PermanentError("two\nlines\tand more"), "two lines and more"),
+        (PermanentError(""), "unknown"),
+        (
+            TemporaryError("S3 is slow"),
+            "S3 is slow (this may pass: repeat the stack operation)",
+        ),
+        (
+            ImportError("No module named 'pydantic'"),
+            f"{CANNOT_START}: No module named 'pydantic'; deploy the control plane again",
+        ),
+        (
+            KeyError("secret"),
+            f"unexpected KeyError in Foothold; {SEE_LOG}",
+        ),
+        (
+            SystemExit(1),
+            f"unexpected SystemExit in Foothold; {SEE_LOG}",
+        ),
+    ],
+)
+def test_whatever_the_work_raises_is_one_failure_with_one_clear_line(
+    endpoint: Endpoint, error: BaseException, reason: str
+) -> None:
+    """CR-02."""
+    event = saved("cfn_create", endpoint)
+    answer(event, Context(), raising(error))
+    assert endpoint.answer == {
+        "Status": "FAILED",
+        "Reason": reason,
+        "PhysicalResourceId": physical_id(event["StackId"], event["LogicalResourceId"]),
+        "StackId": event["StackId"],
+        "RequestId": event["RequestId"],
+        "LogicalResourceId": event["LogicalResourceId"],
+    }
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "😀", '"', "\\", "\x00"])
+def test_data_that_is_too_long_is_refused_whole_rather_than_cut(
+    endpoint: Endpoint, letter: str
+) -> None:
+    """CR-17: half an attribute would be a wrong attribute."""
+    answer(saved("cfn_create", endpoint), Context(), returning({"Bucket": letter * 4000}))
+    assert endpoint.answer["Status"] == "FAILED"
+    assert "CloudFormation takes 4096" in endpoint.answer["Reason"]
+
+
+def test_data_may_fill_the_answer_to_the_last_byte() -> None:
+    """CR-17."""
+    event = saved("cfn_create")
+    room = 4096 - len(success(event, {"Bucket": ""}))
+    assert len(success(event, {"Bucket": "b" * room})) == 4096
+    with pytest.raises(PermanentError, match="would be 4097 bytes long"):
+        success(event, {"Bucket": "b" * (room + 1)})
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "😀", '"', "\\", "\x07", "\ud800", "word "])
+def test_a_reason_of_a_megabyte_is_cut_to_what_fits_and_stays_text(letter: str) -> None:
+    """CR-18."""
+    body = failure(saved("cfn_create"), letter * (1_000_000 // len(letter)))
+    assert 4096 - 12 < len(body) <= 4096
+    reply = well_formed(body)
+    assert reply["Reason"] == (letter * len(reply["Reason"]))[: len(reply["Reason"])]
+    assert reply["RequestId"] == saved("cfn_create")["RequestId"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"bytes",
+        dt.datetime(2026, 11, 23, tzinfo=dt.UTC),
+        {1, 2},
+        float("nan"),
+        object(),
+    ],
+    ids=type,
+)
+def test_data_that_is_no_json_is_a_failure(endpoint: Endpoint, value: object) -> None:
+    """CR-19."""
+    answer(saved("cfn_create", endpoint), Context(), returning({"Bucket": value}))
+    assert endpoint.answer["Status"] == "FAILED"
+    assert endpoint.answer["Reason"].startswith("unexpected ")
+
+
+def test_a_physical_id_is_never_longer_than_a_kilobyte() -> None:
+    """CR-20."""
+    stack = saved("cfn_create")["StackId"]
+    longest = stack.replace("consumer", "c" * 128).replace("5d1e8f60", "5" * 36)
+    assert len(physical_id(longest, "L" * 255)) < 1024
+    for body in (failure(garbled(PhysicalResourceId="é" * 513), "x"), success(garbled(
+        PhysicalResourceId="é" * 513), {})):  # fmt: skip
+        assert well_formed(body)["PhysicalResourceId"].startswith("foothold/111111111111/")
+    kept = "é" * 512
+    assert well_formed(success(garbled(PhysicalResourceId=kept), {}))["PhysicalResourceId"] == kept
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["StackId", "RequestId", "LogicalResourceId", "PhysicalResourceId"]),
+        st.one_of(
+            st.none(),
+            st.integers(),
+            st.text(max_size=50),
+            st.builds(lambda letter: letter * 3000, st.characters()),
+        ),
+    ),
+    st.text(max_size=200).map(lambda text: text * 30),
+)
+def test_even_a_request_of_garbage_gets_a_failure_that_fits(
+    event: dict[str, Any], reason: str
+) -> None:
+    """CR-18, CR-20."""
+    well_formed(failure(event, reason))
+
+
+# --- What is never told ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "work",
+    [done, raising(PermanentError("no")), raising(KeyError("k")), returning({"B": b"b"})],
+)
+@pytest.mark.parametrize("script", [[], [403, 403], ["reset"], [503] * 99])
+def test_neither_the_response_url_nor_the_properties_are_logged(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture, work: Work, script: list[int | str]
+) -> None:
+    """CR-21: who holds the ResponseURL can answer in our name."""
+    caplog.set_level(logging.DEBUG)
+    endpoint.script.extend(script)
+    event = saved("cfn_create", endpoint, ResourceProperties={"Region": "canary"})
+    # Where no answer is taken in a second, the error that ends the function is logged by Lambda.
+    told: list[object] = []
+    try:
+        answer(event, Context(1), work)
+    except TemporaryError as error:
+        told.extend([error, error.__cause__, None if error.__suppress_context__ else "a context"])
+    assert "canary" not in str(told)
+    assert "a context" not in told
+    records = [str(vars(record)) for record in caplog.records]
+    assert records
+    assert not any("canary" in record for record in records)
+    assert any(event["RequestId"] in record for record in records)
+
+
+# --- Where it is sent --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        7,
+        "",
+        "not a url",
+        "https://",
+        "https://[::1",
+        "https://x.s3.amazonaws.com:99999/",
+        "http://x.s3.amazonaws.com/",
+        "http://x.s3.amazonaws.com:443/",
+        "ftp://x.s3.amazonaws.com/",
+        "file:///etc/passwd",
+        "https://x.s3.amazonaws.com:8443/",
+        "https://user@x.s3.amazonaws.com/",
+        "https://evil.example/",
+        "https://evil.example/.amazonaws.com",
+        "https://evil.example#.amazonaws.com",
+        "https://evil.example?.amazonaws.com",
+        "https://evil.example\\.amazonaws.com/",
+        "https://x.amazonaws.com@evil.example/",
+        "https://amazonaws.com.evil.example/",
+        "https://evilamazonaws.com/",
+        "https://amazonaws.com/",
+        "https://x.s3.amazonaws.com/a b",
+        "https://x.s3.amazonaws.com/a\r\nhost:evil.example",
+        "https://x.s3.amazonaws.com/ä",
+        "http://169.254.169.254/latest/meta-data",
+        "http://127.0.0.1:9/",
+        "https://127.0.0.1/",
+    ],
+)
+def test_a_url_that_is_not_cloudformations_is_never_asked_and_nothing_is_done(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, url: object
+) -> None:
+    """CR-29."""
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("asked"))
+    event = saved("cfn_create") | {"ResponseURL": url}
+    worked: list[bool] = []
+    answer(event, Context(), noting(worked))
+    assert (worked, endpoint.puts) == ([], [])
+
+
+@pytest.mark.parametrize("event", [None, [], "text", 3, {}, {"Records": []}])
+def test_an_event_without_a_url_is_ignored(event: object) -> None:
+    """CR-28, CR-29."""
+    worked: list[bool] = []
+    answer(event, Context(), noting(worked))
+    assert worked == []
+
+
+@pytest.mark.parametrize(
+    "endpoint_url",
+    [
+        None,
+        "",
+        "nonsense",
+        "https://127.0.0.1:{port}",
+        "http://localhost:{port}",
+        "http://127.0.0.1:9",
+    ],
+)
+def test_only_the_very_origin_that_the_sdk_is_pointed_at_is_answered_without_tls(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None
+) -> None:
+    """CR-29."""
+    if endpoint_url is None:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+    else:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url.format(port=endpoint.port))
+    worked: list[bool] = []
+    answer(saved("cfn_create", endpoint), Context(), noting(worked))
+    assert (worked, endpoint.puts) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "cloudformation-custom-resource-response-useast1.s3.amazonaws.com",
+        "cloudformation-custom-resource-response-cnnorth1.s3.cn-north-1.amazonaws.com.cn",
+        "cloudformation-custom-resource-response-eusc.s3.eusc-de-east-1.amazonaws.eu",
+        "CloudFormation-Custom-Resource-Response-UsEast1.S3.AmazonAWS.com",
+    ],
+)
+def test_every_partitions_own_hosts_are_answered(host: str) -> None:
+    """CR-29."""
+    assert cfn_reply._destination(f"https://{host}/a?b") is not None
+    assert cfn_reply._destination(f"https://{host}:443/a?b") is not None
+
+
+# --- When the network fails --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "script",
+    [[403], [500], [503], [429], [503, 500, 429, 403], ["reset"], ["reset", 503, "reset"]],
+)
+def test_a_put_that_may_go_through_later_is_put_again(
+    endpoint: Endpoint, script: list[int | str]
+) -> None:
+    """CR-22: 403, 500, 503, a connection that is cut."""
+    endpoint.script.extend(script)
+    answer(saved("cfn_create", endpoint), Context(), done)
+    assert endpoint.answer["Status"] == "SUCCESS"
+    assert len(endpoint.puts) == len(script) + 1
+    assert len({put.body for put in endpoint.puts}) == 1
+
+
+def test_an_answer_that_drips_in_does_not_hold_the_function_up(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CR-22: slower than slow, but never so slow that a socket's own time-out would end it."""
+    monkeypatch.setattr(cfn_reply, "ATTEMPT", 0.5)
+    endpoint.script.append("drip")
+    answer(saved("cfn_create", endpoint), Context(), done)
+    assert endpoint.answer["Status"] == "SUCCESS"
+    assert len(endpoint.puts) == 2
+
+
+def test_an_answer_that_was_taken_and_whose_receipt_was_lost_is_put_again_unchanged(
+    endpoint: Endpoint,
+) -> None:
+    """CR-23."""
+    endpoint.script.append("lose the answer")
+    answer(saved("cfn_create", endpoint), Context(), done)
+    first, second = endpoint.answers
+    assert first == second
+
+
+def test_a_url_that_has_expired_is_tried_twice_and_left_to_lambda(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CR-24: the error makes Lambda count it, and send the event to the failure destination."""
+    endpoint.script.extend([403] * 9)
+    with pytest.raises(TemporaryError, match=r"answered: HTTP 403$"):
+        answer(saved("cfn_create", endpoint), Context(), done)
+    assert len(endpoint.puts) == 2
+    assert "reply not delivered" in caplog.messages
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 404, 411])
+def test_a_refusal_for_good_is_not_argued_with_and_no_redirect_is_followed(
+    endpoint: Endpoint, status: int
+) -> None:
+    endpoint.script.append(status)
+    with pytest.raises(TemporaryError, match=f"HTTP {status}"):
+        answer(saved("cfn_create", endpoint), Context(), done)
+    assert len(endpoint.puts) == 1
+
+
+@pytest.mark.parametrize("todo", [503, "reset"])
+def test_a_put_that_never_goes_through_is_given_up_before_lambda_ends_the_function(
+    endpoint: Endpoint, todo: int | str
+) -> None:
+    """CR-24."""
+    endpoint.script.extend([todo] * 999)
+    context = Context(1.5)
+    with pytest.raises(TemporaryError):
+        answer(saved("cfn_create", endpoint), context, done)
+    assert len(endpoint.puts) > 2
+    assert context.get_remaining_time_in_millis() > 0
+
+
+def test_a_name_that_does_not_resolve_is_looked_up_again(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CR-22: DNS failure."""
+    real = socket.create_connection
+    failures = iter([socket.gaierror(-2, "Name or service not known")])
+
+    def connect(*args: Any, **kwargs: Any) -> socket.socket:
+        for error in failures:
+            raise error
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    answer(saved("cfn_create", endpoint), Context(), done)
+    assert endpoint.answer["Status"] == "SUCCESS"
+
+
+def test_aws_is_answered_over_tls(
+    monkeypatch: pytest.MonkeyPatch, certificate: Path, aws_here: Callable[[Endpoint], None]
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving(certificate) as endpoint:
+        aws_here(endpoint)
+        answer(saved("cfn_create"), Context(), done)
+        assert endpoint.answer["Status"] == "SUCCESS"
+        (put,) = endpoint.puts
+        assert put.headers["host"] == AT_AWS
+
+
+def test_a_certificate_that_is_not_trusted_gets_no_answer(
+    certificate: Path, aws_here: Callable[[Endpoint], None]
+) -> None:
+    """CR-22: TLS error."""
+    with serving(certificate) as endpoint:
+        aws_here(endpoint)
+        with pytest.raises(TemporaryError, match=ssl.SSLCertVerificationError.__name__):
+            answer(saved("cfn_create"), Context(1), done)
+        assert endpoint.puts == []
+
+
+# --- When time runs out ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [20, 5, 1, 0.4, 0])
+def test_however_little_time_is_left_there_is_one_answer(
+    endpoint: Endpoint, seconds: float
+) -> None:
+    """CR-25."""
+    answer(saved("cfn_create", endpoint), Context(seconds), done)
+    assert endpoint.answer["Status"] in (("SUCCESS",) if seconds >= 1 else ("SUCCESS", "FAILED"))
+
+
+def test_work_that_takes_too_long_is_answered_in_time_and_its_late_result_is_not_told(
+    endpoint: Endpoint,
+) -> None:
+    """CR-26."""
+    at_work, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> dict[str, str]:
+        at_work.set()
+        go_on.wait(10)
+        ended.set()
+        return {"Bucket": "too-late"}
+
+    context = Context(1)
+    answer(saved("cfn_create", endpoint), context, slow)
+    assert at_work.is_set()
+    assert not ended.is_set()
+    assert context.get_remaining_time_in_millis() > 0
+    assert endpoint.answer["Reason"] == (
+        "not ready after 0 seconds. Nothing is lost: repeat the stack operation, and it goes on "
+        "from there"
+    )
+    go_on.set()
+    assert ended.wait(10)
+    for thread in threading.enumerate():
+        if thread.daemon and "run" in thread.name:
+            thread.join(10)
+    assert len(endpoint.puts) == 1
+
+
+def test_the_margin_is_kept_for_the_answer_and_shrinks_with_the_time(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CR-25: 240 seconds leave 225 for the work; 20 leave 10; nothing leaves nothing."""
+    given_to_work = []
+
+    def within(seconds: float, work: Callable[[], Any]) -> Any:
+        given_to_work.append(round(seconds))
+        return work()
+
+    monkeypatch.setattr(cfn_reply, "_within", within)
+    for seconds in (240, 20, 0):
+        answer(saved("cfn_create", endpoint), Context(seconds), done)
+    assert given_to_work[::2] == [225, 10, 0]
+    assert given_to_work[1::2] == [5, 5, 0]
+
+
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    event=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    ),
+    fields=st.dictionaries(
+        st.sampled_from([
+            "RequestType", "RequestId", "StackId", "LogicalResourceId", "PhysicalResourceId",
+            "ResourceType", "ResourceProperties", "OldResourceProperties",
+        ]),
+        st.none() | st.text() | st.integers() | st.dictionaries(st.text(), st.text(), max_size=2),
+    ),
+    error=st.none() | st.builds(PermanentError, st.text()) | st.builds(KeyError, st.text()),
+)  # fmt: skip
+def test_any_event_with_a_usable_url_gets_exactly_one_answer(
+    endpoint: Endpoint, event: Any, fields: dict[str, Any], error: Exception | None
+) -> None:
+    """CR-18, CR-28."""
+    endpoint.taken.clear()
+    work = raising(error) if error else done
+    if isinstance(event, dict) and "ResponseURL" not in event:
+        fields = event | fields
+    answer(saved("cfn_create", endpoint) | fields, Context(), work)
+    assert endpoint.answer["Status"] in ("SUCCESS", "FAILED")
+    worked: list[bool] = []
+    answer(event, Context(), noting(worked))
+    assert worked == []

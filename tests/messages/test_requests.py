@@ -1,0 +1,169 @@
+"""What custom resource requests ask for, as values."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foothold.domain.claims import (
+    Claim,
+    ClaimDropped,
+    NothingClaimed,
+    StoresWanted,
+    physical_id,
+)
+from foothold.domain.errors import PermanentError
+from foothold.messages import parse_request
+
+EVENTS = Path(__file__).parents[2] / "events"
+STACK = "arn:aws:cloudformation:eu-central-1:111111111111:stack/consumer/5d1e8f60-7a3c-11f1"
+
+
+def saved(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return event
+
+
+def claim(event: dict[str, Any]) -> Claim:
+    return Claim.of(event["StackId"], event["LogicalResourceId"])
+
+
+@pytest.mark.parametrize(
+    ("name", "regions", "singular"),
+    [
+        ("cfn_create", ("eu-west-1",), True),
+        ("cfn_update", ("us-east-1",), True),
+        ("cfn_create_stores", ("eu-west-1", "us-east-1"), False),
+    ],
+)
+def test_create_and_update_ask_for_stores(
+    name: str, regions: tuple[str, ...], singular: bool
+) -> None:
+    event = saved(name)
+    assert parse_request(event) == StoresWanted(regions, claim(event), singular)
+
+
+def test_delete_drops_the_claim() -> None:
+    event = saved("cfn_delete")
+    assert parse_request(event) == ClaimDropped(claim(event))
+
+
+def test_delete_of_another_resources_id_asks_for_nothing() -> None:
+    assert parse_request(saved("cfn_delete") | {"PhysicalResourceId": "x"}) == NothingClaimed()
+
+
+def test_what_cloudformation_may_add_to_a_request_some_day_is_no_concern_of_ours() -> None:
+    event = saved("cfn_create")
+    assert parse_request(event | {"StackTags": {}}) == parse_request(event)
+
+
+def test_a_refusal_does_not_repeat_what_it_was_given() -> None:
+    event = saved("cfn_create") | {"RequestType": "canary", "LogicalResourceId": ["canary"]}
+    with pytest.raises(PermanentError) as refusal:
+        parse_request(event)
+    assert "canary" not in str(refusal.value)
+    assert refusal.value.__suppress_context__
+
+
+@pytest.mark.parametrize("region", ["cn-é-1", "us-east-\u0661", "us-" + "a" * 99 + "-1", "x" * 999])
+def test_a_name_that_only_looks_like_a_region_is_refused_in_a_short_line(region: str) -> None:
+    event = saved("cfn_create")
+    event["ResourceProperties"]["Region"] = region
+    with pytest.raises(PermanentError, match="is not the name of an AWS region") as refusal:
+        parse_request(event)
+    assert len(str(refusal.value)) < 130
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1", "eusc-de-east-1"])
+def test_regions_of_every_partition_are_names_of_regions(region: str) -> None:
+    event = saved("cfn_create")
+    event["ResourceProperties"]["Region"] = region
+    wanted = parse_request(event)
+    assert isinstance(wanted, StoresWanted)
+    assert wanted.regions == (region,)
+
+
+STACK_NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,127}", fullmatch=True)
+LOGICAL_IDS = st.from_regex(r"[A-Za-z0-9]{1,255}", fullmatch=True)
+RESOURCES = st.tuples(
+    st.builds(
+        "arn:aws:cloudformation:eu-central-1:111111111111:stack/{}/{}".format,
+        STACK_NAMES,
+        st.uuids(),
+    ),
+    LOGICAL_IDS,
+)
+
+
+@given(RESOURCES, RESOURCES)
+def test_claims_and_ids_differ_exactly_where_resources_do(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    same = one == other
+    assert (Claim.of(*one).name == Claim.of(*other).name) == same
+    # A stack's UUID alone tells stacks apart; the name before it is for people.
+    if one[0].rpartition("/")[2] != other[0].rpartition("/")[2]:
+        assert (physical_id(*one) == physical_id(*other)) == same
+
+
+@given(RESOURCES)
+def test_a_claims_name_may_stand_in_a_parameters_name(resource: tuple[str, str]) -> None:
+    name = Claim.of(*resource).name
+    assert all(letter.isascii() and (letter.isalnum() or letter in "-.") for letter in name)
+    # AWS Systems Manager API Reference, "PutParameter": 1011 characters with the path.
+    assert len(f"/{'r' * 400}/claims/ap-southeast-1/{name}") <= 1011
+
+
+@given(st.text(), st.text())
+def test_ids_of_garbage_are_stable_short_and_plain(stack_id: str, logical_id: str) -> None:
+    made = physical_id(stack_id, logical_id)
+    assert made == physical_id(stack_id, logical_id)
+    assert made.isascii()
+    assert len(made) <= 1024
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "RequestType": st.sampled_from(["Create", "Update", "Delete"]) | JSON,
+            "ResourceType": st.sampled_from(["Custom::ArtifactStore", "Custom::ArtifactStores"])
+            | JSON,
+            "StackId": st.just(STACK) | JSON,
+            "LogicalResourceId": st.just("Store") | JSON,
+            "PhysicalResourceId": st.just(physical_id(STACK, "Store")) | JSON,
+            "ResourceProperties": st.fixed_dictionaries(
+                {},
+                optional={
+                    "Region": st.just("eu-west-1") | JSON,
+                    "Regions": st.lists(st.sampled_from(["eu-west-1", "us-east-1"])) | JSON,
+                    "Other": JSON,
+                },
+            )
+            | JSON,
+        },
+    )
+)
+def test_any_request_is_understood_or_refused_with_a_reason(event: dict[str, Any]) -> None:
+    """CR-28."""
+    understood: object
+    try:
+        understood = parse_request(event)
+    except PermanentError as refusal:
+        understood = str(refusal)
+    assert understood
+    if event.get("RequestType") == "Delete":
+        assert isinstance(understood, ClaimDropped | NothingClaimed)
+    if isinstance(understood, StoresWanted):
+        assert understood.regions
+        assert understood.claim == claim(event)
