@@ -38,7 +38,7 @@ lint: setup .venv-checkov/complete
 	$(BIN)/lint-imports
 	$(BIN)/sam validate --lint --region eu-central-1 --template-file template.yaml
 	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
-	$(BIN)/bandit --quiet --recursive -ll layers/foothold/foothold functions
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive -ll layers/foothold/foothold functions
 	.venv-checkov/bin/checkov --skip-download --compact --quiet --file template.yaml
 
 bench-stores: setup

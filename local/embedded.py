@@ -31,6 +31,8 @@ TOOLS, TEST, PRODUCTION = "111111111111", "222222222222", "333333333333"
 FOREIGN = "444444444444"  # an account outside the organisation
 ORGANIZATION = "o-foothold01"
 HOME_REGION = "eu-central-1"
+# MiniStack's, the same for every account's root.
+SECRET = "test"  # noqa: S105  # nosec B105
 
 START_SECONDS = 60.0
 HEALTH_SECONDS = 5.0
@@ -118,7 +120,7 @@ class Embedded:
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": account,
-            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": region,
             "AWS_REGION": region,
         }
@@ -128,7 +130,7 @@ class Embedded:
         return EmbeddedSession(
             self.endpoint,
             aws_access_key_id=account,
-            aws_secret_access_key="test",  # noqa: S106 - the emulator's, for every account's root
+            aws_secret_access_key=SECRET,
             region_name=region,
         )
 
@@ -232,7 +234,7 @@ class Embedded:
             return False
         health = f"http://127.0.0.1:{server['port']}/_ministack/health"
         try:
-            with urllib.request.urlopen(health, timeout=HEALTH_SECONDS):
+            with urllib.request.urlopen(health, timeout=HEALTH_SECONDS):  # nosec B310  # http, above
                 return True
         except OSError:  # refused, cut, timed out, or an answer that is an error
             return False
