@@ -8,7 +8,7 @@ CODE := layers/foothold/foothold functions local tests benchmarks
 # boto3-stubs[s3] is met by the locked boto3-stubs: pypa/pip#9644.)
 INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command "make lock"
+	--no-emit-index-url --system-certs --custom-compile-command "make lock"
 
 # sam, python3.x (for sam build) and foothold come from here, whether or not it is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -38,7 +38,8 @@ lint: setup .venv-checkov/complete
 	$(BIN)/lint-imports
 	$(BIN)/sam validate --lint --region eu-central-1 --template-file template.yaml
 	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive -ll layers/foothold/foothold functions
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive -ll \
+		layers/foothold/foothold functions
 	.venv-checkov/bin/checkov --skip-download --compact --quiet --file template.yaml
 
 bench-stores: setup
@@ -60,7 +61,8 @@ clean: local-down
 
 # One environment for all our work; `complete` is written last, so half an environment is redone.
 .venv/complete: requirements/dev.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Foothold needs Python 3.11 or later: make PYTHON=python3.13 ...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Foothold needs Python 3.11 or later: make PYTHON=python3.13 setup"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/$(INSTALL) -r $<
 	@touch $@

@@ -317,6 +317,28 @@ def key_arn(name: str, region: str, account: str) -> str:
     return str(key["Arn"]) if key else f"arn:aws:kms:{region}:{account}:key/none"
 
 
+def account_actions() -> None:
+    """Calls of the account API are authorised, on the account itself.
+
+    Upstream lets every role make them (Service Authorization Reference, "Actions, resources, and
+    condition keys for AWS Account Management").
+    """
+    action_of, resource_of = iam_actions.extract_iam_action, iam_actions.extract_resource_arn
+
+    def extract_iam_action(service: str, method: str, path: str, *request: Any) -> Any:
+        if service == "account":  # POST /listRegions
+            return f"account:{path[1:2].upper()}{path[2:]}"
+        return action_of(service, method, path, *request)
+
+    def extract_resource_arn(service: str, *request: Any) -> Any:
+        if service == "account":
+            return f"arn:aws:account::{get_account_id()}:account"
+        return resource_of(service, *request)
+
+    iam_actions.extract_iam_action = extract_iam_action
+    iam_actions.extract_resource_arn = extract_resource_arn
+
+
 def write_conditions() -> None:
     """A bucket policy sees which key a write names, and whether the writer brings its own.
 
@@ -358,6 +380,7 @@ SHIMS: dict[str, Callable[[], None]] = {
         role_principals,
         resource_account,
         authorized_resources,
+        account_actions,
         write_conditions,
         foreign_code,
         loopback_tls,

@@ -171,6 +171,29 @@ def test_upstream_asks_about_no_resource_in_particular(ministack: Embedded) -> N
     assert describe_by_alias(ministack, "by-key", of_the_key=True), CLOSED
 
 
+# --- account_actions -----------------------------------------------------------------------------
+
+
+def list_regions(aws: Embedded, role: str, action: str, account: str = TOOLS) -> str:
+    """What stops a Tools role that may do this to that account from listing its own regions."""
+    resource = f"arn:aws:account::{account}:account"
+    session = make_role(aws, TOOLS, role, {**may(action), "Resource": resource})
+    return outcome(lambda: session.client("account").list_regions())
+
+
+def test_listing_regions_takes_a_permission_on_the_account(embedded: Embedded) -> None:
+    assert list_regions(embedded, "lists", "account:ListRegions") == ""
+    refused = [
+        list_regions(embedded, "asks", "account:GetRegionOptStatus"),
+        list_regions(embedded, "lists-others", "account:ListRegions", TEST),
+    ]
+    assert refused == ["AccessDeniedException", "AccessDeniedException"]
+
+
+def test_upstream_lets_every_role_list_regions(ministack: Embedded) -> None:
+    assert list_regions(ministack, "asks", "account:GetRegionOptStatus") == "", CLOSED
+
+
 # --- write_conditions ----------------------------------------------------------------------------
 
 
