@@ -1,6 +1,7 @@
 """The responder: one well-formed answer in time, whatever the work and the network do."""
 
 import datetime as dt
+import json
 import logging
 import socket
 import ssl
@@ -190,6 +191,14 @@ def test_even_a_request_of_garbage_gets_a_failure_that_fits(
     well_formed(failure(event, reason))
 
 
+def test_half_a_character_is_no_trouble() -> None:
+    """CR-18: JSON can carry a lone surrogate, and UTF-8 cannot."""
+    half = "\ud800"
+    for name in ("StackId", "LogicalResourceId", "PhysicalResourceId"):
+        reply = json.loads(failure(saved("cfn_create") | {name: half}, half))
+        assert (reply[name], reply["Reason"]) == (half, half)
+
+
 # --- What is never told ------------------------------------------------------------------------
 
 
@@ -217,6 +226,19 @@ def test_neither_the_response_url_nor_the_properties_are_logged(
     assert records
     assert not any("canary" in record for record in records)
     assert any(event["RequestId"] in record for record in records)
+
+
+def test_of_a_garbled_request_only_texts_are_logged(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CR-21, CR-28."""
+    caplog.set_level(logging.DEBUG)
+    event = {"ResponseURL": endpoint.url(), "StackId": {"password": "canary"}, "RequestId": "r"}
+    answer(event, Context(), done)
+    assert endpoint.answer["StackId"] == ""
+    records = [str(vars(record)) for record in caplog.records]
+    assert any("'RequestId': 'r'" in record for record in records)
+    assert not any("canary" in record for record in records)
 
 
 # --- Where it is sent --------------------------------------------------------------------------

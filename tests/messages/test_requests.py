@@ -14,6 +14,7 @@ from foothold.domain.claims import (
     NothingClaimed,
     StoresWanted,
     physical_id,
+    success,
 )
 from foothold.domain.errors import PermanentError
 from foothold.messages import parse_request
@@ -44,6 +45,44 @@ def test_create_and_update_ask_for_stores(
 ) -> None:
     event = saved(name)
     assert parse_request(event) == StoresWanted(regions, claim(event), singular)
+
+
+def test_a_region_named_twice_is_wanted_once() -> None:
+    event = saved("cfn_create_stores")
+    event["ResourceProperties"]["Regions"] = ["us-east-1", "eu-west-1", "us-east-1"]
+    wanted = parse_request(event)
+    assert isinstance(wanted, StoresWanted)
+    assert wanted.regions == ("us-east-1", "eu-west-1")
+
+
+def test_a_list_is_as_long_as_the_longest_names_allow_and_no_longer() -> None:
+    """CR-17: a bucket's name has up to 63 characters, the id of a key 36."""
+    event = saved("cfn_create_stores")
+
+    def fits(regions: list[str]) -> bool:
+        longest = {
+            f"{attribute}.{region}": value
+            for region in regions
+            for attribute, value in (
+                ("Bucket", f"{region}-".ljust(63, "x")),
+                ("KeyArn", f"arn:aws:kms:{region}:111111111111:key/mrk-{'0' * 32}"),
+            )
+        }
+        try:
+            return bool(success(event, longest))
+        except PermanentError:
+            return False
+
+    def accepted(regions: list[str]) -> bool:
+        event["ResourceProperties"]["Regions"] = regions
+        try:
+            return bool(parse_request(event))
+        except PermanentError:
+            return False
+
+    lists = [[f"ap-southeast-{number}" for number in range(1, n)] for n in range(2, 30)]
+    assert [accepted(regions) for regions in lists] == [fits(regions) for regions in lists]
+    assert {fits(regions) for regions in lists} == {True, False}
 
 
 def test_delete_drops_the_claim() -> None:

@@ -173,7 +173,7 @@ def _checked(model: type[Model], value: object, subject: str) -> Model:
     except ValidationError as error:
         complaints = [
             _complaint(".".join(map(str, part["loc"])), part["type"], part["msg"])
-            for part in error.errors(include_url=False, include_input=False)
+            for part in error.errors()
         ]
         raise PermanentError(f"{subject}: {'; '.join(complaints)}") from None
 

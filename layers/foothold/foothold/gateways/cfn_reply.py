@@ -182,8 +182,8 @@ def _put(url: SplitResult, body: bytes, timeout: float) -> int:
     connect = HTTPSConnection if url.scheme == "https" else HTTPConnection
     connection = connect(str(url.hostname), url.port, timeout=timeout)
     try:
-        target = f"{url.path or '/'}?{url.query}" if url.query else url.path or "/"
-        connection.request("PUT", target, body, {"content-type": ""})
+        query = f"?{url.query}" if url.query else ""
+        connection.request("PUT", f"{url.path or '/'}{query}", body, {"content-type": ""})
         return connection.getresponse().status
     finally:
         connection.close()
