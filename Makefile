@@ -55,6 +55,8 @@ lock: setup
 	$(LOCK) requirements/checkov.in --output-file requirements/checkov.txt
 	$(LOCK) pyproject.toml --constraint requirements/dev.txt \
 		--output-file layers/dependencies/requirements.txt
+	$(LOCK) layers/sam_cli/requirements.in --no-deps --constraint requirements/dev.txt \
+		--output-file layers/sam_cli/requirements.txt
 
 clean: local-down
 	rm -rf .venv .venv-emulator .venv-checkov .aws-sam .local
