@@ -33,6 +33,8 @@ ORGANIZATION = "o-foothold01"
 HOME_REGION = "eu-central-1"
 # MiniStack's, the same for every account's root.
 SECRET = "test"  # noqa: S105  # nosec B105
+RUNTIME = f"python3.{sys.version_info.minor}"
+ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 START_SECONDS = 60.0
 HEALTH_SECONDS = 5.0
@@ -169,8 +171,8 @@ class Embedded:
             )
         parameters = [
             "--parameter-overrides",
-            f"PythonRuntime=python3.{sys.version_info.minor}",
-            f"Architecture={'arm64' if platform.machine() in ('aarch64', 'arm64') else 'x86_64'}",
+            f"PythonRuntime={RUNTIME}",
+            f"Architecture={ARCHITECTURE}",
             f"OrganizationIds={ORGANIZATION}",
         ]
         # The rest, such as the stack's name, is in samconfig.toml.
@@ -189,6 +191,9 @@ class Embedded:
                 **self.environment(),
                 # sam build looks for the runtime's python and its pip on the PATH.
                 "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+                # What the Makefile of a layer cannot learn from sam.
+                "PYTHON_RUNTIME": RUNTIME,
+                "ARCHITECTURE": ARCHITECTURE,
                 "AWS_CONFIG_FILE": os.devnull,
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                 "SAM_CLI_TELEMETRY": "0",

@@ -1,0 +1,290 @@
+"""A minimal S3 in memory, for benchmarks and for comparing objects byte for byte.
+
+It answers what `sam package` and Foothold ask (HEAD, PUT, multipart upload, GET), keeps the
+headers that matter, and can be as slow as a distant region: `delay` seconds before each answer,
+`rate` bytes a second on each connection. It also answers SSM's GetParametersByPath, so that the
+command line finds its stores. One process, 127.0.0.1 only.
+
+Buckets exist by being named, except that the first word of a name can ask for a failure:
+`missing-...`, `foreign-...`, `denied-...`, `readonly-...`, `disabled-...` (the bucket's key).
+
+    python -m benchmarks.s3 [--delay S] [--rate B] [--discard] [--parameters JSON]
+
+prints its port and runs until its standard input is closed.
+"""
+
+import argparse
+import asyncio
+import base64
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+HEAD_LIMIT = 65536
+KEPT = (
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-checksum-sha256",
+)
+FAILURES = {  # first word of the bucket: which methods fail, and how
+    "missing": ("HEAD GET PUT POST", 404, "NoSuchBucket", "The specified bucket does not exist"),
+    "foreign": ("HEAD GET PUT POST", 403, "AccessDenied", "Access Denied"),
+    "denied": ("HEAD GET PUT POST", 403, "AccessDenied", "Access Denied"),
+    "readonly": ("PUT POST", 403, "AccessDenied", "Access Denied"),
+    "disabled": ("PUT POST GET", 400, "KMS.DisabledException", "The key is disabled."),
+}
+
+
+@dataclass
+class Stored:
+    size: int
+    body: bytes | None
+    headers: dict[str, str]
+
+
+@dataclass
+class World:
+    """Everything the server holds, shared by its connections."""
+
+    delay: float = 0
+    rate: float = 0
+    discard: bool = False
+    parameters: dict[str, str] = field(default_factory=dict)
+    objects: dict[str, Stored] = field(default_factory=dict)
+    uploads: dict[str, tuple[dict[str, str], dict[int, Stored]]] = field(default_factory=dict)
+    requests: dict[str, int] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Forget the objects, and how many requests there were."""
+        self.objects.clear()
+        self.requests.clear()
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes | None = None
+    size: int = 0
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def answer(world: World, request: Request) -> Answer:
+    if request.path == "/":
+        return 200, {}, _parameters(world, request)
+    if request.path == "/_objects":
+        return 200, {}, json.dumps(_inventory(world)).encode()
+    if request.path == "/_requests":
+        return 200, {}, json.dumps(world.requests).encode()
+    if request.path == "/_reset":
+        world.reset()
+        return 200, {}, b""
+    world.requests[request.method] = world.requests.get(request.method, 0) + 1
+    bucket = request.path.lstrip("/").partition("/")[0]
+    failing, status, code, message = FAILURES.get(bucket.partition("-")[0], ("", 0, "", ""))
+    if request.method in failing:
+        return (
+            status,
+            {},
+            f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode(),
+        )
+    return _object_call(world, request)
+
+
+def _object_call(world: World, request: Request) -> Answer:  # noqa: PLR0911  # one line a call
+    upload_id = request.query.get("uploadId", [""])[0]
+    kept = {name: request.headers[name] for name in KEPT if name in request.headers}
+    if request.method == "POST" and "uploads" in request.query:
+        upload_id = f"upload-{len(world.uploads)}"
+        world.uploads[upload_id] = (kept, {})
+        xml = f"<InitiateMultipartUploadResult><UploadId>{upload_id}</UploadId>"
+        return 200, {}, f"{xml}</InitiateMultipartUploadResult>".encode()
+    if request.method == "PUT" and upload_id:
+        number = int(request.query["partNumber"][0])
+        world.uploads[upload_id][1][number] = Stored(request.size, request.body, {})
+        return 200, {"etag": f'"{number}"'}, b""
+    if request.method == "POST" and upload_id:
+        kept, parts = world.uploads.pop(upload_id)
+        whole = [parts[number] for number in sorted(parts)]
+        body = None if world.discard else b"".join(part.body or b"" for part in whole)
+        world.objects[request.path] = Stored(sum(part.size for part in whole), body, kept)
+        xml = "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+        return 200, {}, xml.encode()
+    if request.method == "PUT":
+        asked = kept.get("x-amz-checksum-sha256")
+        if asked and request.body is not None:
+            found = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
+            if found != asked:
+                return 400, {}, b"<Error><Code>BadDigest</Code><Message>no</Message></Error>"
+        world.objects[request.path] = Stored(request.size, request.body, kept)
+        return 200, {"etag": '"x"'}, b""
+    stored = world.objects.get(request.path)
+    if stored is None:
+        return 404, {}, b"<Error><Code>NoSuchKey</Code><Message>no such key</Message></Error>"
+    headers = dict(stored.headers)
+    if request.headers.get("x-amz-checksum-mode", "").upper() != "ENABLED":
+        headers.pop("x-amz-checksum-sha256", None)
+    if request.method == "HEAD":
+        return 200, {**headers, "content-length": str(stored.size), "etag": '"x"'}, b""
+    return 200, headers, stored.body or b""
+
+
+def _parameters(world: World, request: Request) -> bytes:
+    path = json.loads(request.body or b"{}").get("Path", "")
+    found = [
+        {"Name": name, "Value": value, "Type": "String"}
+        for name, value in world.parameters.items()
+        if name.startswith(path.rstrip("/") + "/")
+    ]
+    return json.dumps({"Parameters": found}).encode()
+
+
+def _inventory(world: World) -> dict[str, Any]:
+    return {
+        path: {
+            "size": stored.size,
+            "sha256": None if stored.body is None else hashlib.sha256(stored.body).hexdigest(),
+            "headers": {k: v for k, v in stored.headers.items() if "checksum" not in k},
+        }
+        for path, stored in world.objects.items()
+    }
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One HTTP/1.1 connection: heads into a small buffer, bodies straight to where they stay."""
+
+    def __init__(self, world: World, scratch: bytearray) -> None:
+        self._world = world
+        self._scratch = scratch
+        self._transport: Any = None
+        self._head = bytearray(HEAD_LIMIT)
+        self._filled = 0
+        self._request: Request | None = None
+        self._body = bytearray()
+        self._missing = 0
+        self._began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
+        if self._request is None:
+            return memoryview(self._head)[self._filled :]
+        if self._discards:
+            return memoryview(self._scratch)[: min(self._missing, len(self._scratch))]
+        return memoryview(self._body)[len(self._body) - self._missing :]
+
+    @property
+    def _discards(self) -> bool:
+        request = self._request
+        return self._world.discard and request is not None and request.method == "PUT"
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._request is None:
+            self._filled += nbytes
+            self._read_head()
+            return
+        self._missing -= nbytes
+        if not self._missing:
+            self._finish()
+        elif self._world.rate:
+            self._pace()
+
+    def _pace(self) -> None:
+        """Read no faster than the link would carry."""
+        assert self._request is not None
+        loop = asyncio.get_running_loop()
+        due = self._began + (self._request.size - self._missing) / self._world.rate
+        if due > loop.time() + 0.002:
+            self._transport.pause_reading()
+            loop.call_at(due, self._resume)
+
+    def _resume(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _read_head(self) -> None:
+        end = self._head.find(b"\r\n\r\n", 0, self._filled)
+        if end < 0:
+            return
+        first, *lines = self._head[:end].decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ")
+        url = urlsplit(target)
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
+        size = int(headers.get("content-length", "0"))
+        query = parse_qs(url.query, keep_blank_values=True)
+        self._request = Request(method, unquote(url.path), query, headers, size=size)
+        self._began = asyncio.get_running_loop().time()
+        early = self._head[end + 4 : self._filled]
+        self._filled = 0
+        if headers.get("expect", "").lower() == "100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._missing = size - len(early)
+        if not self._discards:
+            self._body = bytearray(size)
+            self._body[: len(early)] = early
+        if not self._missing:
+            self._finish()
+
+    def _finish(self) -> None:
+        request = self._request
+        assert request is not None
+        if not self._discards:
+            request.body, self._body = bytes(self._body), bytearray()
+        loop = asyncio.get_running_loop()
+        wait = self._world.delay
+        if self._world.rate:
+            wait += max(0.0, self._began + request.size / self._world.rate - loop.time())
+        self._request = None
+        reply = self._encode(request, answer(self._world, request))
+        if wait:
+            loop.call_later(wait, self._write, reply)
+        else:
+            self._write(reply)
+
+    def _write(self, reply: bytes) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(reply)
+
+    @staticmethod
+    def _encode(request: Request, reply: Answer) -> bytes:
+        status, headers, body = reply
+        lines = [f"HTTP/1.1 {status} x"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if "content-length" not in headers:
+            lines.append(f"content-length: {len(body)}")
+        head = "\r\n".join(lines).encode() + b"\r\n\r\n"
+        return head if request.method == "HEAD" else head + body
+
+
+async def start(world: World) -> asyncio.Server:
+    """Serve the world on a free port of 127.0.0.1."""
+    scratch = bytearray(1 << 20)
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: Connection(world, scratch), "127.0.0.1", 0)
+
+
+async def serve(world: World) -> None:
+    server = await start(world)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--delay", type=float, default=0)
+    parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--discard", action="store_true")
+    parser.add_argument("--parameters", type=json.loads, default={})
+    asyncio.run(serve(World(**vars(parser.parse_args()))))

@@ -1,0 +1,57 @@
+"""The composition root of packaging from the command line, which is in a hurry: what only the
+package function needs is in `bootstrap_package_function`."""
+
+from functools import lru_cache
+
+import boto3
+
+from foothold.gateways.account import AccountRegions
+from foothold.gateways.archive import Zips
+from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.events import RegionRequests
+from foothold.gateways.objects import RegionalObjects
+from foothold.gateways.sam_cli import SamTemplates
+from foothold.gateways.ssm import SsmParameters
+from foothold.services.packaging import Packager, Verifier
+from foothold.services.ports import Stores
+from foothold.services.regions import RegionDesk
+
+THREADS = 64  # requests under way at a time; each of them waits far longer than it works
+
+
+@lru_cache
+def session() -> boto3.Session:
+    with aws_call("open an AWS session"):
+        return boto3.Session()
+
+
+@lru_cache
+def clients() -> Clients:
+    return Clients(session())
+
+
+@lru_cache
+def objects() -> RegionalObjects:
+    return RegionalObjects(session(), clients().home_region, THREADS)
+
+
+def stores(parameter_root: str) -> Stores:
+    home = clients().home_region
+    return RegionDesk(
+        home,
+        parameter_root,
+        SsmParameters(clients()),
+        AccountRegions(clients()),
+        RegionRequests(clients(), home),
+    )
+
+
+def packager(parameter_root: str) -> Packager:
+    """Packages for the stores that the parameters below `parameter_root` name."""
+    templates = SamTemplates(objects().endpoint_of)
+    return Packager(stores(parameter_root), templates, Zips(), objects(), THREADS)
+
+
+def verifier() -> Verifier:
+    """Compares a manifest with what the stores hold."""
+    return Verifier(objects(), THREADS)

@@ -1,0 +1,161 @@
+"""`foothold package`: one build, packaged for every region; and whether it still is so."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from foothold.cli.console import (
+    DEFAULT_ROOT,
+    FAILED,
+    JsonFlag,
+    RootOption,
+    err,
+    one_clear_line,
+    out,
+    print_json,
+)
+from foothold.domain.errors import PermanentError
+from foothold.domain.manifest import Manifest, builds_prefix
+from foothold.services.packaging import PackageRequest, Progress, write_outputs
+
+BUILT = Path(".aws-sam/build/template.yaml")
+
+
+def _bootstrap() -> ModuleType:
+    """Packaging's composition root. aws-sam-cli comes with it, and no other command should wait
+    for that."""
+    return import_module("foothold.bootstrap_package")
+
+
+def package(  # noqa: PLR0917  # one for each option
+    template: Annotated[
+        Path, typer.Option("--template", "-t", help="The template that `sam build` wrote.")
+    ] = BUILT,
+    project: Annotated[
+        str | None,
+        typer.Option(help="The project's name: objects go under PROJECT/builds/ in every bucket."),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(help="A region to package for; may be given again. Default: every store."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the templates and the manifest go.")
+    ] = Path(),
+    verify: Annotated[
+        Path | None,
+        typer.Option(metavar="MANIFEST", help="Package nothing: check what a manifest says."),
+    ] = None,
+    language_extensions: Annotated[
+        bool | None,
+        typer.Option(
+            "--language-extensions/--no-language-extensions",
+            help="As in `sam package`: expand Fn::ForEach and its like.",
+        ),
+    ] = None,
+    root: RootOption = DEFAULT_ROOT,
+    as_json: JsonFlag = False,  # noqa: FBT002  # a command line flag
+) -> None:
+    """Package one build for every region: a template each, from one zip of each folder.
+
+    Writes template-export-REGION.yml for every region, and manifest.json.
+    """
+    if verify is not None:
+        _verify(verify, as_json=as_json)
+        return
+    if project is None:
+        raise typer.BadParameter("say which project this is, with --project")
+    with one_clear_line():
+        try:
+            builds_prefix(project)
+        except PermanentError as error:
+            raise typer.BadParameter(str(error)) from None
+        request = PackageRequest(project, template, tuple(region or ()), language_extensions)
+        with _progress_bar("packaging") as progress:
+            packaged = _bootstrap().packager(root).package(request, progress)
+        written = write_outputs(packaged, output)
+    manifest = packaged.manifest
+    if as_json:
+        print_json(
+            {
+                "project": manifest.project,
+                "equal": not manifest.differences(),
+                "summary": manifest.summary(),
+                "templates": {region: str(path) for region, path in written.templates.items()},
+                "manifest": str(written.manifest),
+                "failed": dict(manifest.failed),
+            }
+        )
+    else:
+        for path in (*written.templates.values(), written.manifest):
+            out.print(str(path), highlight=False, soft_wrap=True)
+        out.print(manifest.summary(), style="dim", highlight=False, soft_wrap=True)
+    _fail_for(f"{name} failed: {why}" for name, why in manifest.failed.items())
+
+
+def _verify(path: Path, *, as_json: bool) -> None:
+    with one_clear_line():
+        try:
+            manifest = Manifest.from_json(json.loads(path.read_text()))
+        except (OSError, ValueError) as error:
+            raise PermanentError(f"cannot read the manifest {path}: {error}") from None
+        with _progress_bar("verifying") as progress:
+            findings = _bootstrap().verifier().verify(manifest, path.parent, progress)
+    if as_json:
+        print_json(
+            {
+                "project": manifest.project,
+                "verified": not findings,
+                "summary": manifest.summary(),
+                "findings": list(findings),
+            }
+        )
+    elif not findings:
+        out.print(f"verified: {manifest.summary()}", highlight=False, soft_wrap=True)
+    _fail_for(findings)
+
+
+def _fail_for(lines: Iterable[str]) -> None:
+    """Each line on stderr; exit code 1 if there are any."""
+    failures = list(lines)
+    for line in failures:
+        err.print(f"[bold red]foothold:[/] {line}", highlight=False, soft_wrap=True)
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _progress_bar(doing: str) -> Iterator[Progress]:
+    """A bar over all objects of all regions, where a person watches; nothing elsewhere."""
+    if not err.is_terminal:
+        yield lambda *_: None
+        return
+    from rich import progress as bars  # noqa: PLC0415  # scripts would wait for it in vain
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TimeElapsedColumn(),
+    )
+    with bars.Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        there: dict[str, tuple[int, int]] = {}
+
+        def show(region: str, done: int, total: int) -> None:
+            there[region] = (done, total)
+            finished = sum(done == total for done, total in there.values())
+            bar.update(
+                task,
+                description=f"{doing}: {finished} of {len(there)} regions",
+                completed=sum(done for done, _ in there.values()),
+                total=sum(total for _, total in there.values()),
+            )
+
+        yield show

@@ -1,0 +1,159 @@
+"""Objects in the artifact stores of many regions, through one client.
+
+A client for each region would be the obvious way, and takes 10 ms and 2 MB for each. botocore
+asks for the region of every request (the event `before-endpoint-resolution.s3`, with which its
+own S3RegionRedirectorv2 follows buckets), so one client, with one pool of connections, serves
+all regions of a partition.
+"""
+
+import base64
+import binascii
+import hashlib
+import io
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.handlers import add_expect_header
+
+from foothold.domain.errors import PermanentError
+from foothold.domain.manifest import Stored
+from foothold.domain.models import ArtifactStore
+from foothold.gateways.archive import save
+from foothold.gateways.aws import CONFIG, aws_call
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK = 1 << 18  # bytes
+REFUSED = range(400, 429)
+REGIONAL = re.compile(r"(https://s3(?:-fips)?(?:\.dualstack)?\.)([a-z0-9-]+)(\.[a-z0-9.-]+)")
+
+
+class _Object(TypedDict):
+    """What every call says: which object, and whose bucket it has to be."""
+
+    Bucket: str
+    Key: str
+    ExpectedBucketOwner: str
+
+
+class RegionalObjects:
+    """`services.packaging.Objects` on S3. Any thread may use it.
+
+    `home_region` is any region of the partition; `connections` how many may be open to one
+    region at a time.
+    """
+
+    def __init__(self, session: boto3.Session, home_region: str, connections: int) -> None:
+        self._regions: dict[str, str] = {}
+        config = CONFIG.merge(
+            Config(
+                max_pool_connections=connections,
+                # The body's own SHA-256 is a header, and the headers are signed.
+                s3={"us_east_1_regional_endpoint": "regional", "payload_signing_enabled": False},
+            )
+        )
+        make: Any = session.client
+        self._s3: S3Client = make("s3", region_name=home_region, config=config)
+        self._s3.meta.events.register("before-endpoint-resolution.s3", self._aim)
+        # 100-continue would cost each file a round trip, to save a body that is hardly ever
+        # refused.
+        self._s3.meta.events.unregister("before-call.s3", add_expect_header)
+
+    def _aim(self, builtins: dict[str, Any], params: dict[str, Any], **_: Any) -> None:
+        builtins["AWS::Region"] = self._regions[params["Bucket"]]
+
+    def _of(self, store: ArtifactStore, key: str) -> _Object:
+        self._regions[store.bucket] = store.region
+        owner = store.key_arn.split(":")[4]
+        return {"Bucket": store.bucket, "Key": key, "ExpectedBucketOwner": owner}
+
+    def endpoint_of(self, region: str) -> str:
+        """The endpoint as the region's own client would name it; one that somebody configured
+        (AWS_ENDPOINT_URL) is the same for all regions."""
+        endpoint = self._s3.meta.endpoint_url
+        known = REGIONAL.fullmatch(endpoint)
+        if known is None or known[2] != self._s3.meta.region_name:
+            return endpoint
+        return f"{known[1]}{region}{known[3]}"
+
+    def describe(self, store: ArtifactStore, key: str) -> Stored | None:
+        """None also where S3 refuses to tell: whether it is there shows when it is written.
+
+        To be told the checksum takes kms:Decrypt (S3 API Reference, "HeadObject").
+        """
+        with aws_call(f"look for {key} in {store.bucket}"):
+            try:
+                found = self._s3.head_object(**self._of(store, key), ChecksumMode="ENABLED")
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] in REFUSED:
+                    return None
+                raise
+        return Stored(
+            found["ContentLength"],
+            found.get("SSEKMSKeyId"),
+            _hexadecimal(found.get("ChecksumSHA256")),
+        )
+
+    def put_file(self, store: ArtifactStore, key: str, path: Path, sha256: str) -> None:
+        """Raises PermanentError where the file cannot be read any more."""
+        try:
+            body = _Chunks(path)
+        except OSError as error:
+            raise PermanentError(f"cannot read {path}: {error.strerror}") from error
+        with body:
+            self._put(store, key, body, sha256)
+
+    def put_bytes(self, store: ArtifactStore, key: str, body: bytes, sha256: str) -> None:
+        self._put(store, key, body, sha256)
+
+    def _put(self, store: ArtifactStore, key: str, body: "bytes | _Chunks", sha256: str) -> None:
+        with _writing(store, key):
+            self._s3.put_object(
+                **self._of(store, key),
+                Body=body,
+                ChecksumSHA256=base64.b64encode(binascii.unhexlify(sha256)).decode(),
+                ServerSideEncryption="aws:kms",
+                SSEKMSKeyId=store.key_arn,
+            )
+
+    def fetch(self, store: ArtifactStore, key: str, target: Path) -> None:
+        """Save the object as a file. Raises PermanentError where the disk has no room for it."""
+        with aws_call(f"read {key} in {store.bucket}"):
+            found = self._s3.get_object(**self._of(store, key))
+            with closing(found["Body"]) as body:
+                save(body.iter_chunks(CHUNK), found["ContentLength"], target)
+
+    def digest(self, store: ArtifactStore, key: str) -> str:
+        """SHA-256 of the object as it is read now, hexadecimal."""
+        sha256 = hashlib.sha256()
+        with (
+            aws_call(f"read {key} in {store.bucket}"),
+            closing(self._s3.get_object(**self._of(store, key))["Body"]) as body,
+        ):
+            for chunk in body.iter_chunks(CHUNK):
+                sha256.update(chunk)
+        return sha256.hexdigest()
+
+
+@contextmanager
+def _writing(store: ArtifactStore, key: str) -> Iterator[None]:
+    with aws_call(f"write {key} to {store.bucket}, the artifact store of {store.region}"):
+        yield
+
+
+def _hexadecimal(checksum: str | None) -> str | None:
+    return base64.b64decode(checksum).hex() if checksum else None
+
+
+class _Chunks(io.FileIO):
+    """A file that is read in larger chunks than urllib3 asks for (16 KiB)."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(CHUNK if size is not None and 0 < size < CHUNK else size) or b""

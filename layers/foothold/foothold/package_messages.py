@@ -1,0 +1,279 @@
+"""What the package function is asked, as typed values, whichever door the question came through.
+
+An event is never shown or logged: a CodePipeline job carries credentials, a CodeBuild event its
+environment variables.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from foothold.domain.errors import PermanentError
+from foothold.domain.manifest import builds_prefix
+from foothold.domain.partitions import partition_of
+
+
+class InvalidRequestError(PermanentError):
+    """Whoever asks has to ask differently."""
+
+
+class ArtifactRefusedError(PermanentError):
+    """An artifact may not be read or written with the rights that were given."""
+
+
+class ArtifactMissingError(PermanentError):
+    """There is no such artifact (any more)."""
+
+
+def _project(name: str) -> str:
+    builds_prefix(name)
+    return name
+
+
+def _region(name: str) -> str:
+    partition_of(name)
+    return name
+
+
+def _relative(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        raise PermanentError("the template is named by its path in the artifact")
+    return path
+
+
+def _as_value_error(check: Any) -> AfterValidator:
+    def checked(value: str) -> str:
+        try:
+            return str(check(value))
+        except PermanentError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(checked)
+
+
+Project = Annotated[str, _as_value_error(_project)]
+Region = Annotated[str, _as_value_error(_region)]
+RelativePath = Annotated[str, Field(min_length=1, max_length=1024), _as_value_error(_relative)]
+STRICT = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+# What AWS sends may grow; what people send may not be misspelt.
+AWS = ConfigDict(
+    strict=True,
+    frozen=True,
+    extra="ignore",
+    hide_input_in_errors=True,
+    alias_generator=to_camel,
+    validate_by_name=True,
+)
+
+
+class Order(BaseModel):
+    """What to package, as a person writes it: the UserParameters of a pipeline's action."""
+
+    model_config = STRICT
+
+    project: Project
+    regions: list[Region] = []
+    template: RelativePath | None = None
+
+
+class ObjectLocation(BaseModel):
+    model_config = STRICT
+
+    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    key: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class DirectOrder(Order):
+    """A direct invocation: what to package, and the zip that holds it."""
+
+    source: ObjectLocation
+
+
+# --- CodePipeline (AWS CodePipeline User Guide, "AWS Lambda invoke action reference") --------
+
+
+class _S3Location(BaseModel):
+    model_config = AWS
+
+    bucket_name: str
+    object_key: str
+
+
+class _Location(BaseModel):
+    model_config = AWS
+
+    s3_location: Annotated[_S3Location, Field(alias="s3Location")]
+
+
+class JobArtifact(BaseModel):
+    model_config = AWS
+
+    name: str
+    location: _Location
+
+    @property
+    def place(self) -> ObjectLocation:
+        at = self.location.s3_location
+        return ObjectLocation(bucket=at.bucket_name, key=at.object_key)
+
+
+class _Configuration(BaseModel):
+    model_config = AWS
+
+    user_parameters: Annotated[str, Field(alias="UserParameters")] = ""
+
+
+class _ActionConfiguration(BaseModel):
+    model_config = AWS
+
+    configuration: _Configuration
+
+
+class JobCredentials(BaseModel):
+    """The credentials that a job lends; they appear in no text made of them."""
+
+    model_config = AWS
+
+    access_key_id: Annotated[str, Field(repr=False)]
+    secret_access_key: Annotated[str, Field(repr=False)]
+    session_token: Annotated[str, Field(repr=False)]
+
+
+class _EncryptionKey(BaseModel):
+    model_config = AWS
+
+    id: str
+
+
+class JobData(BaseModel):
+    """A CodePipeline job's data."""
+
+    model_config = AWS
+
+    action_configuration: _ActionConfiguration
+    input_artifacts: list[JobArtifact]
+    output_artifacts: list[JobArtifact]
+    artifact_credentials: JobCredentials
+    encryption_key: _EncryptionKey | None = None
+
+    def order(self) -> Order:
+        """Raises InvalidRequestError for UserParameters that cannot be understood."""
+        text = self.action_configuration.configuration.user_parameters
+        try:
+            parameters = json.loads(text or "{}")
+        except ValueError:
+            raise InvalidRequestError(f"UserParameters are not JSON; {ORDER_HELP}") from None
+        return checked(Order, parameters, f"UserParameters; {ORDER_HELP}")
+
+    def artifacts(self) -> tuple[JobArtifact, JobArtifact]:
+        """The input and the output. Raises InvalidRequestError unless there is one of each."""
+        if len(self.input_artifacts) != 1 or len(self.output_artifacts) != 1:
+            raise InvalidRequestError(
+                "give the action one input artifact, what `sam build` wrote, and one output "
+                f"artifact, for the templates; it has {len(self.input_artifacts)} and "
+                f"{len(self.output_artifacts)}"
+            )
+        return self.input_artifacts[0], self.output_artifacts[0]
+
+
+ORDER_HELP = 'write {"project": "orders"}, and, if not all, "regions": ["eu-west-1"]'
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A CodePipeline job. Its data are read only when somebody is ready to answer the job."""
+
+    id: str
+    account: str
+    raw: Mapping[str, Any] = field(repr=False)
+
+    def data(self) -> JobData:
+        """Raises InvalidRequestError for data that CodePipeline would not send."""
+        return checked(JobData, self.raw, "the job")
+
+
+# --- CodeBuild (AWS CodeBuild User Guide, "Build notifications input format reference") ------
+
+
+class _Artifact(BaseModel):
+    model_config = AWS
+
+    location: str = ""
+
+
+class _Information(BaseModel):
+    model_config = AWS
+
+    artifact: _Artifact = _Artifact()
+
+
+class _Detail(BaseModel):
+    model_config = AWS
+
+    build_status: Annotated[str, Field(alias="build-status")]
+    project_name: Annotated[str, Field(alias="project-name")]
+    additional_information: Annotated[_Information, Field(alias="additional-information")]
+
+
+class _BuildEvent(BaseModel):
+    model_config = AWS
+
+    detail_type: Annotated[Literal["CodeBuild Build State Change"], Field(alias="detail-type")]
+    detail: _Detail
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A build that succeeded, and the zip that it left, if any."""
+
+    build_project: str
+    artifact: ObjectLocation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An event that asks for nothing, and why."""
+
+    reason: str
+
+
+def parse(event: Mapping[str, Any]) -> Job | Build | DirectOrder | Ignored:
+    """What an event asks for, by its shape.
+
+    Raises InvalidRequestError with one line that names each wrong field.
+    """
+    if "CodePipeline.job" in event:
+        job = event["CodePipeline.job"]
+        return Job(str(job["id"]), str(job.get("accountId", "")), job.get("data", {}))
+    if event.get("source") == "aws.codebuild":
+        return _build(checked(_BuildEvent, event, "the event of CodeBuild").detail)
+    return checked(DirectOrder, event, f'the request; {ORDER_HELP}, and its "source"')
+
+
+def _build(detail: _Detail) -> Build | Ignored:
+    if detail.build_status != "SUCCEEDED":
+        return Ignored(f"the build ended as {detail.build_status}")
+    _, _, path = detail.additional_information.artifact.location.rpartition(":::")
+    bucket, _, key = path.partition("/")
+    if not bucket or not key:
+        return Build(detail.project_name, None)
+    return Build(detail.project_name, ObjectLocation(bucket=bucket, key=key))
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(model: type[Model], value: object, what: str) -> Model:
+    """Raises InvalidRequestError with the name of each wrong field, and no value."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in one['loc']) or 'it'}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise InvalidRequestError(f"{wrong} ({what})") from None

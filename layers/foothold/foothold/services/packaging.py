@@ -1,0 +1,437 @@
+"""Package once, fan out: one build becomes one template and the same objects for each region.
+
+Everything that is the same for all regions is done once: read the templates, hash the folders,
+zip those that somewhere are missing. What is left for each region is to ask what is there and
+to send what is not, and all regions do that at the same time.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from foothold.domain.errors import FootholdError, PermanentError
+from foothold.domain.manifest import (
+    Content,
+    Export,
+    Folder,
+    LoneFile,
+    Manifest,
+    NeutralNames,
+    PackagedObject,
+    PlainFile,
+    RegionPackage,
+    Stored,
+    Text,
+    builds_prefix,
+    is_stored,
+    settled,
+    template_name,
+    weight,
+)
+from foothold.domain.models import ArtifactStore
+from foothold.services.ports import Stores
+
+
+class Templates(Protocol):
+    """Makes a template ready for regions, as `sam package` does."""
+
+    def export(
+        self,
+        template: Path,
+        prefix: str,
+        stores: Sequence[ArtifactStore],
+        *,
+        language_extensions: bool | None,
+        within: Path | None,
+    ) -> Mapping[str, Export]:
+        """The export for each store's region; objects' keys begin with `prefix`.
+
+        `language_extensions` as `sam package` has it: None leaves it to the environment.
+        Nothing outside of the folder `within` may be packaged. Raises PermanentError with the
+        reason for which `sam package` refuses a template.
+        """
+        ...
+
+
+class MadeFile(Protocol):
+    """A file on disk: `size` in bytes, `sha256` in hexadecimal."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+class Zips(Protocol):
+    def make(self, content: Folder | LoneFile, target: Path) -> MadeFile: ...
+
+    def measure(self, path: Path) -> MadeFile: ...
+
+
+class Objects(Protocol):
+    """Objects in the artifact stores. All calls may come from many threads."""
+
+    def describe(self, store: ArtifactStore, key: str) -> Stored | None: ...
+
+    def put_file(self, store: ArtifactStore, key: str, path: Path, sha256: str) -> None: ...
+
+    def put_bytes(self, store: ArtifactStore, key: str, body: bytes, sha256: str) -> None: ...
+
+
+Progress = Callable[[str, int, int], None]  # region, objects that are there, of how many
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRequest:
+    """What to package, and for whom. `regions` empty: every region that has a store."""
+
+    project: str
+    template: Path
+    regions: tuple[str, ...] = ()
+    language_extensions: bool | None = None
+    within: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """What a run gave: the manifest, and each finished region's template."""
+
+    manifest: Manifest
+    templates: Mapping[str, Text]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The files of a run: each finished region's template, and the manifest."""
+
+    templates: Mapping[str, Path]
+    manifest: Path
+
+
+MANIFEST = "manifest.json"
+
+
+def write_outputs(packaged: Packaged, folder: Path) -> Written:
+    """Write the templates, then the manifest. Each appears whole, or not at all.
+
+    A failed region's template of an earlier run is taken away: nobody should deploy it together
+    with this run's. Raises PermanentError where the folder cannot be written to.
+    """
+    templates = {
+        package.region: folder / package.template for package in packaged.manifest.packages
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for region, path in templates.items():
+            _write_whole(path, packaged.templates[region].render())
+        for region in packaged.manifest.failed:
+            (folder / template_name(region)).unlink(missing_ok=True)
+        _write_whole(folder / MANIFEST, manifest_file(packaged.manifest))
+    except OSError as error:
+        raise PermanentError(
+            f"cannot write to {folder}: {error.strerror}: {error.filename}"
+        ) from error
+    return Written(templates, folder / MANIFEST)
+
+
+def manifest_file(manifest: Manifest) -> bytes:
+    return json.dumps(manifest.as_json(), indent=2).encode() + b"\n"
+
+
+def _write_whole(path: Path, body: bytes) -> None:
+    """A file that is as it should be is not touched."""
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == body:
+            return
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        half.write_bytes(body)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+class Packager:
+    """Packages builds into artifact stores.
+
+    `threads` is how many requests are under way at a time, over all regions.
+    """
+
+    def __init__(
+        self, stores: Stores, templates: Templates, zips: Zips, objects: Objects, threads: int = 64
+    ) -> None:
+        self._stores = stores
+        self._templates = templates
+        self._zips = zips
+        self._objects = objects
+        self._threads = threads
+
+    def package(self, request: PackageRequest, progress: Progress = lambda *_: None) -> Packaged:
+        """Store all objects in all regions.
+
+        A region that refuses is left out and named in the manifest's `failed`; the others are
+        finished. Raises PermanentError where nothing can be packaged for any region.
+        """
+        prefix = builds_prefix(request.project)
+        stores = choose(self._stores.ready(), request.regions)
+        exports = self._templates.export(
+            request.template.absolute(),
+            prefix,
+            tuple(stores.values()),
+            language_extensions=request.language_extensions,
+            within=request.within,
+        )
+        run = _Run(stores, exports, self._zips, self._objects, progress)
+        with tempfile.TemporaryDirectory(prefix="foothold-") as folder:
+            run.store_everything(Path(folder), self._threads)
+        return run.result(request.project)
+
+
+def choose(ready: Mapping[str, ArtifactStore], regions: Sequence[str]) -> dict[str, ArtifactStore]:
+    """The stores of the regions that are asked for, or all. Raises PermanentError for a region
+    without a store."""
+    if not ready:
+        raise PermanentError(
+            "no region has an artifact store: ask for one with `foothold regions add REGION`"
+        )
+    missing = [region for region in dict.fromkeys(regions) if region not in ready]
+    if missing:
+        raise PermanentError(
+            f"{', '.join(missing)} has no artifact store: ask for it with "
+            f"`foothold regions add {' '.join(missing)}` (there are stores in "
+            f"{', '.join(sorted(ready))})"
+        )
+    return {region: ready[region] for region in (dict.fromkeys(regions) or sorted(ready))}
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An object, ready to be sent: on disk, or here."""
+
+    size: int
+    sha256: str
+    source: Path | bytes
+
+
+class _Run:
+    """One run: the regions' objects on their way."""
+
+    def __init__(
+        self,
+        stores: Mapping[str, ArtifactStore],
+        exports: Mapping[str, Export],
+        zips: Zips,
+        objects: Objects,
+        progress: Progress,
+    ) -> None:
+        self._stores = stores
+        self._exports = exports
+        self._zips = zips
+        self._objects = objects
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._failed: dict[str, str] = {}
+        self._there: dict[str, dict[str, _Made | Stored]] = {region: {} for region in stores}
+        # What has one key is one piece of work for all the regions that want it.
+        self._work: dict[str, tuple[Content, list[str]]] = {}
+        for region, export in exports.items():
+            for asset in export.assets:
+                self._work.setdefault(asset.key, (asset.content, []))[1].append(region)
+
+    def store_everything(self, folder: Path, threads: int) -> None:
+        """Find out what is missing where, make it, and send it; all three at the same time."""
+        for region, export in self._exports.items():
+            self._progress(region, 0, len({asset.key for asset in export.assets}))
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                # The heaviest first: their way takes longest.
+                keys = sorted(self._work, key=lambda key: weight(self._work[key][0]), reverse=True)
+                described = {
+                    key: {region: pool.submit(self._describe, region, key) for region in regions}
+                    for key, (_, regions) in ((key, self._work[key]) for key in keys)
+                }
+                sent: list[Future[None]] = []
+                for number, key in enumerate(keys):
+                    found = {region: one.result() for region, one in described.pop(key).items()}
+                    sent += self._send(pool, key, found, folder / str(number))
+                for one in sent:
+                    one.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _send(
+        self,
+        pool: ThreadPoolExecutor,
+        key: str,
+        found: Mapping[str, Stored | None],
+        target: Path,
+    ) -> list[Future[None]]:
+        stores = {region: self._stores[region] for region in found if region not in self._failed}
+        content = self._work[key][0]
+        if isinstance(content, Folder | LoneFile) and settled(found, stores):
+            for region in stores:
+                one = found[region]
+                assert one is not None
+                self._arrived(region, key, one)
+            return []
+        made = self._make(content, target)
+        missing = []
+        for region, store in stores.items():
+            if is_stored(found[region], store, made.size, made.sha256):
+                self._arrived(region, key, made)
+            else:
+                missing.append(region)
+        return [pool.submit(self._put, region, key, made) for region in missing]
+
+    def _make(self, content: Content, target: Path) -> _Made:
+        if isinstance(content, Text):
+            text = content.render()
+            return _Made(len(text), hashlib.sha256(text).hexdigest(), text)
+        if isinstance(content, PlainFile):
+            file = self._zips.measure(content.path)
+        else:
+            file = self._zips.make(content, target)
+        return _Made(file.size, file.sha256, file.path)
+
+    def _describe(self, region: str, key: str) -> Stored | None:
+        with self._or_failed(region):
+            return self._objects.describe(self._stores[region], key)
+        return None
+
+    def _put(self, region: str, key: str, made: _Made) -> None:
+        with self._or_failed(region):
+            store = self._stores[region]
+            if isinstance(made.source, bytes):
+                self._objects.put_bytes(store, key, made.source, made.sha256)
+            else:
+                self._objects.put_file(store, key, made.source, made.sha256)
+            self._arrived(region, key, made)
+
+    @contextmanager
+    def _or_failed(self, region: str) -> Iterator[None]:
+        """A region fails alone, and as soon as one of its calls does."""
+        if region in self._failed:
+            return
+        try:
+            yield
+        except FootholdError as error:
+            self._failed.setdefault(region, str(error))
+
+    def _arrived(self, region: str, key: str, one: _Made | Stored) -> None:
+        with self._lock:
+            there = self._there[region]
+            there[key] = one
+            self._progress(region, len(there), len({a.key for a in self._exports[region].assets}))
+
+    def result(self, project: str) -> Packaged:
+        finished = [region for region in self._stores if region not in self._failed]
+        return Packaged(
+            Manifest(
+                project, tuple(self._package(region) for region in finished), dict(self._failed)
+            ),
+            {region: self._exports[region].template for region in finished},
+        )
+
+    def _package(self, region: str) -> RegionPackage:
+        store, export = self._stores[region], self._exports[region]
+        names = NeutralNames(export.endpoint, store.bucket)
+        objects = []
+        for asset in export.assets:
+            one = self._there[region][asset.key]
+            assert one.sha256 is not None
+            objects.append(
+                PackagedObject(
+                    key=asset.key,
+                    size=one.size,
+                    sha256=one.sha256,
+                    neutral_sha256=names.digest(asset.content.render(), asset.key)
+                    if isinstance(asset.content, Text)
+                    else one.sha256,
+                    resources=asset.resources,
+                )
+            )
+        template = export.template.render()
+        return RegionPackage(
+            region=region,
+            bucket=store.bucket,
+            key_arn=store.key_arn,
+            endpoint=export.endpoint,
+            template=template_name(region),
+            template_sha256=hashlib.sha256(template).hexdigest(),
+            template_neutral_sha256=names.digest(template),
+            objects=tuple(objects),
+        )
+
+
+class ReadableObjects(Objects, Protocol):
+    def digest(self, store: ArtifactStore, key: str) -> str:
+        """SHA-256 of the object as it is read now, hexadecimal."""
+        ...
+
+
+class Verifier:
+    """Compares what a manifest says with what the stores hold now."""
+
+    def __init__(self, objects: ReadableObjects, threads: int = 64) -> None:
+        self._objects = objects
+        self._threads = threads
+
+    def verify(
+        self, manifest: Manifest, folder: Path, progress: Progress = lambda *_: None
+    ) -> tuple[str, ...]:
+        """One line for each finding; none where all is as it was packaged.
+
+        `folder` is where the templates lie that the manifest names. S3 is asked for the SHA-256
+        that it checked when it was given the object; one that was not written by Foothold is
+        read.
+        """
+        findings = [f"{region} was not packaged: {why}" for region, why in manifest.failed.items()]
+        findings += [f"the regions differ: {line}" for line in manifest.differences()]
+        for package in manifest.packages:
+            findings += _template_findings(package, folder / package.template)
+        with ThreadPoolExecutor(self._threads) as pool:
+            checks = [
+                (package, pool.submit(self._finding, package, one))
+                for package in manifest.packages
+                for one in package.objects
+            ]
+            done: dict[str, int] = {}
+            for package, check in checks:
+                findings += [finding for finding in (check.result(),) if finding]
+                done[package.region] = done.get(package.region, 0) + 1
+                progress(package.region, done[package.region], len(package.objects))
+        return tuple(findings)
+
+    def _finding(self, package: RegionPackage, one: PackagedObject) -> str | None:
+        where = f"{one.key} in {package.bucket} ({', '.join(one.resources)})"
+        try:
+            stored = self._objects.describe(package.store, one.key)
+            if stored is None:
+                return f"{where} is missing, or may not be read"
+            if stored.key_arn != package.key_arn:
+                return f"{where} is encrypted with {stored.key_arn or 'no key of KMS'}"
+            sha256 = stored.sha256 or self._objects.digest(package.store, one.key)
+        except FootholdError as error:
+            return str(error)
+        if sha256 != one.sha256 or stored.size != one.size:
+            return f"{where} is not what was packaged"
+        return None
+
+
+def _template_findings(package: RegionPackage, template: Path) -> Iterator[str]:
+    try:
+        if hashlib.sha256(template.read_bytes()).hexdigest() != package.template_sha256:
+            yield f"{template} is not what was packaged"
+    except OSError as error:
+        yield f"cannot read {template}: {error.strerror}"
