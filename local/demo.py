@@ -15,6 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from local.demo_packaging import package_once
 from local.embedded import FOREIGN, HOME_REGION, PRODUCTION, TEST, TOOLS, Embedded, EmbeddedError
 
 CHECKOUT = Path(__file__).parent.parent
@@ -43,6 +44,7 @@ def main() -> int:
             ("An operator asks for a fourth", an_operator_asks),
             ("What there is now", what_there_is),
             ("Who may read", who_may_read),
+            ("One build, packaged for every region", packaging),
         )
         for number, (title, chapter) in enumerate(chapters, start=1):
             console.rule(f"[bold]{number}. {title}", align="left")
@@ -194,6 +196,10 @@ def deploy_role(embedded: Embedded, account: str, bucket: str, key_arn: str) -> 
         iam.create_role(RoleName=READER, AssumeRolePolicyDocument=document(trust))
     iam.put_role_policy(RoleName=READER, PolicyName="read", PolicyDocument=document(*may))
     return f"arn:aws:iam::{account}:role/{READER}"
+
+
+def packaging(embedded: Embedded) -> None:
+    package_once(embedded, console, LOOK)
 
 
 def document(*statements: dict[str, Any]) -> str:

@@ -243,6 +243,7 @@ def key_refusal(
         service_context={
             "kms:viaservice": f"s3.{region}.amazonaws.com",
             "kms:calleraccount": caller.account,
+            **{f"aws:resourcetag/{tag['TagKey']}".lower(): tag["TagValue"] for tag in key["Tags"]},
         },
         principal_keys=caller.keys,
     )

@@ -1,0 +1,78 @@
+"""The demo's chapter on packaging: one sam build, one call, a template for every region."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from local.embedded import HOME_REGION, ROOT, RUNTIME, TOOLS, Embedded, EmbeddedError
+
+PROJECT = "orders"
+SOURCE = "demo/orders.zip"
+
+
+def package_once(embedded: Embedded, console: Console, look: dict[str, Any]) -> None:
+    """Build the example, hand its zip to the deployed function, and show what came back."""
+    session = embedded.session(TOOLS, HOME_REGION)
+    ssm = session.client("ssm")
+
+    def parameter(name: str) -> str:
+        return str(ssm.get_parameter(Name=f"/foothold/{name}")["Parameter"]["Value"])
+
+    home = parameter("artifact-store/bucket")
+    with tempfile.TemporaryDirectory() as folder:
+        # The whole project, as a build's artifact: state machines and APIs stay in its source.
+        project = Path(folder) / PROJECT
+        shutil.copytree(ROOT / "examples" / PROJECT, project)
+        sam_build(project, console)
+        archive = shutil.make_archive(str(project), "zip", project)
+        session.client("s3").upload_file(
+            archive, home, SOURCE, ExtraArgs={"ExpectedBucketOwner": TOOLS}
+        )
+    event = json.dumps({"project": PROJECT, "source": {"bucket": home, "key": SOURCE}})
+    show(console, "sam", "remote", "invoke", "PackageFunction", "--event", f"'{event}'")
+    answer = session.client("lambda").invoke(
+        FunctionName=parameter("package-function"), Payload=event
+    )
+    result = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer or result["failed"]:
+        raise EmbeddedError(f"packaging failed: {result}")
+    manifest = read_manifest(embedded, result["regions"][HOME_REGION]["manifest"])
+    table = Table("Region", "Objects", "Template", **look)
+    for region, package in sorted(manifest["regions"].items()):
+        table.add_row(region, str(len(package["objects"])), package["template"]["file"])
+    console.print(table)
+    console.print(result["summary"])
+
+
+def sam_build(project: Path, console: Console) -> None:
+    command = ("sam", "build", "--parameter-overrides", f"PythonRuntime={RUNTIME}")
+    show(console, *command)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "sam", *command[1:]],
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise EmbeddedError(f"sam build failed:\n{done.stderr}")
+
+
+def read_manifest(embedded: Embedded, url: str) -> dict[str, Any]:
+    bucket, key = url.split("/", 3)[3].split("/", 1)
+    s3 = embedded.session(TOOLS, HOME_REGION).client("s3")
+    found = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=TOOLS)
+    manifest: dict[str, Any] = json.loads(found["Body"].read())
+    return manifest
+
+
+def show(console: Console, *command: str) -> None:
+    console.print(f"[bold cyan]$ {' '.join(command)}[/]", soft_wrap=True)
