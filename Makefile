@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: setup demo test lint local local-down bench-stores bench-package lock clean
+.PHONY: setup demo test lint local local-down bench-stores bench-package bench-pipeline lock clean
 .DELETE_ON_ERROR:
 
 setup: $(BIN)/foothold .venv-emulator/complete
@@ -44,6 +44,9 @@ lint: setup .venv-checkov/complete
 
 bench-stores: setup
 	$(BIN)/python benchmarks/stores.py
+
+bench-pipeline: setup
+	$(BIN)/python benchmarks/pipeline.py
 
 bench-package: setup
 	$(BIN)/python benchmarks/package.py

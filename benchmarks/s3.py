@@ -3,7 +3,8 @@
 It answers what `sam package` and Foothold ask (HEAD, PUT, multipart upload, GET), keeps the
 headers that matter, and can be as slow as a distant region: `delay` seconds before each answer,
 `rate` bytes a second on each connection. It also answers SSM's GetParametersByPath, so that the
-command line finds its stores. One process, 127.0.0.1 only.
+command line finds its stores, and whatever other JSON calls a test gives it answers for. One
+process, 127.0.0.1 only.
 
 Buckets exist by being named, except that the first word of a name can ask for a failure:
 `missing-...`, `foreign-...`, `denied-...`, `readonly-...`, `disabled-...` (the bucket's key).
@@ -19,7 +20,9 @@ import base64
 import hashlib
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -56,6 +59,7 @@ class World:
     objects: dict[str, Stored] = field(default_factory=dict)
     uploads: dict[str, tuple[dict[str, str], dict[int, Stored]]] = field(default_factory=dict)
     requests: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
 
     def reset(self) -> None:
         """Forget the objects, and how many requests there were."""
@@ -78,7 +82,7 @@ Answer = tuple[int, dict[str, str], bytes]
 
 def answer(world: World, request: Request) -> Answer:
     if request.path == "/":
-        return 200, {}, _parameters(world, request)
+        return _json_call(world, request)
     if request.path == "/_objects":
         return 200, {}, json.dumps(_inventory(world)).encode()
     if request.path == "/_requests":
@@ -136,14 +140,33 @@ def _object_call(world: World, request: Request) -> Answer:  # noqa: PLR0911  # 
     return 200, headers, stored.body or b""
 
 
-def _parameters(world: World, request: Request) -> bytes:
-    path = json.loads(request.body or b"{}").get("Path", "")
-    found = [
-        {"Name": name, "Value": value, "Type": "String"}
-        for name, value in world.parameters.items()
-        if name.startswith(path.rstrip("/") + "/")
-    ]
-    return json.dumps({"Parameters": found}).encode()
+class CallError(Exception):
+    """An answer to a JSON call that is an error: its code, and its message."""
+
+
+def _json_call(world: World, request: Request) -> Answer:
+    target = request.headers.get("x-amz-target", "")
+    body = json.loads(request.body or b"{}")
+    answers: dict[str, Callable[[Any], Any]] = {
+        "AmazonSSM.GetParametersByPath": partial(_parameters, world),
+        **world.calls,
+    }
+    try:
+        return 200, {}, json.dumps(answers[target](body)).encode()
+    except CallError as error:
+        code, message = error.args
+        return 400, {}, json.dumps({"__type": code, "message": message}).encode()
+
+
+def _parameters(world: World, body: Any) -> Any:
+    path = body["Path"].rstrip("/") + "/"
+    return {
+        "Parameters": [
+            {"Name": name, "Value": value, "Type": "String"}
+            for name, value in world.parameters.items()
+            if name.startswith(path)
+        ]
+    }
 
 
 def _inventory(world: World) -> dict[str, Any]:

@@ -174,6 +174,7 @@ class Embedded:
             f"PythonRuntime={RUNTIME}",
             f"Architecture={ARCHITECTURE}",
             f"OrganizationIds={ORGANIZATION}",
+            "PipelineMacro=false",  # MiniStack has no macros; the function is there
         ]
         # The rest, such as the stack's name, is in samconfig.toml.
         with timed(say, "sam build"):

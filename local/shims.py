@@ -22,6 +22,9 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import iam as iam_service
 from ministack.services import kms, lambda_svc, s3
 
+from local.lifecycle_shims import event_conditions, pipeline_registry
+from local.rehearsal_shims import nested_transforms, pipeline_jobs
+
 ORGANIZATION = "o-foothold01"
 MEMBERS = frozenset({"111111111111", "222222222222", "333333333333"})
 
@@ -388,6 +391,10 @@ SHIMS: dict[str, Callable[[], None]] = {
         expected_bucket_owner,
         object_encryption,
         bare_runtime,
+        nested_transforms,
+        pipeline_jobs,
+        pipeline_registry,
+        event_conditions,
     )
 }
 

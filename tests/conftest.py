@@ -14,3 +14,10 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     aws.start()
     yield aws
     aws.stop()
+
+
+@pytest.fixture(scope="session")
+def deployed(embedded: Embedded) -> Embedded:
+    """The embedded AWS with the control plane on it, by the ordinary sam build and sam deploy."""
+    embedded.deploy(say=lambda _line: None)
+    return embedded

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foothold.domain.errors import BucketMissingError, PermanentError
-from foothold.domain.models import Aspect, ObservedKey, StoreSpec
+from foothold.domain.models import STATE_TAG, ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
+from foothold.domain.usage import PipelineUse
+
+VERSIONS_A_PAGE = 1000
 
 
 @dataclass
@@ -21,8 +24,17 @@ class FakeWorld:
     buckets: dict[str, dict[Aspect, Any]] = field(default_factory=dict)
     foreign_buckets: set[str] = field(default_factory=set)
     filled_buckets: set[str] = field(default_factory=set)
+    versions: dict[str, int] = field(default_factory=dict)
+    openings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    pipelines: dict[str, tuple[PipelineUse, ...]] = field(default_factory=dict)
+    stacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    announced: list[ArtifactStore] = field(default_factory=list)
+    bucket_room: int | None = None
+    missing_services: tuple[str, ...] = ()
+    denied: tuple[str, ...] | None = None
     parameters: dict[tuple[str, str], str] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
+    keys_made: int = 0
 
     def call(self, name: str) -> None:
         self.calls.append(name)
@@ -36,25 +48,49 @@ class FakeKeys:
     def aliased(self, spec: StoreSpec) -> ObservedKey | None:
         self.world.call("aliased")
         arn = self.world.aliases.get((spec.region, spec.key_alias))
-        return self.world.keys[arn] if arn else None
+        return self.world.keys.get(arn) if arn else None
 
     def tagged(self, spec: StoreSpec) -> tuple[ObservedKey, ...]:
         self.world.call("tagged")
+        return self._tagged(spec)
+
+    def _tagged(self, spec: StoreSpec) -> tuple[ObservedKey, ...]:
         return tuple(
-            key
-            for arn, key in self.world.keys.items()
+            self._with_tags(arn)
+            for arn in self.world.keys
             if arn.split(":")[3] == spec.region
             and spec.tags.items() <= self.world.key_settings[arn, Aspect.KEY_TAGS].items()
         )
 
-    def create(self, spec: StoreSpec, policy: Mapping[str, Any]) -> str:
+    def _with_tags(self, arn: str) -> ObservedKey:
+        tags = self.world.key_settings[arn, Aspect.KEY_TAGS]
+        return replace(self.world.keys[arn], tags=dict(tags))
+
+    def unused(self, spec: StoreSpec) -> tuple[ObservedKey, ...]:
+        self.world.call("look for spare keys")
+        return tuple(
+            key
+            for key in self._tagged(spec)
+            if key.tags.get(STATE_TAG) in (Use.UNUSED, Use.REPLACEMENT)
+            and not key.is_pending_deletion
+        )
+
+    def find(self, spec: StoreSpec, key_arn: str) -> ObservedKey | None:
+        self.world.call("find key")
+        ours = f"arn:{spec.partition.name}:kms:{spec.region}:{spec.account}:key/"
+        if key_arn not in self.world.keys or not key_arn.startswith(ours):
+            return None
+        return self._with_tags(key_arn)
+
+    def create(self, spec: StoreSpec, policy: Mapping[str, Any], use: Use = Use.UNUSED) -> str:
         self.world.call("create key")
-        number = len(self.world.keys)
+        number = self.world.keys_made
+        self.world.keys_made += 1
         arn = f"arn:{spec.partition.name}:kms:{spec.region}:{spec.account}:key/{number}"
         self.world.keys[arn] = ObservedKey(arn, "Enabled", float(number))
         self.world.key_settings[arn, Aspect.KEY_POLICY] = policy
         self.world.key_settings[arn, Aspect.KEY_ROTATION] = False
-        self.world.key_settings[arn, Aspect.KEY_TAGS] = dict(spec.tags)
+        self.world.key_settings[arn, Aspect.KEY_TAGS] = spec.tags_in(use)
         return arn
 
     def point_alias(self, spec: StoreSpec, key_arn: str) -> str:
@@ -63,6 +99,18 @@ class FakeKeys:
 
     def discard(self, spec: StoreSpec, key_arn: str) -> None:
         self._set_state("discard key", key_arn, "PendingDeletion")
+
+    def schedule_deletion(self, spec: StoreSpec, key_arn: str) -> None:
+        self._set_state("schedule deletion", key_arn, "PendingDeletion")
+
+    def delete_alias(self, spec: StoreSpec) -> None:
+        self.world.call("delete alias")
+        self.world.aliases.pop((spec.region, spec.key_alias), None)
+
+    def untag(self, spec: StoreSpec, key_arn: str) -> None:
+        self.world.call("untag key")
+        for name in spec.tags_in(Use.IN_USE):
+            self.world.key_settings[key_arn, Aspect.KEY_TAGS].pop(name, None)
 
     def enable(self, spec: StoreSpec, key_arn: str) -> None:
         self._set_state("enable key", key_arn, "Enabled")
@@ -80,6 +128,8 @@ class FakeKeys:
 
     def write(self, spec: StoreSpec, key_arn: str, aspect: Aspect, value: Any) -> None:
         self.world.call(f"write {aspect}")
+        if aspect is Aspect.KEY_TAGS:
+            value = {**self.world.key_settings[key_arn, aspect], **value}
         self.world.key_settings[key_arn, aspect] = value
 
 
@@ -100,17 +150,44 @@ class FakeBuckets:
 
     def is_empty(self, spec: StoreSpec) -> bool:
         self.world.call("list versions")
-        return spec.bucket not in self.world.filled_buckets
+        filled = spec.bucket in self.world.filled_buckets
+        return not filled and not self.world.versions.get(spec.bucket)
 
-    def create(self, spec: StoreSpec) -> None:
+    def delete_page(self, spec: StoreSpec) -> tuple[int, bool]:
+        self.world.call("delete versions")
+        self._bucket(spec)
+        left = self.world.versions.get(spec.bucket, 0)
+        page = min(left, VERSIONS_A_PAGE)
+        self.world.versions[spec.bucket] = left - page
+        return page, left > page
+
+    def delete(self, spec: StoreSpec) -> None:
+        self.world.call("delete bucket")
+        assert not self.world.versions.get(spec.bucket), "S3 refuses while there are versions"
+        self.world.buckets.pop(spec.bucket, None)
+
+    def untag(self, spec: StoreSpec) -> None:
+        self.world.call("untag bucket")
+        tags = dict(self._bucket(spec)[Aspect.BUCKET_TAGS] or {})
+        for name in spec.tags_in(Use.IN_USE):
+            tags.pop(name, None)
+        self._bucket(spec)[Aspect.BUCKET_TAGS] = tags
+
+    def openings(self, spec: StoreSpec) -> tuple[str, ...]:
+        self.world.call("read openings")
+        return self.world.openings.get(spec.bucket, ())
+
+    def create(self, spec: StoreSpec, use: Use = Use.UNUSED) -> None:
         self.world.call("create bucket")
         if spec.bucket in self.world.foreign_buckets:
             raise PermanentError(f"bucket {spec.bucket} belongs to another account")
-        settings = {Aspect.OWNERSHIP: "BucketOwnerEnforced", Aspect.BUCKET_TAGS: dict(spec.tags)}
+        settings = {Aspect.OWNERSHIP: "BucketOwnerEnforced", Aspect.BUCKET_TAGS: spec.tags_in(use)}
         self.world.buckets.setdefault(spec.bucket, settings)
 
     def write(self, spec: StoreSpec, aspect: Aspect, value: Any) -> None:
         self.world.call(f"write {aspect}")
+        if aspect is Aspect.BUCKET_TAGS:
+            value = {**(self._bucket(spec).get(aspect) or {}), **value}
         self._bucket(spec)[aspect] = value
 
     def verify(self, spec: StoreSpec) -> None:
@@ -155,3 +232,41 @@ class FakeRegions:
     def statuses(self) -> Mapping[str, str]:
         self.world.call("list regions")
         return self.world.statuses
+
+
+class FakeAnnouncements:
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+    def replaced(self, store: ArtifactStore) -> None:
+        self.world.call("announce")
+        self.world.announced.append(store)
+
+
+class FakeUsage:
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+    def pipelines(self, bucket: str) -> tuple[PipelineUse, ...]:
+        self.world.call("list pipelines")
+        return self.world.pipelines.get(bucket, ())
+
+    def stacks(self, spec: StoreSpec) -> tuple[str, ...]:
+        self.world.call("list stacks")
+        return self.world.stacks.get(spec.region, ())
+
+
+class FakeCapacity:
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+    def missing_services(self, region: str) -> tuple[str, ...]:
+        return self.world.missing_services
+
+    def bucket_room(self) -> int | None:
+        self.world.call("read quota")
+        return self.world.bucket_room
+
+    def denied(self, spec: StoreSpec) -> tuple[str, ...] | None:
+        self.world.call("read permissions")
+        return self.world.denied

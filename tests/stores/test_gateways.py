@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from moto import mock_aws
 
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
-from foothold.domain.models import Aspect
+from foothold.domain.models import Aspect, Use
 from foothold.gateways.aws import Clients, aws_call
 from foothold.gateways.kms import KmsKeys
 from foothold.gateways.s3 import S3Buckets
@@ -108,7 +108,7 @@ def test_a_key_is_tagged_in_the_call_that_creates_it(clients: Clients) -> None:
     KmsKeys(clients).create(SPEC, {"Version": "2012-10-17", "Statement": []})
     ((name, params),) = made
     tags = {tag["TagKey"]: tag["TagValue"] for tag in params["Tags"]}
-    assert (name, tags) == ("CreateKey", SPEC.tags)
+    assert (name, tags) == ("CreateKey", SPEC.tags_in(Use.UNUSED))
 
 
 def test_deleting_parameters_that_are_not_there_is_no_error(clients: Clients) -> None:

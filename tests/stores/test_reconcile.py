@@ -7,11 +7,11 @@ import pytest
 
 from foothold.domain import planner
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
-from foothold.domain.models import ArtifactStore, Aspect, Outcome, StoreSpec, Verb
+from foothold.domain.models import ArtifactStore, Aspect, Outcome, StoreSpec, Use, Verb
 from tests.stores.worlds import HOME, PLANE, World, in_memory
 
 SPEC = PLANE.spec("eu-west-1")
-READS = ("aliased", "tagged", "read ", "get ", "list ", "head ")
+READS = ("aliased", "tagged", "find ", "look ", "read ", "get ", "list ", "head ")
 
 
 def ready(outcomes: tuple[Outcome, ...]) -> ArtifactStore:
@@ -119,8 +119,8 @@ def test_a_lost_race_for_the_alias_keeps_the_winners_key_and_discards_our_own(
     winner = world.keys.create(SPEC, policy)
     create, discarded = world.keys.create, []
 
-    def create_too_late(spec: StoreSpec, policy: Mapping[str, Any]) -> str:
-        ours = create(spec, policy)
+    def create_too_late(spec: StoreSpec, policy: Mapping[str, Any], use: Use) -> str:
+        ours = create(spec, policy, use)
         world.keys.point_alias(SPEC, winner)
         return ours
 
@@ -182,7 +182,7 @@ def test_a_steady_tick_reads_six_times_a_region_and_writes_nothing() -> None:
     world = in_memory()
     regions = [name for name, status in PLANE_REGIONS.items() if status.startswith("ENABLED")]
     world.reconciler.reconcile(regions)
-    for tick in range(4):
+    for tick in range(5):
         world.fake.calls.clear()
         world.reconciler.reconcile(regions, planner.turn(tick))
         shared = {"list regions", "get parameters by path"}

@@ -6,6 +6,7 @@ import pytest
 
 from foothold.domain.errors import PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore
+from foothold.domain.retirement import Phase, Retirement
 from foothold.services.regions import RegionDesk
 from tests.fakes import FakeParameters, FakeRegions, FakeWorld
 from tests.stores.worlds import HOME, STATUSES
@@ -149,3 +150,25 @@ def test_waiting_ends_when_every_store_is_published(desk: RegionDesk, world: Fak
 def test_waiting_in_vain_names_the_region_and_the_log(desk: RegionDesk) -> None:
     with pytest.raises(TemporaryError, match="us-east-1 not ready after 300 s; the log"):
         desk.wait(["us-east-1"], lambda _: None, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "phase"),
+    [
+        (Retirement(Phase.RETIRING, 0).text, "retiring"),
+        (Retirement(Phase.RESTORING, 0).text, "restoring"),
+        ("garbage", "unreadable"),
+    ],
+)
+def test_a_retirement_under_way_is_seen_in_the_status(
+    desk: RegionDesk, world: FakeWorld, text: str, phase: str
+) -> None:
+    world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = text
+    (status,) = desk.status()
+    assert (status.region, status.store, status.phase) == ("eu-west-1", None, phase)
+
+
+def test_a_region_that_is_retired_is_not_shown(desk: RegionDesk, world: FakeWorld) -> None:
+    retired = Retirement(Phase.RETIRED, 0).text
+    world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = retired
+    assert desk.status() == ()

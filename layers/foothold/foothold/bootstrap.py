@@ -10,19 +10,28 @@ from typing import Any
 import boto3
 
 from foothold.domain.models import ControlPlane
-from foothold.gateways.account import AccountRegions
+from foothold.domain.triggers import Scheduled
+from foothold.gateways.account import AccountCapacity, AccountRegions
 from foothold.gateways.aws import Clients, aws_call
-from foothold.gateways.events import RegionRequests
-from foothold.gateways.kms import KmsKeys
+from foothold.gateways.cloudformation import CloudFormationStacks
+from foothold.gateways.events import RegionRequests, StoreAnnouncements
+from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
+from foothold.gateways.pace import Pace
 from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import SsmParameters
+from foothold.gateways.ssm import PUTS_A_SECOND, SsmParameters
+from foothold.gateways.usage import DeployedUsage
 from foothold.messages import Ignored, parse_event
 from foothold.observability import logger, metrics
+from foothold.services import pipelines
 from foothold.services.claims import Claims
 from foothold.services.events import EventDoor, raise_what_a_retry_may_help, report
 from foothold.services.reconcile import Reconciler
 from foothold.services.regions import RegionDesk
+from foothold.services.retirement import Retirements
 from foothold.settings import Settings
+
+
+FOLLOW_SECONDS = 120.0
 
 
 @lru_cache
@@ -37,20 +46,72 @@ def clients() -> Clients:
 
 
 @lru_cache
+def parameters() -> SsmParameters:
+    return SsmParameters(clients(), Pace(PUTS_A_SECOND))
+
+
+@lru_cache
+def keys() -> KmsKeys:
+    return KmsKeys(clients(), Pace(CHANGES_A_SECOND))
+
+
+@lru_cache
 def reconciler() -> Reconciler:
     return Reconciler(
         control_plane(),
-        KmsKeys(clients()),
+        keys(),
         S3Buckets(clients()),
-        SsmParameters(clients()),
+        parameters(),
         AccountRegions(clients()),
+        announcements=StoreAnnouncements(clients(), control_plane().home_region),
+        capacity=AccountCapacity(clients()),
+    )
+
+
+@lru_cache
+def retirements() -> Retirements:
+    settings = Settings.from_environment()
+    return Retirements(
+        control_plane(),
+        reconciler(),
+        keys=keys(),
+        buckets=S3Buckets(clients()),
+        parameters=parameters(),
+        usage=DeployedUsage(clients(), settings.home_region, settings.stack_reader_role_arns),
+        clock=time.time,
     )
 
 
 @lru_cache
 def claims() -> Claims:
     """The work behind the custom resource."""
-    return Claims(control_plane(), reconciler(), SsmParameters(clients()))
+    return Claims(control_plane(), reconciler(), parameters())
+
+
+@lru_cache
+def published_stores() -> pipelines.PublishedStores:
+    plane = control_plane()
+    return pipelines.PublishedStores(plane.home_region, plane.stores_path, parameters())
+
+
+def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
+    """The work behind the CloudFormation macro."""
+    return pipelines.answer_macro(event, published_stores(), control_plane().parameter_root)
+
+
+def follow_stores() -> None:
+    """Submit anew the stacks that follow the stores, where these have changed."""
+    stacks = CloudFormationStacks(clients().get("cloudformation", control_plane().home_region))
+    end = time.monotonic() + FOLLOW_SECONDS
+    updates = pipelines.update_following(
+        stacks,
+        published_stores(),
+        sleep=time.sleep,
+        seconds_left=lambda: end - time.monotonic(),
+    )
+    result = pipelines.follow_report(updates)
+    metrics.add_metric("StacksRefused", "Count", len(result.get("refused", ())))
+    logger.info("following stacks", report=result)
 
 
 def answer_event(event: dict[str, Any]) -> dict[str, Any]:
@@ -64,14 +125,20 @@ def answer_event(event: dict[str, Any]) -> dict[str, Any]:
     if isinstance(trigger, Ignored):
         logger.warning("event ignored", reason=trigger.reason)
         return {}
-    outcomes = EventDoor(plane, reconciler(), time.time).answer(trigger)
+    outcomes = EventDoor(plane, reconciler(), time.time, retirements()).answer(trigger)
     failed = [outcome for outcome in outcomes if outcome.error]
     result = report(outcomes)
     metrics.add_metric("RegionsReconciled", "Count", len(outcomes))
     metrics.add_metric("RegionsFailed", "Count", len(failed))
     metrics.add_metric("StepsTaken", "Count", sum(len(outcome.steps) for outcome in outcomes))
+    alarms = [str(step) for outcome in outcomes for step in outcome.alarms]
+    metrics.add_metric("StoresAlarmed", "Count", len(alarms))
+    if alarms:
+        logger.error("a person should look at stores", alarms=alarms)
     log = logger.error if failed else logger.info
     log("regions reconciled", trigger=type(trigger).__name__, report=result)
+    if isinstance(trigger, Scheduled) or any(outcome.steps for outcome in outcomes):
+        follow_stores()
     raise_what_a_retry_may_help(outcomes)
     return result
 

@@ -37,6 +37,7 @@ from foothold.domain.triggers import (
     RegionOptIn,
     RegionsRequested,
     Scheduled,
+    StoreTouched,
     Trigger,
 )
 
@@ -237,6 +238,50 @@ class _ParameterChanged(BaseModel):
     exception: Any = None
 
 
+# The calls that break a store, or take its guard away.
+BREAKING = {
+    "s3.amazonaws.com": frozenset(
+        {
+            "DeleteBucket",
+            "DeleteBucketEncryption",
+            "DeleteBucketLifecycle",
+            "DeleteBucketPolicy",
+            "DeleteBucketPublicAccessBlock",
+            "DeleteBucketTagging",
+            "PutBucketEncryption",
+            "PutBucketLifecycle",
+            "PutBucketPolicy",
+            "PutBucketPublicAccessBlock",
+            "PutBucketTagging",
+            "PutBucketVersioning",
+        }
+    ),
+    "kms.amazonaws.com": frozenset(
+        {
+            "DeleteAlias",
+            "DisableKey",
+            "DisableKeyRotation",
+            "PutKeyPolicy",
+            "ScheduleKeyDeletion",
+            "UntagResource",
+            "UpdateAlias",
+        }
+    ),
+}
+
+
+class _ApiCall(BaseModel):
+    """A management event of AWS CloudTrail (AWS CloudTrail User Guide, "Record contents")."""
+
+    model_config = STRICT
+
+    source: str = Field(alias="eventSource")
+    name: str = Field(alias="eventName")
+    region: RegionName = Field(alias="awsRegion")
+    account: str = Field(alias="recipientAccountId")
+    error_code: Any = Field(alias="errorCode", default=None)
+
+
 def parse_event(event: object, *, account: str, parameter_root: str) -> Trigger | Ignored:
     """What an EventBridge event asks of the control plane of `account`, whose parameters stand
     below `parameter_root`. Never raises: whatever is not understood is Ignored."""
@@ -259,6 +304,8 @@ def _trigger(envelope: _Envelope, account: str, parameter_root: str) -> Trigger 
             return _regions_requested(envelope.detail)
         case "aws.account", "Region Opt-In Status Change":
             return _region_opt_in(envelope.detail, account)
+        case "aws.s3" | "aws.kms", "AWS API Call via CloudTrail":
+            return _api_call(envelope.detail, account)
         case "aws.ssm", "Parameter Store Change":
             return _parameter_changed(envelope.detail, envelope.region, parameter_root)
         case _:
@@ -288,3 +335,14 @@ def _parameter_changed(detail: object, region: str, root: str) -> ParameterChang
     if change.exception is not None:
         return Ignored("the change of the parameter failed")
     return ParameterChanged(change.name, change.operation, region)
+
+
+def _api_call(detail: object, account: str) -> StoreTouched | Ignored:
+    call = _ApiCall.model_validate(detail)
+    if call.account != account:
+        return Ignored("another account's call")
+    if call.name not in BREAKING.get(call.source, ()):
+        return Ignored("a call that breaks no store")
+    if call.error_code is not None:
+        return Ignored("the call failed")
+    return StoreTouched(call.region, call.name)

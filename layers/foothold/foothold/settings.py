@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -31,6 +31,11 @@ class Settings(BaseModel):
     parameter_root: str = Field(alias="FOOTHOLD_PARAMETER_ROOT", pattern=r"^/[A-Za-z0-9_.\-/]+$")
     organization_ids: Names = Field(alias="FOOTHOLD_ORGANIZATION_IDS", default=())
     reader_roles: Names = Field(alias="FOOTHOLD_READER_ROLE_NAMES", default=())
+    retirement_policy: Literal["Retain", "Retire"] = Field(
+        alias="FOOTHOLD_RETIREMENT_POLICY", default="Retain"
+    )
+    # Roles of other accounts that may list stacks and read their templates.
+    stack_reader_role_arns: Names = Field(alias="FOOTHOLD_STACK_READER_ROLE_ARNS", default=())
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -54,4 +59,5 @@ class Settings(BaseModel):
             parameter_root=self.parameter_root.rstrip("/"),
             organization_ids=self.organization_ids,
             reader_roles=self.reader_roles,
+            retires=self.retirement_policy == "Retire",
         )

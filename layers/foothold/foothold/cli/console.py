@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from foothold.domain.errors import FootholdError
 
@@ -32,7 +33,7 @@ def one_clear_line() -> Iterator[None]:
     try:
         yield
     except FootholdError as error:
-        err.print(f"[bold red]foothold:[/] {error}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]foothold:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
 
 

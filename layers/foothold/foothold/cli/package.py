@@ -133,7 +133,7 @@ def _fail_for(lines: Iterable[str]) -> None:
 @contextmanager
 def _progress_bar(doing: str) -> Iterator[Progress]:
     """A bar over all objects of all regions, where a person watches; nothing elsewhere."""
-    if not err.is_terminal:
+    if not err.is_interactive:
         yield lambda *_: None
         return
     from rich import progress as bars  # noqa: PLC0415  # scripts would wait for it in vain

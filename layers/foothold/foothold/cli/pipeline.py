@@ -13,11 +13,20 @@ import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from rich.markup import escape
 
 from foothold import bootstrap
-from foothold.cli.console import DEFAULT_ROOT, FAILED, RootOption, err, one_clear_line, out
+from foothold.cli.console import (
+    DEFAULT_ROOT,
+    FAILED,
+    RootOption,
+    err,
+    one_clear_line,
+    out,
+    print_json,
+)
 from foothold.cli.local import checkout
 from foothold.domain.errors import PermanentError
 from foothold.domain.pipeline import DeclarationError
 from foothold.domain.pipeline_graph import mermaid, svg
+from foothold.pipeline_messages import declaration_schema
 from foothold.services.pipelines import (
     BODY_BYTES,
     RESOURCE_TYPE,
@@ -107,6 +116,12 @@ def rehearse(
     raise typer.Exit(subprocess.run(command, cwd=folder, check=False).returncode)
 
 
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a declaration, for editors."""
+    print_json(declaration_schema())
+
+
 def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
     """The template that the file stands for, with the stores that are ready now.
 
@@ -122,7 +137,8 @@ def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
 def read_template(file: Path) -> dict[str, Any]:
     """The template in the file; a bare declaration becomes a template's only resource."""
     try:
-        document = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # safe
+        text = file.read_text(encoding="utf-8")
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  # a SafeLoader
         json.dumps(document)
     except OSError as error:
         raise PermanentError(f"cannot read {file}: {error.strerror}") from error

@@ -9,6 +9,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 from foothold import bootstrap
+from foothold.cli import lifecycle
 from foothold.cli.console import (
     DEFAULT_ROOT,
     JsonFlag,
@@ -21,7 +22,14 @@ from foothold.cli.console import (
 from foothold.domain.models import ArtifactStore
 from foothold.services.regions import RegionStatus
 
-app = typer.Typer(help="List, add and remove the regions that you keep.", no_args_is_help=True)
+app = typer.Typer(
+    help="The regions that you keep: list, add, remove, check, retire, adopt.",
+    no_args_is_help=True,
+)
+
+app.command("check")(lifecycle.check)
+app.command("retire")(lifecycle.retire)
+app.command("adopt")(lifecycle.adopt)
 
 Names = Annotated[list[str], typer.Argument(help="Region names, or all-enabled.", metavar="R...")]
 
@@ -85,7 +93,7 @@ def status(root: RootOption = DEFAULT_ROOT, as_json: JsonFlag = False) -> None: 
     for region in found:
         table.add_row(
             region.region,
-            region.store.bucket if region.store else "[yellow]pending[/]",
+            region.store.bucket if region.store else f"[yellow]{region.phase or 'pending'}[/]",
             "\n".join([*(["the list"] if region.listed else []), *map(_short, region.claims)])
             or "[dim]nobody; kept[/]",
         )
@@ -106,4 +114,5 @@ def _as_dict(status: RegionStatus) -> dict[str, Any]:
         "key_arn": status.store.key_arn if status.store else None,
         "listed": status.listed,
         "claims": list(status.claims),
+        "retirement": status.phase,
     }

@@ -1,6 +1,7 @@
 """The values that travel from an event to an outcome. Every name is derived here."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,16 @@ from foothold.domain.partitions import Partition, has_account_regional_namespace
 
 STACK_TAG = "foothold:stack"
 REGION_TAG = "foothold:region"
+STATE_TAG = "foothold:state"
+
+
+class Use(StrEnum):
+    """The values of the tag `foothold:state`. It is given at creation and changed once the
+    bucket or key is a part of a published store, so that what never was one can be told."""
+
+    UNUSED = "unused"
+    REPLACEMENT = "replacement"  # unused too; somebody is to be told once it is not
+    IN_USE = "in-use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class ArtifactStore:
 class ControlPlane:
     """What one deployment of Foothold knows about itself: the same for all its regions.
 
+    `retires` says whether a region is retired when its last claim goes, or retained.
     `stack` is the value of the `foothold:stack` tag. `organization_ids` may be empty: then
     no other account is let in. `reader_roles` are role names (wildcards allowed) that may
     read artifacts from any account of those organisations.
@@ -43,10 +55,12 @@ class ControlPlane:
     parameter_root: str = "/foothold"
     organization_ids: tuple[str, ...] = ()
     reader_roles: tuple[str, ...] = ()
+    retires: bool = False
 
-    def spec(self, region: str) -> "StoreSpec":
-        """The desired store of one region. Raises PermanentError for an impossible name."""
-        return StoreSpec(self, region)
+    def spec(self, region: str, adopted: "Adoption | None" = None) -> "StoreSpec":
+        """The desired store of one region; its bucket is our own unless another is adopted.
+        Raises PermanentError for an impossible name."""
+        return StoreSpec(self, region, adopted)
 
     @property
     def key_alias(self) -> str:
@@ -65,19 +79,55 @@ class ControlPlane:
         return f"{self.parameter_root}/claims"
 
 
+# Last part of the names of the two parameters that a store may have beside bucket and key-arn.
+RETIREMENT = "retired"
+ADOPTION = "adopted"
+
 BUCKET_NAME = re.compile(r"(?!xn--|sthree-)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
 @dataclass(frozen=True, slots=True)
+class Adoption:
+    """The bucket and the key that were adopted for a region."""
+
+    bucket: str
+    key_arn: str
+
+    @property
+    def text(self) -> str:
+        """The value of the parameter that records it."""
+        return json.dumps({"bucket": self.bucket, "key_arn": self.key_arn})
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> "Adoption":
+        """What the value of the parameter `name` says. Raises PermanentError for what nobody of
+        ours wrote."""
+        try:
+            found = json.loads(text)
+            return cls("".join(found["bucket"]), "".join(found["key_arn"]))
+        except (KeyError, TypeError, ValueError):
+            raise PermanentError(
+                f"the parameter {name} does not hold an adoption, nothing was changed: adopt "
+                "the bucket again with `foothold regions adopt`, or delete the parameter"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
 class StoreSpec:
-    """The desired state of one region's store. All its names follow from these two values."""
+    """The desired state of one region's store. All its names follow from these values."""
 
     control_plane: ControlPlane
     region: str
+    adopted: Adoption | None = None
     partition: Partition = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "partition", partition_of(self.region))
+        if self.adopted and not BUCKET_NAME.fullmatch(self.bucket):
+            raise PermanentError(
+                f"{self.bucket!r} is not the name of a bucket that can be adopted: 3 to 63 "
+                "lower-case letters, digits and hyphens"
+            )
         if not BUCKET_NAME.fullmatch(self.bucket):
             raise PermanentError(
                 f"NamePrefix {self.control_plane.prefix!r} makes the bucket name "
@@ -92,6 +142,8 @@ class StoreSpec:
 
     @property
     def bucket(self) -> str:
+        if self.adopted:
+            return self.adopted.bucket
         stem = f"{self.control_plane.prefix}-{self.account}-{self.region}"
         if has_account_regional_namespace(self.region):
             return f"{stem}-an"
@@ -107,7 +159,12 @@ class StoreSpec:
 
     @property
     def tags(self) -> dict[str, str]:
+        """What tells that a bucket or key is ours, and whose region it serves."""
         return {STACK_TAG: self.control_plane.stack, REGION_TAG: self.region}
+
+    def tags_in(self, use: Use) -> dict[str, str]:
+        """All tags of a bucket or key in this use."""
+        return {**self.tags, STATE_TAG: use}
 
     @property
     def home_path(self) -> str:
@@ -118,6 +175,16 @@ class StoreSpec:
     def regional_path(self) -> str:
         """Path of this store's parameters in its own region, the same in every region."""
         return f"{self.control_plane.parameter_root}/artifact-store"
+
+    @property
+    def retirement_parameter(self) -> str:
+        """Where it is written that this store is being retired, or was."""
+        return f"{self.home_path}/{RETIREMENT}"
+
+    @property
+    def adoption_parameter(self) -> str:
+        """Where it is written which bucket and key were adopted for this region."""
+        return f"{self.home_path}/{ADOPTION}"
 
     def parameters(self, path: str, key_arn: str) -> dict[str, str]:
         """Name and value of the two parameters that publish this store below `path`."""
@@ -135,19 +202,29 @@ class KeyState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class ObservedKey:
     """A key as DescribeKey shows it. `state` is KMS's own word, which may be one of the many
-    that `KeyState` does not name; `created` is in seconds since the epoch."""
+    that `KeyState` does not name; `created` is in seconds since the epoch; `fit` says that it
+    is symmetric, encrypts, and is managed by the account; `tags` are there where the key was
+    found by its tags or by its ARN."""
 
     arn: str
     state: str
     created: float = 0.0
+    fit: bool = True
+    tags: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_pending_deletion(self) -> bool:
+        return self.state == KeyState.PENDING_DELETION
 
 
 class Aspect(StrEnum):
-    """One setting of a store that is read, compared and written on its own."""
+    """One setting of a store that is read, compared and written on its own; and the keys that
+    should not be there, which are only looked for."""
 
     KEY_POLICY = "key policy"
     KEY_ROTATION = "key rotation"
     KEY_TAGS = "key tags"
+    SPARE_KEYS = "spare keys"
     PUBLIC_ACCESS = "public access block"
     OWNERSHIP = "object ownership"
     VERSIONING = "versioning"
@@ -158,7 +235,9 @@ class Aspect(StrEnum):
 
 
 KEY_ASPECTS = (Aspect.KEY_POLICY, Aspect.KEY_ROTATION, Aspect.KEY_TAGS)
-BUCKET_ASPECTS = tuple(aspect for aspect in Aspect if aspect not in KEY_ASPECTS)
+BUCKET_ASPECTS = tuple(
+    aspect for aspect in Aspect if aspect not in (*KEY_ASPECTS, Aspect.SPARE_KEYS)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +246,16 @@ class ObservedStore:
 
     `settings` holds only the aspects that were read: their value in the shape that
     `planner.desired_settings` uses, None where nothing is set. `key` is what the alias points
-    at; `tagged_keys` are looked for only where the alias points at nothing. `bucket_empty` is
+    at; `tagged_keys` are looked for only where the alias points at nothing. `named_keys` are
+    those other keys of this account and region that a parameter names and that still exist;
+    `spare_keys` carry our tags and the word that they were never used. `bucket_empty` is
     None where it was not looked at. The parameters are name and value of those that exist.
     """
 
     key: ObservedKey | None = None
     tagged_keys: tuple[ObservedKey, ...] = ()
+    named_keys: tuple[ObservedKey, ...] = ()
+    spare_keys: tuple[ObservedKey, ...] = ()
     bucket_exists: bool = False
     bucket_empty: bool | None = None
     settings: Mapping[Aspect, Any] = field(default_factory=dict)
@@ -183,6 +266,7 @@ class ObservedStore:
 class Verb(StrEnum):
     """What a step does."""
 
+    RESTORE = "call off the retirement"
     CREATE_KEY = "create the key"
     ADOPT_KEY = "point the alias at the key"
     CANCEL_KEY_DELETION = "cancel the deletion of the key"
@@ -191,21 +275,41 @@ class Verb(StrEnum):
     SET = "set the"
     PUBLISH_REGIONAL = "publish the store in its region"
     PUBLISH_HOME = "publish the store in the home region"
+    ANNOUNCE = "tell that the store was replaced"
+    DISCARD_KEY = "schedule the deletion of the spare key"
+    FORGET_RETIREMENT = "forget the retirement"
+    LEAVE = "leave to a person: the"
+
+    WITHDRAW_HOME = "withdraw the store in the home region"
+    WITHDRAW_REGIONAL = "withdraw the store in its region"
+    DRAIN_BUCKET = "delete every version in the bucket"
+    DELETE_BUCKET = "delete the bucket"
+    SCHEDULE_KEY_DELETION = "schedule the deletion of the key"
+    DELETE_ALIAS = "delete the alias"
+    RECORD_RETIREMENT = "record the retirement"
+    FORGET_ADOPTION = "give the adopted bucket and key back"
+
+
+# What a person should hear about, though (or because) it is being dealt with.
+LOUD = frozenset({Verb.CANCEL_KEY_DELETION, Verb.ANNOUNCE, Verb.LEAVE})
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change, and why it is made. `aspect` goes with `Verb.SET`, `key` with the verbs
-    that act on a key that exists already."""
+    """One change, and why it is made. `aspect` goes with `Verb.SET` and `Verb.LEAVE`, `key`
+    with the verbs that act on a key that exists already; `command` is what a person would run
+    where the step is left to a person."""
 
     verb: Verb
     reason: str
     aspect: Aspect | None = None
     key: str | None = None
+    command: str | None = None
 
     def __str__(self) -> str:
         what = f"{self.verb} {self.aspect}" if self.aspect else str(self.verb)
-        return f"{what}: {self.reason}"
+        line = f"{what}: {self.reason}"
+        return f"{line}; it would be done with `{self.command}`" if self.command else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +321,10 @@ class Outcome:
     store: ArtifactStore | None = None
     steps: tuple[Step, ...] = ()
     error: FootholdError | None = None
+
+    @property
+    def alarms(self) -> tuple[Step, ...]:
+        """The steps that a person should hear about, unless a person has asked for them."""
+        if any(step.verb is Verb.RESTORE for step in self.steps):
+            return tuple(step for step in self.steps if step.verb is Verb.LEAVE)
+        return tuple(step for step in self.steps if step.verb in LOUD)

@@ -1,5 +1,6 @@
 """Decide what to change in one region. Pure: values in, values out."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from foothold.domain.models import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
     STACK_TAG,
+    STATE_TAG,
     ArtifactStore,
     Aspect,
     KeyState,
@@ -15,29 +17,36 @@ from foothold.domain.models import (
     ObservedStore,
     Step,
     StoreSpec,
+    Use,
     Verb,
 )
 from foothold.domain.policies import bucket_policy, canonical, key_policy
 
 # Given at creation, so a bucket that is about to be created needs no step for them.
-SET_AT_CREATION = frozenset({Aspect.OWNERSHIP, Aspect.KEY_POLICY, Aspect.KEY_TAGS})
+SET_AT_CREATION = frozenset({Aspect.OWNERSHIP, Aspect.KEY_POLICY})
 # What is looked at in every tick: whatever takes access away or lets somebody in.
 ALWAYS_LOOKED_AT = (Aspect.KEY_POLICY, Aspect.BUCKET_POLICY)
 LOOKED_AT_IN_TURN = tuple(aspect for aspect in Aspect if aspect not in ALWAYS_LOOKED_AT)
 IN_TURN_AT_ONCE = 2
 EVERYTHING = tuple(Aspect)
+TAGS = (Aspect.KEY_TAGS, Aspect.BUCKET_TAGS)
 
 NONCURRENT_DAYS = 30
 UPLOAD_DAYS = 1
+# A key that another run is about to use is younger than this.
+SPARE_AFTER_SECONDS = 3600
 
 
 def turn(number: int) -> tuple[Aspect, ...]:
     """The aspects that tick `number` looks at: all that guard access, and two of the others.
 
-    Four ticks in a row look at everything, with six reads a region each instead of twelve.
+    Five ticks in a row look at everything, with six reads a region each instead of thirteen.
     """
-    first = number * IN_TURN_AT_ONCE % len(LOOKED_AT_IN_TURN)
-    return ALWAYS_LOOKED_AT + LOOKED_AT_IN_TURN[first : first + IN_TURN_AT_ONCE]
+    first = number * IN_TURN_AT_ONCE
+    return ALWAYS_LOOKED_AT + tuple(
+        LOOKED_AT_IN_TURN[place % len(LOOKED_AT_IN_TURN)]
+        for place in range(first, first + IN_TURN_AT_ONCE)
+    )
 
 
 def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
@@ -45,7 +54,7 @@ def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
     return {
         Aspect.KEY_POLICY: key_policy(spec),
         Aspect.KEY_ROTATION: True,
-        Aspect.KEY_TAGS: spec.tags,
+        Aspect.KEY_TAGS: spec.tags_in(Use.IN_USE),
         Aspect.PUBLIC_ACCESS: {
             "BlockPublicAcls": True,
             "IgnorePublicAcls": True,
@@ -68,24 +77,34 @@ def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
                 "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UPLOAD_DAYS},
             }
         ],
-        Aspect.BUCKET_TAGS: spec.tags,
+        Aspect.BUCKET_TAGS: spec.tags_in(Use.IN_USE),
         Aspect.BUCKET_POLICY: bucket_policy(spec, key_arn),
     }
 
 
-def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[Step, ...]:
+def plan(
+    spec: StoreSpec, seen: ObservedStore, now: float = 0.0, *, restoring: bool = False
+) -> tuple[Step, ...]:
     """The steps that turn `seen` into `spec`, in running order; none means converged.
 
-    Only what was read is compared. Parameters come last, so that nobody ever reads half a
-    store. Raises PermanentError where the region holds something that is not provably ours.
+    `now` is in seconds since the epoch; `restoring` says that the store was being retired and
+    is wanted again. Only what was read is compared. Parameters come late, so that nobody ever
+    reads half a store. A replacement is tagged as in use only after that has been told, so that
+    a run cut short is finished by the next one. Raises PermanentError, with
+    the command that would help, where the region holds what is not provably ours, or where a
+    repair could take access to artifacts away.
     """
     _refuse_what_is_not_ours(spec, seen)
-    steps = _key_steps(spec, seen)
+    steps = [Step(Verb.RESTORE, f"{spec.region} is wanted again")] if restoring else []
+    steps += _key_steps(spec, seen)
     adopted = next((step.key for step in steps if step.key), None)
     key_arn = seen.key.arn if seen.key else adopted
     if not seen.bucket_exists:
         steps.append(Step(Verb.CREATE_BUCKET, f"{spec.bucket} does not exist"))
-    steps += _setting_steps(spec, seen, key_arn)
+    settings = _setting_steps(spec, seen, key_arn)
+    replaced = _replaced(spec, seen, key_arn, restoring=restoring)
+    late = TAGS if replaced else ()
+    steps += [step for step in settings if step.aspect not in late]
     for verb, path, published in (
         (Verb.PUBLISH_REGIONAL, spec.regional_path, seen.regional_parameters),
         (Verb.PUBLISH_HOME, spec.home_path, seen.home_parameters),
@@ -93,7 +112,46 @@ def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[Step, ...]:
         wrong = key_arn is None or _unlike(spec.parameters(path, key_arn), published)
         if wrong:
             steps.append(Step(verb, f"{path} does not name the store"))
+    if replaced:
+        steps.append(Step(Verb.ANNOUNCE, replaced))
+    steps += [step for step in settings if step.aspect in late]
+    if restoring:
+        steps.append(Step(Verb.FORGET_RETIREMENT, "the store is there again"))
+    in_use = {key_arn, *_published_keys(spec, seen)}
+    for key in seen.spare_keys:
+        if key.arn not in in_use and now - key.created > SPARE_AFTER_SECONDS:
+            reason = f"{key.arn} was created for {spec.region} and never used"
+            steps.append(Step(Verb.DISCARD_KEY, reason, key=key.arn))
     return tuple(steps)
+
+
+def use_of_new(spec: StoreSpec, seen: ObservedStore, *, restoring: bool) -> Use:
+    """What a bucket or key that is created now is tagged with: whether it takes the place of
+    one that somebody has been pointed at."""
+    published = any(
+        name in parameters
+        for path, parameters in (
+            (spec.home_path, seen.home_parameters),
+            (spec.regional_path, seen.regional_parameters),
+        )
+        for name in spec.parameters(path, "")
+    )
+    return Use.REPLACEMENT if restoring or published else Use.UNUSED
+
+
+def _replaced(
+    spec: StoreSpec, seen: ObservedStore, key_arn: str | None, *, restoring: bool
+) -> str | None:
+    """Why packages must be made again; None where they need not."""
+    new = use_of_new(spec, seen, restoring=restoring) is Use.REPLACEMENT
+    if not seen.bucket_exists and new:
+        return f"{spec.bucket} is new and empty"
+    if key_arn is None and new:
+        return "the key is new: what the old one encrypted cannot be read any more"
+    for aspect in TAGS:
+        if (seen.settings.get(aspect) or {}).get(STATE_TAG) == Use.REPLACEMENT:
+            return "it was replaced, and nobody has been told yet"
+    return None
 
 
 def store(spec: StoreSpec, key_arn: str) -> ArtifactStore:
@@ -103,6 +161,13 @@ def store(spec: StoreSpec, key_arn: str) -> ArtifactStore:
 
 def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
     owner = spec.tags[STACK_TAG]
+    bucket_tags = seen.settings.get(Aspect.BUCKET_TAGS, spec.tags) or {}
+    if spec.adopted and seen.bucket_exists and STACK_TAG not in bucket_tags:
+        raise PermanentError(
+            f"the adoption of bucket {spec.bucket} was cut short, or its tags were taken off: "
+            f"run `foothold regions adopt {spec.region} --bucket {spec.bucket} --key-arn "
+            f"{spec.adopted.key_arn}` again"
+        )
     if seen.key and Aspect.KEY_TAGS in seen.settings:
         stack = (seen.settings[Aspect.KEY_TAGS] or {}).get(STACK_TAG)
         if stack != owner:
@@ -124,26 +189,56 @@ def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
 
 
 def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
+    ours = tuple(key for key in seen.named_keys if spec.tags.items() <= key.tags.items())
     if seen.key:
+        _refuse_a_moved_alias(spec, seen.key, ours)
         return _revive(seen.key)
-    published = {
-        seen.regional_parameters.get(f"{spec.regional_path}/key-arn"),
-        seen.home_parameters.get(f"{spec.home_path}/key-arn"),
-    }
+    published = _published_keys(spec, seen)
     candidates = sorted(
-        seen.tagged_keys,
+        {key.arn: key for key in (*ours, *seen.tagged_keys)}.values(),
         key=lambda key: (
             key.arn not in published,
-            key.state == KeyState.PENDING_DELETION,
+            key.is_pending_deletion,
             key.created,
             key.arn,
         ),
     )
-    if not candidates:
-        return [Step(Verb.CREATE_KEY, f"{spec.key_alias} points at no key")]
-    found = candidates[0]
-    reason = f"{spec.key_alias} points at no key, and {found.arn} carries its tags"
-    return [*_revive(found), Step(Verb.ADOPT_KEY, reason, key=found.arn)]
+    if candidates:
+        found = candidates[0]
+        reason = f"{spec.key_alias} points at no key, and {found.arn} carries its tags"
+        return [*_revive(found), Step(Verb.ADOPT_KEY, reason, key=found.arn)]
+    for key in seen.named_keys:
+        tags = " ".join(f"TagKey={name},TagValue={value}" for name, value in spec.tags.items())
+        raise PermanentError(
+            f"{spec.key_alias} in {spec.region} points at no key, and {key.arn}, which a "
+            f"parameter names, is not tagged as Foothold's: if it is, run `aws kms tag-resource "
+            f"--region {spec.region} --key-id {key.arn} --tags {tags}`; if not, delete the "
+            "parameter"
+        )
+    gone = f"; {', '.join(sorted(published))} is gone for good" if published else ""
+    return [Step(Verb.CREATE_KEY, f"{spec.key_alias} points at no key{gone}")]
+
+
+def _published_keys(spec: StoreSpec, seen: ObservedStore) -> set[str]:
+    named = (
+        seen.regional_parameters.get(f"{spec.regional_path}/key-arn"),
+        seen.home_parameters.get(f"{spec.home_path}/key-arn"),
+    )
+    return {arn for arn in named if arn}
+
+
+def _refuse_a_moved_alias(
+    spec: StoreSpec, aliased: ObservedKey, named: tuple[ObservedKey, ...]
+) -> None:
+    """The artifacts are under the key that was published, for as long as it can come back."""
+    for key in named:
+        if key.arn != aliased.arn:
+            raise PermanentError(
+                f"{spec.key_alias} in {spec.region} was moved to {aliased.arn}, but the "
+                f"artifacts are under {key.arn}, which is {key.state}: move it back with `aws "
+                f"kms update-alias --region {spec.region} --alias-name {spec.key_alias} "
+                f"--target-key-id {key.arn}`"
+            )
 
 
 def _revive(key: ObservedKey) -> list[Step]:
@@ -175,8 +270,35 @@ def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) ->
             if aspect not in SET_AT_CREATION:
                 steps.append(Step(Verb.SET, "the bucket is new", aspect))
         elif aspect in seen.settings and _differs(aspect, desired[aspect], seen.settings[aspect]):
-            steps.append(Step(Verb.SET, _reason(seen.settings[aspect]), aspect))
+            value = seen.settings[aspect]
+            if aspect is Aspect.LIFECYCLE and _keeps_longer(value):
+                steps.append(_leave_lifecycle(spec, desired[aspect]))
+            else:
+                steps.append(Step(Verb.SET, _reason(value), aspect))
     return steps
+
+
+def _keeps_longer(rules: Any) -> bool:
+    """Whether these lifecycle rules delete replaced artifacts, but later than ours do."""
+    days = [
+        rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", 0)
+        for rule in (rules if isinstance(rules, list) else ())
+        if rule.get("Status") == "Enabled" and "NoncurrentVersionExpiration" in rule
+    ]
+    return bool(days) and min(days) > NONCURRENT_DAYS
+
+
+def _leave_lifecycle(spec: StoreSpec, desired: Any) -> Step:
+    return Step(
+        Verb.LEAVE,
+        "it keeps replaced artifacts longer than Foothold does, which would delete them",
+        Aspect.LIFECYCLE,
+        command=(
+            f"aws s3api put-bucket-lifecycle-configuration --region {spec.region} "
+            f"--bucket {spec.bucket} --expected-bucket-owner {spec.account} "
+            f"--lifecycle-configuration '{json.dumps({'Rules': desired})}'"
+        ),
+    )
 
 
 def _reason(value: Any) -> str:

@@ -30,8 +30,16 @@ class ParameterChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreTouched:
+    """Somebody else has called what may have broken the store in `region`."""
+
+    region: str
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scheduled:
     """Time has passed."""
 
 
-Trigger = RegionsRequested | RegionOptIn | ParameterChanged | Scheduled
+Trigger = RegionsRequested | RegionOptIn | ParameterChanged | StoreTouched | Scheduled

@@ -1,8 +1,21 @@
-"""The account's regions."""
+"""The account: its regions, and what it may still make in them."""
 
 from collections.abc import Mapping
+from typing import Any
 
+import boto3
+
+from foothold.domain.errors import FootholdError
+from foothold.domain.models import StoreSpec
+from foothold.domain.partitions import partition_of
 from foothold.gateways.aws import Clients, aws_call
+
+# What a store, its packages and the stacks made of them need of a region.
+SERVICES = ("s3", "kms", "ssm", "lambda", "cloudformation", "resourcegroupstaggingapi")
+# Service Quotas: "General purpose buckets", counted for the whole account and kept in the
+# partition's first region (Amazon S3 User Guide, "Bucket quotas, restrictions, and limitations").
+BUCKET_QUOTA = ("s3", "L-DC2B2D3D")
+QUOTA_REGION = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
 class AccountRegions:
@@ -13,9 +26,86 @@ class AccountRegions:
 
     def statuses(self) -> Mapping[str, str]:
         account = self._clients.get("account", self._clients.home_region)
-        with aws_call("list the account's regions"):
+        with aws_call("list the account's regions (it takes account:ListRegions)"):
             return {
                 region["RegionName"]: region["RegionOptStatus"]
                 for page in account.get_paginator("list_regions").paginate()
                 for region in page["Regions"]
             }
+
+
+class AccountCapacity:
+    """`services.ports.Capacity` on AWS, for the role that these clients work as."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def missing_services(self, region: str) -> tuple[str, ...]:
+        """As the SDK's own list of endpoints has it; a region newer than the SDK has all."""
+        session, partition = boto3.Session(), partition_of(region).name
+        offered = {name: session.get_available_regions(name, partition) for name in SERVICES}
+        if not any(region in regions for regions in offered.values()):
+            return ()
+        return tuple(name for name, regions in offered.items() if region not in regions)
+
+    def bucket_room(self) -> int | None:
+        home = self._clients.home_region
+        quota_region = QUOTA_REGION.get(partition_of(home).name, home)
+        service, code = BUCKET_QUOTA
+        try:
+            with aws_call("read the quota of buckets"):
+                quotas: Any = self._clients.get("service-quotas", quota_region)  # type: ignore[call-overload]  # no stubs asked for
+                answer = quotas.get_service_quota(ServiceCode=service, QuotaCode=code)
+                pages = self._clients.get("s3", home).get_paginator("list_buckets").paginate()
+                buckets = sum(len(page["Buckets"]) for page in pages)
+        except FootholdError:
+            return None
+        return int(answer["Quota"]["Value"]) - buckets
+
+    def denied(self, spec: StoreSpec) -> tuple[str, ...] | None:
+        """By simulation, which takes in the organisation's policies but makes nothing (IAM API
+        Reference, "SimulatePrincipalPolicy"). KMS's own DryRun is for cryptographic calls."""
+        denied = []
+        try:
+            with aws_call("simulate the role's permissions"):
+                role_arn = self._role_arn()
+                iam: Any = self._clients.get("iam", self._clients.home_region)  # type: ignore[call-overload]  # no stubs asked for
+                for action, arn in _needed(spec).items():
+                    (result,) = iam.simulate_principal_policy(
+                        PolicySourceArn=role_arn,
+                        ActionNames=[action],
+                        ResourceArns=[arn],
+                        ContextEntries=_context(spec),
+                    )["EvaluationResults"]
+                    if result["EvalDecision"] != "allowed":
+                        denied.append(action)
+        except FootholdError:
+            return None
+        return tuple(denied)
+
+    def _role_arn(self) -> str:
+        """The role of the assumed-role session that the clients work as; it has no path."""
+        caller = self._clients.get("sts", self._clients.home_region).get_caller_identity()["Arn"]
+        name = caller.split(":assumed-role/")[-1].split("/")[0]
+        partition, account = caller.split(":")[1], caller.split(":")[4]
+        return f"arn:{partition}:iam::{account}:role/{name}"
+
+
+def _needed(spec: StoreSpec) -> dict[str, str]:
+    """One action of each kind that making a store takes; the others are granted beside them."""
+    where = f"{spec.region}:{spec.account}"
+    name = next(iter(spec.parameters(spec.regional_path, "")))
+    return {
+        "kms:CreateKey": "*",
+        "s3:CreateBucket": spec.bucket_arn,
+        "ssm:PutParameter": f"arn:{spec.partition.name}:ssm:{where}:parameter{name}",
+    }
+
+
+def _context(spec: StoreSpec) -> list[dict[str, Any]]:
+    values = {"aws:RequestedRegion": spec.region, "aws:ResourceAccount": spec.account}
+    values |= {f"aws:RequestTag/{name}": value for name, value in spec.tags.items()}
+    return [
+        {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
+        for name, value in values.items()
+    ]

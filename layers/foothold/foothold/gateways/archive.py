@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -146,7 +147,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 _extract(opened, member, folder)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeError) as error:
         raise PermanentError(f"the artifact is no zip that can be read: {error}") from error
-    except zipfile.zlib.error as error:  # type: ignore[attr-defined]
+    except zlib.error as error:
         raise PermanentError(f"the artifact is damaged: {error}") from error
     except OSError as error:
         raise PermanentError(f"cannot unpack the artifact: {error.strerror}") from error

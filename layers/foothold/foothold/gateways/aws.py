@@ -19,6 +19,7 @@ from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 
 if TYPE_CHECKING:
     from mypy_boto3_account import AccountClient
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_codepipeline import CodePipelineClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_kms import KMSClient
@@ -99,6 +100,8 @@ class Clients:
 
     @overload
     def get(self, service: Literal["account"], region: str) -> "AccountClient": ...
+    @overload
+    def get(self, service: Literal["cloudformation"], region: str) -> "CloudFormationClient": ...
     @overload
     def get(self, service: Literal["codepipeline"], region: str) -> "CodePipelineClient": ...
     @overload

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from foothold.domain.pipeline import FollowingStack, StackBusyError
-from foothold.domain.pipeline_template import DIGEST_OUTPUT
+from foothold.domain.pipeline import DIGEST_OUTPUT, FollowingStack, StackBusyError
 from foothold.gateways.aws import aws_call, error_code
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ class CloudFormationStacks:
                         {"ParameterKey": name, "UsePreviousValue": True}
                         for name in stack.parameters
                     ],
-                    # A macro is run without a change set only for who says so.
-                    Capabilities=sorted({*stack.capabilities, "CAPABILITY_AUTO_EXPAND"}),  # type: ignore[arg-type]  # the stack's own
+                    # Whoever deployed it acknowledged both: it uses a macro and has named roles.
+                    Capabilities=["CAPABILITY_AUTO_EXPAND", "CAPABILITY_NAMED_IAM"],
                 )
             except ClientError as error:
                 return _refused(error, stack.name)
@@ -77,5 +76,4 @@ def _following(stack: "StackTypeDef") -> FollowingStack:
         digest=outputs.get(DIGEST_OUTPUT),
         has_role="RoleARN" in stack,
         parameters=tuple(item["ParameterKey"] for item in stack.get("Parameters", ())),
-        capabilities=tuple(stack.get("Capabilities", ())),
     )

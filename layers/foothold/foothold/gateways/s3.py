@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from foothold.domain.errors import BucketMissingError, PermanentError
-from foothold.domain.models import Aspect, StoreSpec
+from foothold.domain.errors import BucketMissingError, PermanentError, TemporaryError
+from foothold.domain.models import Aspect, StoreSpec, Use
 from foothold.domain.partitions import has_account_regional_namespace
 from foothold.gateways.aws import Clients, aws_call, error_code
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         CreateBucketRequestTypeDef,
+        ObjectIdentifierTypeDef,
         ServerSideEncryptionRuleTypeDef,
         TagTypeDef,
     )
@@ -33,6 +34,11 @@ NOT_SET_CODES = frozenset(
 MISSING_CODES = frozenset({"404", "NoSuchBucket"})
 OTHERS_CODES = frozenset({"403", "AccessDenied", "AccessDeniedException"})
 CREATED_BY_US = frozenset({"BucketAlreadyOwnedByYou"})
+# The two groups that mean the public (Amazon S3 User Guide, "Access control list overview").
+EVERYBODY = (
+    "http://acs.amazonaws.com/groups/global/AllUsers",
+    "http://acs.amazonaws.com/groups/global/AuthenticatedUsers",
+)
 TAKEN_CODES = frozenset({"BucketAlreadyExists", "InvalidBucketNamespace"})
 
 
@@ -88,11 +94,76 @@ class S3Buckets:
             )
         return not answer.get("Versions") and not answer.get("DeleteMarkers")
 
-    def create(self, spec: StoreSpec) -> None:
+    def delete_page(self, spec: StoreSpec) -> tuple[int, bool]:
+        s3 = self._s3(spec)
+        with aws_call(f"list the versions in bucket {spec.bucket}"):
+            page = s3.list_object_versions(Bucket=spec.bucket, ExpectedBucketOwner=spec.account)
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        if not found:
+            return 0, False
+        versions: list[ObjectIdentifierTypeDef] = [
+            {"Key": version["Key"], "VersionId": version["VersionId"]} for version in found
+        ]
+        with aws_call(f"delete versions in bucket {spec.bucket}"):
+            answer = s3.delete_objects(
+                Bucket=spec.bucket,
+                Delete={"Objects": versions, "Quiet": True},
+                ExpectedBucketOwner=spec.account,
+            )
+            for failed in answer.get("Errors", ()):
+                # One of them in the shape of an error of its own, for the one table of codes.
+                message = f"{failed['Key']}: {failed['Message']}"
+                raise ClientError(
+                    {"Error": {"Code": failed["Code"], "Message": message}}, "DeleteObjects"
+                )
+        return len(versions), page["IsTruncated"]
+
+    def delete(self, spec: StoreSpec) -> None:
+        with aws_call(f"delete bucket {spec.bucket}"):
+            try:
+                self._s3(spec).delete_bucket(Bucket=spec.bucket, ExpectedBucketOwner=spec.account)
+            except ClientError as error:
+                if error_code(error) == "BucketNotEmpty":
+                    raise TemporaryError(
+                        f"bucket {spec.bucket} got new artifacts while it was retired; the next "
+                        "run deletes them"
+                    ) from error
+                if error_code(error) not in MISSING_CODES:
+                    raise
+
+    def untag(self, spec: StoreSpec) -> None:
+        kept = dict(self.read(spec, Aspect.BUCKET_TAGS) or {})
+        for name in spec.tags_in(Use.IN_USE):
+            kept.pop(name, None)
+        with aws_call(f"untag bucket {spec.bucket}"):
+            self._s3(spec).put_bucket_tagging(
+                Bucket=spec.bucket,
+                Tagging={"TagSet": _tag_set(kept)},
+                ExpectedBucketOwner=spec.account,
+            )
+
+    def openings(self, spec: StoreSpec) -> tuple[str, ...]:
+        s3, bucket, owner = self._s3(spec), spec.bucket, spec.account
+        found = []
+        with aws_call(f"read who bucket {bucket} is open to"):
+            try:
+                status = s3.get_bucket_policy_status(Bucket=bucket, ExpectedBucketOwner=owner)
+                if status["PolicyStatus"].get("IsPublic"):
+                    found.append("its policy lets everybody in")
+            except ClientError as error:
+                if error_code(error) not in NOT_SET_CODES:
+                    self._refuse(spec, error)
+                    raise
+            grants = s3.get_bucket_acl(Bucket=bucket, ExpectedBucketOwner=owner)["Grants"]
+        if any(grant["Grantee"].get("URI", "").startswith(EVERYBODY) for grant in grants):
+            found.append("its ACL lets everybody in")
+        return tuple(found)
+
+    def create(self, spec: StoreSpec, use: Use = Use.UNUSED) -> None:
         request: CreateBucketRequestTypeDef = {
             "Bucket": spec.bucket,
             "ObjectOwnership": "BucketOwnerEnforced",
-            "CreateBucketConfiguration": {"Tags": _tag_set(spec.tags)},
+            "CreateBucketConfiguration": {"Tags": _tag_set(spec.tags_in(use))},
         }
         if spec.region != "us-east-1":
             # us-east-1 is the one region that refuses to be named (Amazon S3 API Reference,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.pace import Pace
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -11,11 +12,17 @@ if TYPE_CHECKING:
 NAMES_A_CALL = 10  # SSM API Reference, "GetParameters" and "DeleteParameters"
 
 
-class SsmParameters:
-    """`services.ports.Parameters` on AWS."""
+# What AWS Support names as PutParameter's own limit, below the documented throughput of 40 calls
+# a second that all of Parameter Store shares (github-aws-runners/terraform-aws-github-runner#2944).
+PUTS_A_SECOND = 3
 
-    def __init__(self, clients: Clients) -> None:
+
+class SsmParameters:
+    """`services.ports.Parameters` on AWS. `pace` keeps the writes in one region within it."""
+
+    def __init__(self, clients: Clients, pace: Pace | None = None) -> None:
         self._clients = clients
+        self._pace = pace
 
     def _ssm(self, region: str) -> "SSMClient":
         return self._clients.get("ssm", region)
@@ -35,6 +42,8 @@ class SsmParameters:
             }
 
     def put(self, region: str, name: str, value: str) -> None:
+        if self._pace:
+            self._pace.wait(region)
         with aws_call(f"write the parameter {name} in {region}"):
             self._ssm(region).put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
 

@@ -1,23 +1,31 @@
 """Who wants a region: a claim is a parameter, written for each custom resource."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from foothold.domain.claims import Claim
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore, ControlPlane, Outcome
+from foothold.domain.retirement import Phase, Retirement
 from foothold.services.ports import Parameters
 from foothold.services.reconcile import Reconciler
 
 
 class Claims:
-    """Stores made for custom resources, and the record of who asked for them."""
+    """Stores made for custom resources, and the record of who asked for them. `clock` is in
+    seconds since the epoch."""
 
     def __init__(
-        self, control_plane: ControlPlane, reconciler: Reconciler, parameters: Parameters
+        self,
+        control_plane: ControlPlane,
+        reconciler: Reconciler,
+        parameters: Parameters,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._control_plane = control_plane
         self._reconciler = reconciler
         self._parameters = parameters
+        self._clock = clock
 
     def ensure(self, regions: Sequence[str], claim: Claim) -> Mapping[str, ArtifactStore]:
         """Converge every region, then let the claim stand for exactly these regions.
@@ -35,7 +43,8 @@ class Claims:
         return stores
 
     def release(self, claim: Claim) -> None:
-        """Drop the claim wherever it stands. The stores stay: others may need them."""
+        """Drop the claim wherever it stands. The stores stay: others may need them. Where the
+        control plane retires, the retirement of regions that nobody wants now is asked for."""
         self._drop(list(self._held(claim)))
 
     def _held(self, claim: Claim) -> Mapping[str, str]:
@@ -47,8 +56,22 @@ class Claims:
         return name.removeprefix(f"{self._control_plane.claims_path}/").split("/")[0]
 
     def _drop(self, names: Sequence[str]) -> None:
-        if names:
-            self._parameters.delete(self._control_plane.home_region, tuple(names))
+        if not names:
+            return
+        self._parameters.delete(self._control_plane.home_region, tuple(names))
+        if self._control_plane.retires:
+            wanted = self._reconciler.wanted_by()
+            for region in {self._region(name) for name in names} - set(wanted):
+                self._ask_for_retirement(region)
+
+    def _ask_for_retirement(self, region: str) -> None:
+        plane = self._control_plane
+        spec = plane.spec(region)
+        below = self._parameters.below(plane.home_region, plane.stores_path)
+        published = {name for name in below if name.startswith(f"{spec.home_path}/")}
+        if published and spec.retirement_parameter not in published:
+            asked = Retirement(Phase.ASKED, int(self._clock()))
+            self._parameters.put(plane.home_region, spec.retirement_parameter, asked.text)
 
 
 def ready(outcomes: Sequence[Outcome]) -> Mapping[str, ArtifactStore]:

@@ -11,47 +11,64 @@ from foothold.domain.triggers import (
     RegionOptIn,
     RegionsRequested,
     Scheduled,
+    StoreTouched,
     Trigger,
 )
 from foothold.services.reconcile import Reconciler
+from foothold.services.retirement import Retirements
 
 TURN_SECONDS = 900
+# A retirement takes this much of the function's time; the next run goes on with it.
+RETIREMENT_SECONDS = 120.0
 
 
 class EventDoor:
     """Events on one side, reconciled regions on the other. `clock` is in seconds since the
-    epoch and decides which settings a scheduled look takes in."""
+    epoch and decides which settings a scheduled look takes in. `retirements` None: those that
+    were begun are left to others."""
 
     def __init__(
-        self, control_plane: ControlPlane, reconciler: Reconciler, clock: Callable[[], float]
+        self,
+        control_plane: ControlPlane,
+        reconciler: Reconciler,
+        clock: Callable[[], float],
+        retirements: Retirements | None = None,
     ) -> None:
         self._control_plane = control_plane
         self._reconciler = reconciler
         self._clock = clock
+        self._retirements = retirements
 
     def answer(self, trigger: Trigger) -> tuple[Outcome, ...]:
         """Reconcile the regions that the trigger is about."""
         match trigger:
             case RegionsRequested(regions=regions):
                 return self._reconciler.reconcile(regions)
-            case RegionOptIn(region=region):
-                # The status in an event may be hours old; the account's own list is asked.
+            case RegionOptIn(region=region) | StoreTouched(region=region):
+                # What an event says may be hours old, or about a bucket that is none of ours.
                 wanted = region in self._reconciler.desired_regions()
-                return self._reconciler.reconcile([region] if wanted else [])
+                return self._reconciler.keep([region] if wanted else [])
             case ParameterChanged(name=name, region=region):
                 return self._parameter_changed(name, region)
             case Scheduled():
                 turn = planner.turn(int(self._clock() // TURN_SECONDS))
-                return self._reconciler.reconcile(self._reconciler.desired_regions(), turn)
+                return (*self._reconciler.keep(None, turn), *self._retire())
 
     def _parameter_changed(self, name: str, region: str) -> tuple[Outcome, ...]:
         plane = self._control_plane
         if name == plane.regions_parameter:
-            desired = self._reconciler.desired_regions()
-            return self._reconciler.reconcile(desired, planner.ALWAYS_LOOKED_AT)
+            return self._reconciler.keep(None, planner.ALWAYS_LOOKED_AT)
         if name.startswith(f"{plane.stores_path}/"):
             region = name.removeprefix(f"{plane.stores_path}/").split("/")[0]
-        return self._reconciler.reconcile([region])
+        if name == plane.spec(region).retirement_parameter:
+            return self._retire()
+        # Withdrawing a store changes its parameters too: what is being retired stays away.
+        return self._reconciler.keep([region])
+
+    def _retire(self) -> tuple[Outcome, ...]:
+        if self._retirements is None:
+            return ()
+        return self._retirements.go_on(self._clock() + RETIREMENT_SECONDS)
 
 
 def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:

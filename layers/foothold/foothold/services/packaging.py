@@ -305,12 +305,15 @@ class _Run:
         return _Made(file.size, file.sha256, file.path)
 
     def _describe(self, region: str, key: str) -> Stored | None:
-        with self._or_failed(region):
-            return self._objects.describe(self._stores[region], key)
+        with self._failing_alone(region):
+            if region not in self._failed:
+                return self._objects.describe(self._stores[region], key)
         return None
 
     def _put(self, region: str, key: str, made: _Made) -> None:
-        with self._or_failed(region):
+        with self._failing_alone(region):
+            if region in self._failed:
+                return
             store = self._stores[region]
             if isinstance(made.source, bytes):
                 self._objects.put_bytes(store, key, made.source, made.sha256)
@@ -319,10 +322,8 @@ class _Run:
             self._arrived(region, key, made)
 
     @contextmanager
-    def _or_failed(self, region: str) -> Iterator[None]:
-        """A region fails alone, and as soon as one of its calls does."""
-        if region in self._failed:
-            return
+    def _failing_alone(self, region: str) -> Iterator[None]:
+        """A region's failure is that region's only; its first one counts."""
         try:
             yield
         except FootholdError as error:

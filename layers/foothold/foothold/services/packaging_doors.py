@@ -9,7 +9,7 @@ import tempfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -257,8 +257,9 @@ def kind_of_failure(error: FootholdError) -> str:
 def find_template(build: Path, named: str | None) -> Path:
     """The template in what was unpacked. Raises InvalidRequestError where there is none."""
     for name in (named,) if named else TEMPLATES:
-        if (build / name).is_file():
-            return build / name
+        with suppress(OSError):  # a name that no file can have
+            if (build / name).is_file():
+                return build / name
     wanted = named or f"{TEMPLATES[0]} or {TEMPLATES[1]}"
     there = ", ".join(sorted(path.name for path in build.iterdir())[:10]) or "nothing"
     raise InvalidRequestError(

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.models import ArtifactStore
 from foothold.domain.pipeline import (
+    DIGEST_OUTPUT,
     DeclarationError,
     FollowingStack,
     FollowOutcome,
@@ -23,7 +24,7 @@ from foothold.domain.pipeline import (
     standing,
     stores_digest,
 )
-from foothold.domain.pipeline_template import DIGEST_OUTPUT, expand
+from foothold.domain.pipeline_template import expand
 from foothold.observability import logger
 from foothold.pipeline_messages import MacroRequest, read_declaration
 from foothold.services.ports import Stores
@@ -41,6 +42,37 @@ BODY_BYTES = 51_200
 # Every update makes the macro read the stores: with 34 regions seven GetParametersByPath calls,
 # of 40 a second that the account has (AWS Systems Manager endpoints and quotas).
 SECONDS_BETWEEN_UPDATES = 0.5
+
+
+class ParametersBelow(Protocol):
+    """Parameters, as far as the stores' own are read."""
+
+    def below(self, region: str, path: str) -> Mapping[str, str]:
+        """Name and value of every parameter below the path, at any depth."""
+        ...
+
+
+class PublishedStores:
+    """`services.ports.Stores` from the parameters that name the stores, and no others.
+
+    `path` is where they stand in `home_region`, such as `/foothold/artifact-stores`.
+    """
+
+    def __init__(self, home_region: str, path: str, parameters: ParametersBelow) -> None:
+        self._home = home_region
+        self._path = path
+        self._parameters = parameters
+
+    def ready(self) -> Mapping[str, ArtifactStore]:
+        """Every store whose two parameters both stand."""
+        below = self._parameters.below(self._home, self._path)
+        stores = {}
+        for name, bucket in below.items():
+            region, _, leaf = name.removeprefix(f"{self._path}/").partition("/")
+            key_arn = below.get(f"{self._path}/{region}/key-arn")
+            if leaf == "bucket" and key_arn:
+                stores[region] = ArtifactStore(region, bucket, key_arn)
+        return stores
 
 
 # The macro

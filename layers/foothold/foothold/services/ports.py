@@ -6,7 +6,8 @@ Every method raises TemporaryError or PermanentError, and nothing else of AWS.
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from foothold.domain.models import ArtifactStore, Aspect, ObservedKey, StoreSpec
+from foothold.domain.models import ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
+from foothold.domain.usage import PipelineUse
 
 
 class Keys(Protocol):
@@ -20,7 +21,17 @@ class Keys(Protocol):
         """Every key of this account that carries all the tags of the spec."""
         ...
 
-    def create(self, spec: StoreSpec, policy: Mapping[str, Any]) -> str:
+    def unused(self, spec: StoreSpec) -> tuple[ObservedKey, ...]:
+        """Those of them whose tags say that they were never used, and that are not pending
+        deletion."""
+        ...
+
+    def find(self, spec: StoreSpec, key_arn: str) -> ObservedKey | None:
+        """The key with this ARN, and its tags; None where this account has none in the region
+        of the spec, or where the text is no ARN of a key of theirs."""
+        ...
+
+    def create(self, spec: StoreSpec, policy: Mapping[str, Any], use: Use = Use.UNUSED) -> str:
         """Create a key with its policy and tags, in one call, and return its ARN."""
         ...
 
@@ -30,6 +41,18 @@ class Keys(Protocol):
 
     def discard(self, spec: StoreSpec, key_arn: str) -> None:
         """Schedule the deletion of a key that was never used."""
+        ...
+
+    def schedule_deletion(self, spec: StoreSpec, key_arn: str) -> None:
+        """Have the key deleted after the longest time that KMS grants to change one's mind."""
+        ...
+
+    def delete_alias(self, spec: StoreSpec) -> None:
+        """Delete the alias, where there is one. The key stays."""
+        ...
+
+    def untag(self, spec: StoreSpec, key_arn: str) -> None:
+        """Take Foothold's tags off the key, and no others."""
         ...
 
     def enable(self, spec: StoreSpec, key_arn: str) -> None: ...
@@ -54,7 +77,23 @@ class Buckets(Protocol):
 
     def is_empty(self, spec: StoreSpec) -> bool: ...
 
-    def create(self, spec: StoreSpec) -> None:
+    def delete_page(self, spec: StoreSpec) -> tuple[int, bool]:
+        """Delete up to a thousand versions; return how many, and whether any are left."""
+        ...
+
+    def delete(self, spec: StoreSpec) -> None:
+        """Delete the bucket, where there is one. Raises TemporaryError where it is not empty."""
+        ...
+
+    def untag(self, spec: StoreSpec) -> None:
+        """Take Foothold's tags off the bucket, and no others."""
+        ...
+
+    def openings(self, spec: StoreSpec) -> tuple[str, ...]:
+        """How the bucket is open to everybody, a few words each; nothing where it is not."""
+        ...
+
+    def create(self, spec: StoreSpec, use: Use = Use.UNUSED) -> None:
         """Create the bucket, or find it created by a parallel run of our own. Raises
         PermanentError where the name belongs to another account."""
         ...
@@ -97,4 +136,42 @@ class Stores(Protocol):
 
     def ready(self) -> Mapping[str, ArtifactStore]:
         """Every ready store by region. Raises TemporaryError or PermanentError."""
+        ...
+
+
+class Announcements(Protocol):
+    """What others are told."""
+
+    def replaced(self, store: ArtifactStore) -> None:
+        """Tell that the store is a new one, so that packages are made again."""
+        ...
+
+
+class Usage(Protocol):
+    """Who uses a region's artifacts. Raises where it cannot be told: unknown is not unused."""
+
+    def pipelines(self, bucket: str) -> tuple[PipelineUse, ...]:
+        """The pipelines of the home region one of whose artifact stores is the bucket."""
+        ...
+
+    def stacks(self, spec: StoreSpec) -> tuple[str, ...]:
+        """The live stacks in the region, of every account that can be reached, whose template
+        names the bucket: `<account>/<name>`."""
+        ...
+
+
+class Capacity(Protocol):
+    """What stands in the way of one more store, apart from what the store itself shows."""
+
+    def missing_services(self, region: str) -> tuple[str, ...]:
+        """Names of the services that a store needs and the region does not have."""
+        ...
+
+    def bucket_room(self) -> int | None:
+        """How many more buckets the account may have; None where nobody can tell."""
+        ...
+
+    def denied(self, spec: StoreSpec) -> tuple[str, ...] | None:
+        """The actions that the caller may not do in the region, by its own policies and its
+        organisation's; None where nobody can tell."""
         ...

@@ -4,6 +4,7 @@ For each region: observe, plan, apply, verify, publish. The schedule is the sour
 custom resources and events enter by other doors and walk the same corridor.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +20,7 @@ from foothold.domain.errors import (
 from foothold.domain.models import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
+    Adoption,
     ArtifactStore,
     Aspect,
     ControlPlane,
@@ -27,20 +29,29 @@ from foothold.domain.models import (
     Outcome,
     Step,
     StoreSpec,
+    Use,
     Verb,
 )
-from foothold.services.ports import Buckets, Keys, Parameters, Regions
+from foothold.domain.retirement import Phase, Retirement
+from foothold.services.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
 
 Answer = TypeVar("Answer")
 
 AT_ONCE = 40
+AFTER_VERIFYING = frozenset(
+    {Verb.PUBLISH_REGIONAL, Verb.PUBLISH_HOME, Verb.ANNOUNCE, Verb.FORGET_RETIREMENT}
+)
 ALL_ENABLED = "all-enabled"
 # Account Management API Reference, "Region": the two statuses in which a region can be used.
 USABLE = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
 
 class Reconciler:
-    """Artifact stores, desired and observed, of one control plane."""
+    """Artifact stores, desired and observed, of one control plane.
+
+    `announcements` None: nobody is told of a replaced store. `capacity` None: nothing is asked
+    before a store is made. `clock` is in seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -49,37 +60,64 @@ class Reconciler:
         buckets: Buckets,
         parameters: Parameters,
         regions: Regions,
+        *,
+        announcements: Announcements | None = None,
+        capacity: Capacity | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._control_plane = control_plane
         self._keys = keys
         self._buckets = buckets
         self._parameters = parameters
         self._regions = regions
+        self._announcements = announcements
+        self._capacity = capacity
+        self._clock = clock
 
     def reconcile(
         self, regions: Iterable[str], aspects: Sequence[Aspect] = planner.EVERYTHING
     ) -> tuple[Outcome, ...]:
-        """Converge each region, all at the same time, and say what became of it.
+        """Converge each region that somebody asks for, all at the same time, and say what
+        became of it. A retirement of such a region is called off.
 
         `aspects` are the settings to look at; where they show any drift, the whole store is
         looked at before anything is changed. A region that fails does not stop the others: its
         outcome carries the error. Raises only what concerns all regions alike, such as a
         missing permission to list them.
         """
+        return self._converge_all(regions, aspects, asked=True)
+
+    def keep(
+        self,
+        regions: Iterable[str] | None = None,
+        aspects: Sequence[Aspect] = planner.EVERYTHING,
+    ) -> tuple[Outcome, ...]:
+        """Converge those of the regions that are not being retired; where None is given, all
+        that are desired. This is what the schedule and events about stores ask, which want
+        nothing for themselves."""
+        desired = self.desired_regions()
+        if regions is not None:
+            published = self._published()
+            desired = tuple(
+                name for name in regions if name in desired or not self._is_going(name, published)
+            )
+        return self._converge_all(desired, aspects, asked=False)
+
+    def _converge_all(
+        self, regions: Iterable[str], aspects: Sequence[Aspect], *, asked: bool
+    ) -> tuple[Outcome, ...]:
         names = tuple(dict.fromkeys(regions))
         if not names:
             return ()
         statuses = self._regions.statuses()
-        published = self._parameters.below(
-            self._control_plane.home_region, self._control_plane.stores_path
-        )
+        published = self._published()
 
         def converge(region: str) -> Outcome:
             steps: list[Step] = []
             try:
                 self._refuse_unusable(region, statuses)
-                spec = self._control_plane.spec(region)
-                store = self._converge(spec, published, aspects, steps)
+                spec, called_off = self._wish(region, published, asked=asked)
+                store = self._converge(spec, published, aspects, steps, called_off)
             except FootholdError as error:
                 return Outcome(region, None, tuple(steps), error)
             return Outcome(region, store, tuple(steps))
@@ -87,18 +125,17 @@ class Reconciler:
         return _side_by_side(converge, names)
 
     def plan(self, regions: Iterable[str]) -> Mapping[str, tuple[Step, ...] | FootholdError]:
-        """What `reconcile` would do in each region, or the error it would meet. Reads only."""
+        """What `keep` would do in each region, or the error it would meet. Reads only."""
         names = tuple(dict.fromkeys(regions))
         statuses = self._regions.statuses()
-        published = self._parameters.below(
-            self._control_plane.home_region, self._control_plane.stores_path
-        )
+        published = self._published()
 
         def look(region: str) -> tuple[Step, ...] | FootholdError:
             try:
                 self._refuse_unusable(region, statuses)
-                spec = self._control_plane.spec(region)
-                return planner.plan(spec, self._observe(spec, published, planner.EVERYTHING))
+                spec, called_off = self._wish(region, published, asked=False)
+                seen = self._observe(spec, published, planner.EVERYTHING, called_off)
+                return planner.plan(spec, seen, self._clock(), restoring=called_off is not None)
             except FootholdError as error:
                 return error
 
@@ -107,19 +144,60 @@ class Reconciler:
     def desired_regions(self) -> tuple[str, ...]:
         """Every region that somebody wants or that has a store: the operator's list, the
         claims, and the stores already published (they are retained until they are retired)."""
+        published = self._published()
+        path = self._control_plane.stores_path
+        kept = {name.removeprefix(f"{path}/").split("/")[0] for name in published}
+        going = {region for region in kept if self._is_going(region, published)}
+        return tuple(sorted(kept - going | set(self.wanted_by())))
+
+    def wanted_by(self) -> Mapping[str, tuple[str, ...]]:
+        """By region, who wants it: names of claims, and the operator's list."""
         plane = self._control_plane
         listed = self._parameters.get(plane.home_region, (plane.regions_parameter,))
         names = [name.strip() for name in listed.get(plane.regions_parameter, "").split(",")]
-        names = [name for name in names if name]
-        if ALL_ENABLED in names:
-            names = [name for name in names if name != ALL_ENABLED]
-            names += [
-                region for region, status in self._regions.statuses().items() if status in USABLE
-            ]
-        for path in (plane.claims_path, plane.stores_path):
-            below = self._parameters.below(plane.home_region, path)
-            names += [name.removeprefix(f"{path}/").split("/")[0] for name in below]
-        return tuple(sorted(set(names)))
+        wanted: dict[str, tuple[str, ...]] = {}
+        for name in filter(None, names):
+            if name == ALL_ENABLED:
+                wanted |= dict.fromkeys(self._usable(), (f"{ALL_ENABLED} on the list",))
+            else:
+                wanted[name] = ("the list",)
+        below = self._parameters.below(plane.home_region, plane.claims_path)
+        for name in below:
+            region, _, claim = name.removeprefix(f"{plane.claims_path}/").partition("/")
+            wanted[region] = (*wanted.get(region, ()), claim)
+        return wanted
+
+    def _usable(self) -> list[str]:
+        """The regions that are enabled and have what a store needs."""
+        missing = self._capacity.missing_services if self._capacity else lambda _region: ()
+        statuses = self._regions.statuses().items()
+        return [name for name, status in statuses if status in USABLE and not missing(name)]
+
+    def _published(self) -> Mapping[str, str]:
+        """All that is written about stores at home: names, retirements and adoptions."""
+        plane = self._control_plane
+        return self._parameters.below(plane.home_region, plane.stores_path)
+
+    def _is_going(self, region: str, published: Mapping[str, str]) -> bool:
+        try:
+            retirement = self._retirement(self._control_plane.spec(region), published)
+        except FootholdError:
+            return False  # garbage is reported where the region is reconciled
+        return retirement is not None and retirement.phase in (Phase.RETIRING, Phase.RETIRED)
+
+    def _retirement(self, spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
+        text = published.get(spec.retirement_parameter)
+        return None if text is None else Retirement.parse(spec.retirement_parameter, text)
+
+    def _wish(
+        self, region: str, published: Mapping[str, str], *, asked: bool
+    ) -> tuple[StoreSpec, Retirement | None]:
+        """The desired store, and the retirement that is to be called off for it."""
+        spec = desired_spec(self._control_plane, region, published)
+        retirement = self._retirement(spec, published)
+        if retirement and retirement.phase is Phase.ASKED and not asked:
+            retirement = None
+        return spec, retirement
 
     def _refuse_unusable(self, region: str, statuses: Mapping[str, str]) -> None:
         status = statuses.get(region)
@@ -144,19 +222,31 @@ class Reconciler:
         published: Mapping[str, str],
         aspects: Sequence[Aspect],
         taken: list[Step],
+        called_off: Retirement | None,
     ) -> ArtifactStore:
-        seen = self._observe(spec, published, aspects)
-        steps = planner.plan(spec, seen)
+        restoring = called_off is not None
+        aspects = planner.EVERYTHING if restoring else aspects
+        seen = self._observe(spec, published, aspects, called_off)
+        steps = planner.plan(spec, seen, self._clock(), restoring=restoring)
         if steps and _partly_seen(seen):
-            seen = self._observe(spec, published, planner.EVERYTHING)
-            steps = planner.plan(spec, seen)
+            seen = self._observe(spec, published, planner.EVERYTHING, called_off)
+            steps = planner.plan(spec, seen, self._clock(), restoring=restoring)
+        if any(step.verb in (Verb.CREATE_KEY, Verb.CREATE_BUCKET) for step in steps):
+            self._refuse_without_capacity(spec)
+        use = planner.use_of_new(spec, seen, restoring=restoring)
         key_arn = seen.key.arn if seen.key else None
         verified = False
+        if called_off and called_off.phase is not Phase.RESTORING:
+            self._parameters.put(
+                self._control_plane.home_region,
+                spec.retirement_parameter,
+                called_off.to(Phase.RESTORING).text,
+            )
         for step in steps:
-            if step.verb in (Verb.PUBLISH_REGIONAL, Verb.PUBLISH_HOME) and not verified:
+            if step.verb in AFTER_VERIFYING and not verified:
                 self._verify(spec)
                 verified = True
-            key_arn = self._apply(spec, step, key_arn, seen)
+            key_arn = self._apply(spec, step, key_arn, seen, use)
             taken.append(step)
         if steps and not verified:
             self._verify(spec)
@@ -164,20 +254,36 @@ class Reconciler:
         return planner.store(spec, key_arn)
 
     def _observe(
-        self, spec: StoreSpec, published: Mapping[str, str], aspects: Sequence[Aspect]
+        self,
+        spec: StoreSpec,
+        published: Mapping[str, str],
+        aspects: Sequence[Aspect],
+        called_off: Retirement | None,
     ) -> ObservedStore:
         key = self._keys.aliased(spec)
+        regional = self._parameters.get(spec.region, tuple(spec.parameters(spec.regional_path, "")))
+        home = {
+            name: value
+            for name, value in published.items()
+            if name in spec.parameters(spec.home_path, "")
+        }
+        named = {
+            value
+            for name, value in (*regional.items(), *home.items())
+            if name.endswith("/key-arn") and not (key and key.arn == value)
+        }
+        if called_off and called_off.key_arn and not key:
+            named.add(called_off.key_arn)
+        if spec.adopted and not key:
+            named.add(spec.adopted.key_arn)
+        found = [self._keys.find(spec, arn) for arn in sorted(named)]
         seen = ObservedStore(
             key=key,
             tagged_keys=() if key else self._keys.tagged(spec),
-            home_parameters={
-                name: value
-                for name, value in published.items()
-                if name.startswith(f"{spec.home_path}/")
-            },
-            regional_parameters=self._parameters.get(
-                spec.region, tuple(spec.parameters(spec.regional_path, ""))
-            ),
+            named_keys=tuple(other for other in found if other),
+            spare_keys=self._keys.unused(spec) if key and Aspect.SPARE_KEYS in aspects else (),
+            home_parameters=home,
+            regional_parameters=regional,
         )
         settings = {}
         if key:
@@ -200,12 +306,13 @@ class Reconciler:
         )
 
     def _apply(
-        self, spec: StoreSpec, step: Step, key_arn: str | None, seen: ObservedStore
+        self, spec: StoreSpec, step: Step, key_arn: str | None, seen: ObservedStore, use: Use
     ) -> str | None:
         """Take one step; return the ARN of the key that the store has from now on."""
         match step.verb:
             case Verb.CREATE_BUCKET:
-                self._buckets.create(spec)
+                self._refuse_to_replace_an_adopted_bucket(spec)
+                self._buckets.create(spec, use)
             case Verb.SET if step.aspect in KEY_ASPECTS:
                 value = planner.desired_settings(spec, "")[step.aspect]
                 self._keys.write(spec, _named(key_arn), step.aspect, value)
@@ -217,15 +324,50 @@ class Reconciler:
             case Verb.PUBLISH_HOME:
                 home = self._control_plane.home_region
                 self._publish(spec, home, spec.home_path, key_arn, seen)
+            case Verb.ANNOUNCE:
+                if self._announcements:
+                    self._announcements.replaced(planner.store(spec, _named(key_arn)))
+            case Verb.FORGET_RETIREMENT:
+                self._parameters.delete(
+                    self._control_plane.home_region, (spec.retirement_parameter,)
+                )
+            case Verb.RESTORE | Verb.LEAVE:
+                pass  # recorded before the first step; told by the outcome
             case _:
-                return self._apply_to_key(spec, step, key_arn)
+                return self._apply_to_key(spec, step, key_arn, use)
         return key_arn
 
-    def _apply_to_key(self, spec: StoreSpec, step: Step, key_arn: str | None) -> str | None:
+    def _refuse_without_capacity(self, spec: StoreSpec) -> None:
+        if self._capacity is None:
+            return
+        missing = self._capacity.missing_services(spec.region)
+        if missing:
+            raise PermanentError(
+                f"{spec.region} does not have {', '.join(missing)}, which an artifact store needs"
+            )
+        room = self._capacity.bucket_room()
+        if room is not None and room < 1:
+            raise PermanentError(
+                f"account {spec.account} may have no more buckets, so {spec.region} gets no "
+                "store: raise the quota with `aws service-quotas request-service-quota-increase "
+                "--service-code s3 --quota-code L-DC2B2D3D`, or delete buckets"
+            )
+
+    def _refuse_to_replace_an_adopted_bucket(self, spec: StoreSpec) -> None:
+        if spec.adopted:
+            raise PermanentError(
+                f"bucket {spec.bucket}, which was adopted for {spec.region}, is gone: adopt "
+                f"another, or delete the parameter {spec.adoption_parameter}, and the region "
+                "gets a bucket of Foothold's own"
+            )
+
+    def _apply_to_key(
+        self, spec: StoreSpec, step: Step, key_arn: str | None, use: Use
+    ) -> str | None:
         match step.verb:
             case Verb.CREATE_KEY:
                 policy = planner.desired_settings(spec, "")[Aspect.KEY_POLICY]
-                created = self._keys.create(spec, policy)
+                created = self._keys.create(spec, policy, use)
                 winner = self._keys.point_alias(spec, created)
                 if winner != created:
                     self._keys.discard(spec, created)
@@ -236,6 +378,8 @@ class Reconciler:
                 self._keys.enable(spec, _named(step.key))
             case Verb.CANCEL_KEY_DELETION:
                 self._keys.cancel_deletion(spec, _named(step.key))
+            case Verb.DISCARD_KEY:
+                self._keys.discard(spec, _named(step.key))
         return key_arn
 
     def _publish(
@@ -255,6 +399,18 @@ class Reconciler:
                 f"{spec.key_alias} in {spec.region} is not usable yet "
                 f"({key.state if key else 'it points at no key'}); it is looked at again soon"
             )
+
+
+def desired_spec(
+    control_plane: ControlPlane, region: str, published: Mapping[str, str]
+) -> StoreSpec:
+    """The desired store of a region, whose bucket may be an adopted one; `published` is what is
+    written about stores at home. Raises PermanentError for a record that is garbage."""
+    spec = control_plane.spec(region)
+    text = published.get(spec.adoption_parameter)
+    if text is None:
+        return spec
+    return control_plane.spec(region, Adoption.parse(spec.adoption_parameter, text))
 
 
 def _partly_seen(seen: ObservedStore) -> bool:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.domain.models import ArtifactStore
+from foothold.domain.models import RETIREMENT, ArtifactStore
 from foothold.domain.partitions import partition_of
+from foothold.domain.retirement import Phase, Retirement
 from foothold.services.ports import Parameters, Regions
 from foothold.services.reconcile import ALL_ENABLED, USABLE
 
@@ -30,12 +31,14 @@ class Requests(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RegionStatus:
-    """One region as an operator sees it: its store where it is ready, and who wants it."""
+    """One region as an operator sees it: its store where it is ready, who wants it, and the
+    phase of its retirement where one is under way."""
 
     region: str
     store: ArtifactStore | None
     listed: bool
     claims: tuple[str, ...]
+    phase: str | None = None
 
 
 class RegionDesk:
@@ -70,7 +73,8 @@ class RegionDesk:
             path = name.removeprefix(f"{self._root}/claims/").split("/")
             if name.startswith(f"{self._root}/claims/"):
                 claims.setdefault(path[0], []).append(path[-1])
-        wanted = (set(listed) - {ALL_ENABLED}) | set(claims) | set(stores)
+        phases = _phases(below, self._root)
+        wanted = (set(listed) - {ALL_ENABLED}) | set(claims) | set(stores) | set(phases)
         if ALL_ENABLED in listed:
             statuses = self._regions.statuses()
             wanted |= {name for name, status in statuses.items() if status in USABLE}
@@ -80,6 +84,7 @@ class RegionDesk:
                 stores.get(region),
                 region in listed or ALL_ENABLED in listed,
                 tuple(sorted(claims.get(region, ()))),
+                phases.get(region),
             )
             for region in sorted(wanted)
         )
@@ -170,6 +175,21 @@ class RegionDesk:
 
 def _listed(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _phases(below: Mapping[str, str], root: str) -> dict[str, str]:
+    """The phase of every retirement that is under way; of one that is garbage, that it is."""
+    phases = {}
+    for name, text in below.items():
+        path, _, leaf = name.rpartition("/")
+        if leaf == RETIREMENT and path.startswith(f"{root}/artifact-stores/"):
+            try:
+                phase = Retirement.parse(name, text).phase.value
+            except PermanentError:
+                phase = "unreadable"
+            if phase != Phase.RETIRED:
+                phases[path.removeprefix(f"{root}/artifact-stores/")] = phase
+    return phases
 
 
 def _stores(below: Mapping[str, str], root: str) -> dict[str, ArtifactStore]:

@@ -1,0 +1,70 @@
+"""The composition root of what operators do: commands inside the function, and the way to it."""
+
+import time
+from functools import lru_cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from foothold import bootstrap
+from foothold.command_messages import parse_command, refusal
+from foothold.domain.errors import FootholdError, PermanentError
+from foothold.gateways.account import AccountCapacity
+from foothold.gateways.aws import CONFIG, Clients, aws_call
+from foothold.gateways.functions import LambdaFunction
+from foothold.gateways.s3 import S3Buckets
+from foothold.gateways.ssm import SsmParameters
+from foothold.observability import logger
+from foothold.services.adoption import Adoptions
+from foothold.services.commands import CommandDoor
+from foothold.services.preflight import Preflights
+
+# The function's own time, and a little: a command is never sent twice.
+PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))
+
+
+@lru_cache
+def command_door() -> CommandDoor:
+    clients, plane = bootstrap.clients(), bootstrap.control_plane()
+    reconciler = bootstrap.reconciler()
+    return CommandDoor(
+        reconciler,
+        bootstrap.retirements(),
+        Preflights(plane, reconciler, AccountCapacity(clients)),
+        Adoptions(
+            plane,
+            reconciler,
+            keys=bootstrap.keys(),
+            buckets=S3Buckets(clients),
+            parameters=bootstrap.parameters(),
+        ),
+        time.time,
+    )
+
+
+def answer_command(event: dict[str, Any]) -> dict[str, Any]:
+    """The work behind a direct invocation; a refusal is an answer too."""
+    try:
+        command = parse_command(event)
+        answer = command_door().answer(command)
+    except FootholdError as error:
+        logger.warning("command refused", command=event.get("command"), error=str(error))
+        return refusal(error)
+    logger.info("command answered", command=event.get("command"), answer=answer)
+    return answer
+
+
+def control_plane_function(parameter_root: str) -> LambdaFunction:
+    """The function that answers commands, as the session's own region names it. Raises
+    PermanentError where Foothold is not deployed there."""
+    with aws_call("open an AWS session"):
+        clients = Clients(boto3.Session(), PATIENT)
+    name = f"{parameter_root}/reconcile-function"
+    found = SsmParameters(clients).get(clients.home_region, (name,))
+    if name not in found:
+        raise PermanentError(
+            f"Foothold is not deployed in {clients.home_region} of this account (there is no "
+            f"parameter {name}): deploy it with `sam deploy`, or choose its region"
+        )
+    return LambdaFunction(clients, found[name])

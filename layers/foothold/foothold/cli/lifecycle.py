@@ -1,0 +1,155 @@
+"""`foothold plan`, and of `foothold regions` what changes a region for good: check, retire, adopt.
+
+Each is a command to the control plane's own function, which does it with its own permissions,
+one at a time: an operator needs no right but to invoke that function.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from foothold import bootstrap_operations as bootstrap
+from foothold.cli.console import (
+    DEFAULT_ROOT,
+    FAILED,
+    JsonFlag,
+    RootOption,
+    err,
+    one_clear_line,
+    out,
+    print_json,
+)
+from foothold.domain.errors import TemporaryError
+
+Region = Annotated[str, typer.Argument(help="The region's name.", metavar="R")]
+Regions = Annotated[list[str], typer.Argument(help="Region names.", metavar="R...")]
+COLOURS = {"passed": "green", "waiting": "yellow", "refused": "red", "unknown": "dim"}
+LOOK_EVERY_SECONDS = 15.0
+BUSY_SECONDS = 2.0
+
+
+def plan(
+    regions: Annotated[
+        list[str] | None, typer.Argument(help="Region names; none: all.", metavar="R...")
+    ] = None,
+    root: RootOption = DEFAULT_ROOT,
+    as_json: JsonFlag = False,  # noqa: FBT002  # a command line flag
+) -> None:
+    """Print what a reconcile would do in each region, and do nothing."""
+    found = ask(root, {"command": "plan", "regions": regions or []})["plan"]
+    if as_json:
+        print_json(found)
+        return
+    for region, answer in found.items():
+        if "error" in answer:
+            out.print(f"[red]{region}[/]: {escape(answer['error'])}", highlight=False)
+        elif not answer["steps"]:
+            out.print(f"[green]{region}[/]: nothing to do", highlight=False)
+        for step in answer.get("steps", ()):
+            colour = "yellow" if step["left_to_a_person"] else "cyan"
+            line = f"{region}: [{colour}]{step['step']}[/]: {escape(step['reason'])}"
+            out.print(line, highlight=False)
+            if step["command"]:
+                out.print(f"    {step['command']}", markup=False, highlight=False, soft_wrap=True)
+
+
+def check(
+    regions: Regions,
+    root: RootOption = DEFAULT_ROOT,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for what is being enabled.")] = 0.0,
+    as_json: JsonFlag = False,  # noqa: FBT002  # a command line flag
+) -> None:
+    """Say whether regions can have a store. Exit code 1 where one cannot."""
+    deadline = time.monotonic() + wait
+    while True:
+        checks = ask(root, {"command": "check", "regions": regions})["checks"]
+        waiting = any(found["verdict"] == "waiting" for found in checks.values())
+        if not waiting or time.monotonic() + LOOK_EVERY_SECONDS > deadline:
+            break
+        time.sleep(LOOK_EVERY_SECONDS)
+    if as_json:
+        print_json(checks)
+    else:
+        table = Table("Region", "Check", "Verdict", "Why", header_style="bold")
+        for region, found in checks.items():
+            for each in found["checks"]:
+                verdict = f"[{COLOURS[each['verdict']]}]{each['verdict']}[/]"
+                table.add_row(region, each["name"], verdict, escape(each["words"]))
+        out.print(table)
+    if any(found["verdict"] != "passed" for found in checks.values()):
+        raise typer.Exit(FAILED)
+
+
+def retire(
+    region: Region,
+    undo: Annotated[  # noqa: FBT002  # a command line flag
+        bool, typer.Option("--undo", help="Bring the store back.")
+    ] = False,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Take a region's store away: nobody may want it or use it. Its key waits for 30 days."""
+    if undo:
+        store = ask(root, {"command": "undo", "region": region})
+        out.print(f"{region}: {store['bucket']} is back", highlight=False)
+        if any(step.startswith("create the bucket") for step in store["steps"]):
+            out.print("It is empty: packages must be made again; the event says so.", style="dim")
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(f"{region}: withdrawing the store", total=None)
+        while True:
+            answer = ask(root, {"command": "retire", "region": region, "seconds": 10.0})
+            if answer["phase"] == "retired":
+                break
+            progress.update(task, description=f"{region}: {_versions(answer)}")
+    out.print(f"{region}: retired, {_versions(answer)}", highlight=False)
+    out.print(f"`foothold regions retire {region} --undo` brings it back.", style="dim")
+
+
+def adopt(
+    region: Region,
+    bucket: Annotated[str, typer.Option(help="The bucket, which stands in the region.")],
+    key_arn: Annotated[str, typer.Option(help="The ARN of the key that it encrypts with.")],
+    replace_policies: Annotated[  # noqa: FBT002  # a command line flag
+        bool, typer.Option("--replace-policies", help="Even where they let others in.")
+    ] = False,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Bring an existing bucket and key in as a region's store."""
+    store = ask(
+        root,
+        {
+            "command": "adopt",
+            "region": region,
+            "bucket": bucket,
+            "key_arn": key_arn,
+            "replace_policies": replace_policies,
+        },
+    )
+    out.print(f"{region}: {store['bucket']} is adopted", highlight=False)
+    for step in store["steps"]:
+        out.print(f"  {step}", style="dim", markup=False, highlight=False)
+
+
+def _versions(answer: Mapping[str, Any]) -> str:
+    return f"{answer['deleted']:,} version{'s' * (answer['deleted'] != 1)} deleted"
+
+
+def ask(root: str, command: Mapping[str, Any]) -> dict[str, Any]:
+    """The control plane's answer; while its function is at work for somebody else, wait."""
+    with one_clear_line():
+        function = bootstrap.control_plane_function(root)
+        deadline = time.monotonic() + 60.0
+        while True:
+            try:
+                return function.ask(dict(command))
+            except TemporaryError as error:
+                busy = "TooManyRequestsException" in str(error)
+                if not busy or time.monotonic() > deadline:
+                    raise
+            time.sleep(BUSY_SECONDS)

@@ -1,0 +1,100 @@
+"""An operator's commands as they reach the function, by direct invocation, and the answers.
+
+Not by an event: anybody who may put events may ask for a region, but only who may invoke the
+function may take one away.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from foothold.domain.commands import (
+    AdoptStore,
+    CheckRegions,
+    Command,
+    PlanRegions,
+    RetireRegion,
+    UndoRetirement,
+)
+from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.messages import RegionName, RegionNames
+
+# The function's own time is 300 s; a retirement hands back before the caller's patience ends.
+LONGEST_SECONDS = 120.0
+
+
+class _Command(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class _Plan(_Command):
+    command: Literal["plan"]
+    regions: list[RegionName] = Field(default=[], max_length=100)
+
+    def value(self) -> PlanRegions:
+        return PlanRegions(tuple(dict.fromkeys(self.regions)))
+
+
+class _Check(_Command):
+    command: Literal["check"]
+    regions: RegionNames
+
+    def value(self) -> CheckRegions:
+        return CheckRegions(tuple(dict.fromkeys(self.regions)))
+
+
+class _Retire(_Command):
+    command: Literal["retire"]
+    region: RegionName
+    seconds: float = Field(default=60.0, gt=0, le=LONGEST_SECONDS)
+
+    def value(self) -> RetireRegion:
+        return RetireRegion(self.region, self.seconds)
+
+
+class _Undo(_Command):
+    command: Literal["undo"]
+    region: RegionName
+
+    def value(self) -> UndoRetirement:
+        return UndoRetirement(self.region)
+
+
+class _Adopt(_Command):
+    command: Literal["adopt"]
+    region: RegionName
+    bucket: str = Field(min_length=3, max_length=63)
+    key_arn: str = Field(min_length=1, max_length=2048)
+    replace_policies: bool = False
+
+    def value(self) -> AdoptStore:
+        return AdoptStore(self.region, self.bucket, self.key_arn, self.replace_policies)
+
+
+_COMMAND: TypeAdapter[_Plan | _Check | _Retire | _Undo | _Adopt] = TypeAdapter(
+    Annotated[_Plan | _Check | _Retire | _Undo | _Adopt, Field(discriminator="command")]
+)
+
+
+def parse_command(event: Mapping[str, Any]) -> Command:
+    """The command in a direct invocation. Raises PermanentError with one line that says what is
+    wrong with it."""
+    try:
+        return _COMMAND.validate_python(event).value()
+    except ValidationError as error:
+        parts = error.errors(include_url=False, include_input=False)
+        lines = [f"{'.'.join(map(str, part['loc'])) or 'it'}: {part['msg']}" for part in parts]
+        raise PermanentError(f"the command cannot be understood: {'; '.join(lines)}") from None
+
+
+def refusal(error: FootholdError) -> dict[str, Any]:
+    """The answer to a command that failed."""
+    return {"error": str(error), "temporary": isinstance(error, TemporaryError)}
+
+
+def raise_refusal(answer: Mapping[str, Any]) -> None:
+    """Raise the error that an answer stands for, if it does."""
+    if "error" in answer:
+        kind = TemporaryError if answer.get("temporary") else PermanentError
+        raise kind(str(answer["error"]))

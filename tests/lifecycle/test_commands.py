@@ -1,0 +1,192 @@
+"""`foothold plan`, and `foothold regions check | retire | adopt`, as an operator types them."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foothold.command_messages import parse_command, raise_refusal, refusal
+from foothold.domain.commands import AdoptStore, PlanRegions, RetireRegion
+from foothold.domain.errors import PermanentError, TemporaryError
+from foothold.domain.models import ControlPlane
+from foothold.gateways.account import AccountRegions
+from foothold.gateways.aws import Clients
+from foothold.gateways.kms import KmsKeys
+from foothold.gateways.s3 import S3Buckets
+from foothold.gateways.ssm import SsmParameters
+from foothold.services.reconcile import Reconciler
+from local.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
+from tests.lifecycle.test_gateways import pipeline
+
+REGION = "sa-east-1"
+BUCKET = f"foothold-{TOOLS}-{REGION}-an"
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        ({"command": "destroy"}, "the command cannot be understood"),
+        ({"command": "retire"}, "region: Field required"),
+        ({"command": "retire", "region": "europe"}, "'europe' is not the name of an AWS region"),
+        ({"command": "retire", "region": "eu-west-1", "seconds": 9999}, "less than or equal"),
+        ({"command": "check", "regions": []}, "at least 1 item"),
+        ({"command": "plan", "regions": "eu-west-1"}, "valid list"),
+        ({"command": "plan", "force": True}, "force: Extra inputs are not permitted"),
+        ({"command": "adopt", "region": "eu-west-1", "bucket": "b"}, "at least 3 characters"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused_in_one_line(
+    event: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(PermanentError, match=words) as refused:
+        parse_command(event)
+    assert "\n" not in str(refused.value)
+
+
+def test_commands_become_values() -> None:
+    assert parse_command({"command": "plan"}) == PlanRegions()
+    retire = {"command": "retire", "region": "eu-west-1", "seconds": 10.0}
+    assert parse_command(retire) == RetireRegion("eu-west-1", 10.0)
+    adopt = {"command": "adopt", "region": "eu-west-1", "bucket": "bucket", "key_arn": "arn"}
+    assert parse_command(adopt) == AdoptStore("eu-west-1", "bucket", "arn", replace_policies=False)
+
+
+@pytest.mark.parametrize("kind", [TemporaryError, PermanentError])
+def test_a_refusal_is_the_same_error_at_the_other_end(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=r"^no$"):
+        raise_refusal(refusal(kind("no")))  # type: ignore[arg-type]  # both are FootholdErrors
+
+
+@pytest.fixture
+def store(deployed: Embedded) -> Embedded:
+    """A store in REGION that nobody wants, whatever became of it before."""
+    clients = Clients(deployed.session())
+    plane = ControlPlane(
+        account=TOOLS, home_region=HOME_REGION, stack="foothold",
+        organization_ids=(ORGANIZATION,),
+        reader_roles=("foothold-deploy", "foothold-cloudformation"),
+    )  # fmt: skip
+    reconciler = Reconciler(
+        plane,
+        KmsKeys(clients),
+        S3Buckets(clients),
+        SsmParameters(clients),
+        AccountRegions(clients),
+    )
+    (outcome,) = reconciler.reconcile([REGION])
+    assert outcome.error is None
+    return deployed
+
+
+def run(aws: Embedded, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "foothold"), *arguments],
+        cwd=ROOT,
+        env={**os.environ, **aws.environment(), "COLUMNS": "250"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def plan(aws: Embedded) -> list[str]:
+    """What the function itself answers."""
+    ssm, lambda_ = aws.session().client("ssm"), aws.session().client("lambda")
+    name = ssm.get_parameter(Name="/foothold/reconcile-function")["Parameter"]["Value"]
+    command = json.dumps({"command": "plan", "regions": [REGION]})
+    answer = json.load(lambda_.invoke(FunctionName=name, Payload=command)["Payload"])
+    return [step["step"] for step in answer["plan"][REGION]["steps"]]
+
+
+@pytest.mark.embedded
+def test_a_plan_shows_drift_and_changes_nothing(store: Embedded) -> None:
+    s3 = store.session(TOOLS, REGION).client("s3")
+    s3.delete_bucket_policy(Bucket=BUCKET)
+    assert "set the bucket policy: it is not set" in run(store, "plan").stdout
+    (step,) = json.loads(run(store, "plan", REGION, "--json").stdout)[REGION]["steps"]
+    assert (step["step"], step["command"]) == ("set the bucket policy", None)
+
+
+@pytest.mark.embedded
+def test_a_region_is_retired_brought_back_retired_and_added_again(store: Embedded) -> None:
+    s3 = store.session(TOOLS, REGION).client("s3")
+    kms = store.session(TOOLS, REGION).client("kms")
+    for number in range(3):
+        s3.put_object(Bucket=BUCKET, Key="build", Body=b"%d" % number)
+    key = kms.describe_key(KeyId="alias/foothold/artifacts")["KeyMetadata"]["Arn"]
+
+    done = run(store, "regions", "retire", REGION)
+    assert REGION not in json.loads(run(store, "regions", "list", "--json").stdout)
+    assert "retired, 3 versions deleted" in done.stdout
+    assert BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
+    again = run(store, "regions", "retire", REGION, check=False)
+    assert (again.returncode, again.stderr.count("was retired already")) == (1, 1)
+
+    assert f"{BUCKET} is back" in run(store, "regions", "retire", REGION, "--undo").stdout
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
+    assert plan(store) == []
+
+    run(store, "regions", "retire", REGION)
+    run(store, "regions", "add", REGION)
+    run(store, "regions", "remove", REGION)
+    aliased = kms.describe_key(KeyId="alias/foothold/artifacts")["KeyMetadata"]
+    assert (aliased["Arn"], aliased["KeyState"]) == (key, "Enabled")
+    assert plan(store) == []
+
+
+@pytest.mark.embedded
+def test_a_region_that_a_live_pipeline_or_stack_uses_is_not_retired(store: Embedded) -> None:
+    codepipeline = store.session(TOOLS, HOME_REGION).client("codepipeline")
+    codepipeline.create_pipeline(**pipeline("shop", BUCKET, follow=False))
+    template = {"Resources": {"Topic": {
+        "Type": "AWS::SNS::Topic", "Properties": {"DisplayName": BUCKET}}}}  # fmt: skip
+    cloudformation = store.session(TOOLS, REGION).client("cloudformation")
+    cloudformation.create_stack(StackName="app", TemplateBody=json.dumps(template))
+    try:
+        done = run(store, "regions", "retire", REGION, check=False)
+        assert done.returncode == 1
+        assert f"is used by pipeline shop, stack {TOOLS}/app" in done.stderr
+        assert plan(store) == []
+    finally:
+        codepipeline.delete_pipeline(name="shop")
+        cloudformation.delete_stack(StackName="app")
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("regions", "retire", "eu-west-3"), "eu-west-3 has no artifact store"),
+        (("regions", "retire", "europe"), "'europe' is not the name of an AWS region"),
+        (("regions", "retire", HOME_REGION), "HomeArtifactStore"),
+        (
+            ("regions", "adopt", "eu-west-3", "--bucket", "theirs", "--key-arn", "key"),
+            "is not a key in eu-west-3",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(
+    deployed: Embedded, arguments: tuple[str, ...], words: str
+) -> None:
+    done = run(deployed, *arguments, check=False)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.embedded
+def test_a_check_says_in_a_table_and_by_exit_code_whether_a_region_can_have_a_store(
+    deployed: Embedded,
+) -> None:
+    assert "passed" in run(deployed, "regions", "check", "eu-west-3", HOME_REGION).stdout
+    done = run(deployed, "regions", "check", "eu-west-3", "eu-nowhere-1", "--json", check=False)
+    assert done.returncode == 1
+    verdicts = {region: found["verdict"] for region, found in json.loads(done.stdout).items()}
+    assert verdicts == {"eu-west-3": "passed", "eu-nowhere-1": "refused"}

@@ -1,0 +1,117 @@
+"""What the events about a broken store, and the schedule, make of retirements."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foothold.command_messages import parse_command
+from foothold.domain.claims import Claim
+from foothold.domain.commands import PlanRegions, RetireRegion
+from foothold.domain.models import Aspect, Outcome, Verb
+from foothold.domain.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger
+from foothold.messages import Ignored, parse_event
+from foothold.services.events import EventDoor
+from local.embedded import ROOT
+from tests.lifecycle.accounts import REGION, SPEC, Account
+from tests.lifecycle.test_claims_and_preflight import RETIRING
+from tests.stores.worlds import HOME
+
+SAVED = Path(ROOT) / "events"
+
+
+def saved(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((SAVED / f"{name}.json").read_text())
+    return event
+
+
+def parsed(event: dict[str, Any]) -> Trigger | Ignored:
+    return parse_event(event, account="111111111111", parameter_root="/foothold")
+
+
+def answer(account: Account, trigger: Trigger) -> tuple[Outcome, ...]:
+    door = EventDoor(account.plane, account.reconciler, lambda: account.now, account.retirements)
+    return door.answer(trigger)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("bucket_deleted", "DeleteBucket"),
+        ("bucket_policy_changed", "PutBucketPolicy"),
+        ("key_disabled", "DisableKey"),
+        ("key_deletion_scheduled", "ScheduleKeyDeletion"),
+    ],
+)
+def test_a_call_that_breaks_a_store_has_its_region_looked_at(name: str, call: str) -> None:
+    assert parsed(saved(name)) == StoreTouched("eu-west-1", call)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"errorCode": "AccessDenied"}, "the call failed"),
+        ({"recipientAccountId": "999999999999"}, "another account's call"),
+        ({"eventName": "PutObject"}, "a call that breaks no store"),
+        ({"eventSource": "ec2.amazonaws.com"}, "a call that breaks no store"),
+        ({"awsRegion": "europe"}, "malformed AWS API Call via CloudTrail"),
+        ({"eventName": 7}, "malformed AWS API Call via CloudTrail"),
+    ],
+)
+def test_a_call_that_breaks_nothing_is_ignored_with_its_reason(
+    change: dict[str, Any], reason: str
+) -> None:
+    event = saved("bucket_deleted")
+    event["detail"] |= change
+    assert parsed(event) == Ignored(reason)
+
+
+def test_a_touched_store_is_repaired_from_a_whole_look(account: Account) -> None:
+    account.store()
+    account.buckets.write(SPEC, Aspect.VERSIONING, "Suspended")
+    (outcome,) = answer(account, StoreTouched(REGION, "PutBucketPolicy"))
+    assert [step.aspect for step in outcome.steps] == [Aspect.VERSIONING]
+
+
+def test_a_call_in_a_region_that_nobody_wants_makes_no_store(account: Account) -> None:
+    assert answer(account, StoreTouched(REGION, "PutBucketPolicy")) == ()
+    assert account.mutations() == []
+
+
+@pytest.mark.parametrize(
+    "name", [f"{SPEC.home_path}/bucket", f"{SPEC.home_path}/key-arn", SPEC.retirement_parameter]
+)
+def test_the_events_of_a_retirement_do_not_undo_it(account: Account, name: str) -> None:
+    account.store()
+    account.retire()
+    before = account.state()
+    answer(account, ParameterChanged(name, "Delete", HOME))
+    answer(account, ParameterChanged(f"{SPEC.regional_path}/bucket", "Delete", REGION))
+    answer(account, StoreTouched(REGION, "DeleteBucket"))
+    answer(account, Scheduled())
+    assert account.state() == before
+
+
+def test_the_schedule_goes_on_with_a_retirement() -> None:
+    account = Account(RETIRING)
+    claim = Claim("app.1.Store", "a stack's resource")
+    account.claims.ensure([REGION], claim)
+    account.claims.release(claim)
+    outcomes = answer(account, Scheduled())
+    assert Verb.DELETE_BUCKET in [step.verb for outcome in outcomes for step in outcome.steps]
+    assert account.fake.buckets == {}
+
+
+def test_the_record_of_a_retirement_starts_it_without_waiting_for_the_schedule() -> None:
+    account = Account(RETIRING)
+    claim = Claim("app.1.Store", "a stack's resource")
+    account.claims.ensure([REGION], claim)
+    account.claims.release(claim)
+    answer(account, ParameterChanged(SPEC.retirement_parameter, "Create", HOME))
+    assert account.fake.buckets == {}
+
+
+def test_the_saved_commands_are_understood() -> None:
+    assert parse_command(saved("command_plan")) == PlanRegions()
+    assert parse_command(saved("command_retire")) == RetireRegion("eu-west-1", 60.0)

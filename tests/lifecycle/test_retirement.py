@@ -1,0 +1,305 @@
+"""A region is taken away, without losing anything that somebody may still need."""
+
+import contextlib
+import json
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foothold.domain.claims import Claim
+from foothold.domain.errors import PermanentError, TemporaryError
+from foothold.domain.models import Aspect, Verb
+from foothold.domain.usage import PipelineUse
+from tests.lifecycle.accounts import REGION, SPEC, Account
+from tests.stores.worlds import HOME, PLANE
+
+CLAIM = Claim("app.1.Store", "a stack's resource")
+ORDER = ["delete parameters", "delete versions", "delete bucket", "schedule deletion",
+         "delete alias"]  # fmt: skip
+
+
+def test_a_region_is_retired_in_the_order_that_loses_nothing(account: Account) -> None:
+    key = account.store()
+    account.fake.versions[SPEC.bucket] = 1500
+    account.retire()
+    done = [call for call in dict.fromkeys(account.mutations()) if call != "put parameter"]
+    assert done == ORDER
+    assert account.key(key) == "PendingDeletion"
+    assert account.fake.buckets == {}
+    assert set(account.published()) == {SPEC.retirement_parameter}
+
+
+def test_a_retired_region_stays_retired_whatever_the_schedule_and_events_say(
+    account: Account,
+) -> None:
+    account.store()
+    account.retire()
+    before = account.state()
+    assert account.reconciler.keep() == ()
+    assert account.reconciler.keep([REGION]) == ()
+    assert account.retirements.go_on(account.now + 60) == ()
+    assert account.state() == before
+
+
+def test_undo_brings_the_same_key_and_name_back_and_tells_that_packages_are_gone(
+    account: Account,
+) -> None:
+    key = account.store()
+    account.retire()
+    outcome = account.retirements.undo(REGION)
+    assert outcome.error is None
+    assert outcome.store is not None
+    assert (outcome.store.bucket, outcome.store.key_arn) == (SPEC.bucket, key)
+    assert account.key(key) == "Enabled"
+    assert account.fake.announced == [outcome.store]
+    assert outcome.alarms == ()  # a person has asked for it
+    assert account.reconciler.plan([REGION]) == {REGION: ()}
+    assert SPEC.retirement_parameter not in account.published()
+
+
+def test_a_retired_region_can_be_asked_for_again(account: Account) -> None:
+    key = account.store()
+    account.retire()
+    account.claims.ensure([REGION], CLAIM)
+    assert account.key(key) == "Enabled"
+    assert len(account.fake.keys) == 1
+    assert REGION in account.reconciler.desired_regions()
+
+
+def test_a_region_asked_for_after_its_key_is_gone_gets_a_new_one(account: Account) -> None:
+    key = account.store()
+    account.retire()
+    account.delete_key_for_good(key)
+    with pytest.raises(PermanentError, match="foothold regions add eu-west-1"):
+        account.retirements.undo(REGION)
+    assert account.store() != key
+
+
+@pytest.mark.parametrize("state", ["claimed", "listed", "all-enabled"])
+def test_a_region_that_is_wanted_is_not_retired(account: Account, state: str) -> None:
+    account.store()
+    if state == "claimed":
+        account.claims.ensure([REGION], CLAIM)
+    else:
+        listed = "all-enabled" if state == "all-enabled" else REGION
+        account.parameters.put(HOME, PLANE.regions_parameter, listed)
+    before = account.state()
+    with pytest.raises(PermanentError, match=r"is wanted by (app\.1\.Store|the list|all-enabled)"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert account.state() == before
+
+
+def test_a_region_that_a_pipeline_or_a_stack_uses_is_not_retired(account: Account) -> None:
+    account.store()
+    account.fake.pipelines[SPEC.bucket] = (PipelineUse("shop", follows=False),)
+    account.fake.stacks[REGION] = ("222222222222/shop",)
+    before = account.state()
+    with pytest.raises(PermanentError, match=r"pipeline shop, stack 222222222222/shop"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert account.state() == before
+
+
+def test_a_pipeline_that_follows_is_waited_for_after_the_store_is_withdrawn(
+    account: Account,
+) -> None:
+    account.store()
+    account.fake.versions[SPEC.bucket] = 1
+    account.fake.pipelines[SPEC.bucket] = (PipelineUse("shop", follows=True),)
+    with pytest.raises(TemporaryError, match="shop still names bucket"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert set(account.published()) == {SPEC.retirement_parameter}
+    assert account.fake.versions[SPEC.bucket] == 1
+    account.fake.pipelines.clear()
+    (outcome,) = account.retirements.go_on(account.now + 60)
+    assert outcome.error is None
+    assert account.fake.buckets == {}
+
+
+def test_what_cannot_be_told_stops_a_retirement(account: Account) -> None:
+    account.store()
+
+    def refuse(call: str) -> None:
+        if call == "list pipelines":
+            raise PermanentError("cannot list the pipelines: AccessDenied")
+
+    account.fake.before = refuse
+    before = account.state()
+    with pytest.raises(PermanentError, match="AccessDenied"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert account.state() == before
+
+
+def test_a_region_without_a_store_is_not_retired(account: Account) -> None:
+    with pytest.raises(PermanentError, match="eu-west-1 has no artifact store"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert account.mutations() == []
+
+
+def test_a_retired_region_is_not_retired_again(account: Account) -> None:
+    account.store()
+    account.retire()
+    with pytest.raises(PermanentError, match="was retired already"):
+        account.retirements.retire(REGION, account.now + 60)
+
+
+def test_undo_of_what_is_not_retired_is_refused(account: Account) -> None:
+    account.store()
+    with pytest.raises(PermanentError, match="nothing to undo"):
+        account.retirements.undo(REGION)
+
+
+def test_a_bucket_of_another_stack_is_never_drained(account: Account) -> None:
+    account.store()
+    account.buckets.write(SPEC, Aspect.BUCKET_TAGS, {"foothold:stack": "another"})
+    account.fake.versions[SPEC.bucket] = 5
+    with pytest.raises(PermanentError, match="not Foothold's"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert account.fake.versions[SPEC.bucket] == 5
+
+
+@pytest.mark.parametrize("text", ["garbage", "{}", '{"phase": "gone"}', "[]", "null", "7"])
+def test_a_record_edited_to_nonsense_changes_nothing_and_is_named(
+    account: Account, text: str
+) -> None:
+    account.store()
+    account.parameters.put(HOME, SPEC.retirement_parameter, text)
+    before = account.state()
+    (outcome,) = account.reconciler.keep([REGION])
+    assert SPEC.retirement_parameter in str(outcome.error)
+    with pytest.raises(PermanentError, match="does not hold a retirement"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert account.retirements.go_on(account.now + 60) == ()
+    assert account.state() == before
+
+
+def test_a_record_that_names_somebody_elses_key_does_it_no_harm(account: Account) -> None:
+    key = account.store()
+    account.retire()
+    theirs = account.keys.create(SPEC, {})
+    account.keys.untag(SPEC, theirs)
+    text = json.loads(account.published()[SPEC.retirement_parameter])
+    text |= {"phase": "retiring", "key_arn": theirs}
+    account.parameters.put(HOME, SPEC.retirement_parameter, json.dumps(text))
+    account.retire()
+    assert (account.key(theirs), account.key(key)) == ("Enabled", "PendingDeletion")
+
+
+class Killed(BaseException):
+    """The process is gone: nothing catches this."""
+
+
+def killing(account: Account, after: int) -> None:
+    calls = 0
+
+    def count(_call: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise Killed
+
+    account.fake.before = count
+
+
+@settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")), deadline=None)
+@given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=40))
+def test_a_retirement_killed_anywhere_goes_on_by_itself(first: int, second: int) -> None:
+    undisturbed = Account()
+    undisturbed.store()
+    undisturbed.fake.versions[SPEC.bucket] = 2500
+    undisturbed.retire()
+    account = Account()
+    account.store()
+    account.fake.versions[SPEC.bucket] = 2500
+    for after in (first, second):
+        killing(account, after)
+        with contextlib.suppress(Killed, PermanentError):
+            account.retirements.retire(REGION, account.now + 60)
+    account.fake.before = lambda _call: None
+    if SPEC.retirement_parameter not in account.published():
+        account.retirements.retire(REGION, account.now + 60)  # killed before it was recorded
+    account.reconciler.keep()
+    account.retirements.go_on(account.now + 60)
+    for either in (account, undisturbed):  # the count forgets the pages of a run that was killed
+        record = json.loads(either.published()[SPEC.retirement_parameter])
+        assert record.pop("deleted") <= 2500
+        either.parameters.put(HOME, SPEC.retirement_parameter, json.dumps(record))
+    assert account.state() == undisturbed.state()
+
+
+@settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")), deadline=None)
+@given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=60))
+def test_an_undo_killed_anywhere_is_finished_by_the_schedule(taken: int, killed: int) -> None:
+    account = Account()
+    key = account.store()
+    killing(account, taken)
+    with contextlib.suppress(Killed):
+        account.retirements.retire(REGION, account.now + 60)
+    killing(account, killed)
+    with contextlib.suppress(Killed, PermanentError):
+        account.retirements.undo(REGION)
+    account.fake.before = lambda _call: None
+    if account.published().get(SPEC.retirement_parameter, "restoring").count("restoring") == 0:
+        account.retirements.undo(REGION)  # killed before it was recorded
+    account.reconciler.keep()
+    assert account.key(key) == "Enabled"
+    assert len(account.fake.keys) == 1
+    assert account.reconciler.plan([REGION]) == {REGION: ()}
+    assert REGION in account.reconciler.desired_regions()
+    assert SPEC.retirement_parameter not in account.published()
+
+
+def test_a_bucket_is_drained_in_slices_of_time_that_remember_how_far_they_came(
+    account: Account,
+) -> None:
+    account.store()
+    account.fake.versions[SPEC.bucket] = 25_000
+
+    def tick(call: str) -> None:
+        if call == "delete versions":
+            account.now += 1.0
+
+    account.fake.before = tick
+    deleted = []
+    while True:
+        progress = account.retirements.retire(REGION, account.now + 10)
+        deleted.append(progress.retirement.deleted)
+        if progress.retirement.phase == "retired":
+            break
+    assert deleted == [10_000, 20_000, 25_000]
+
+
+def test_a_hundred_thousand_versions_take_a_hundred_pages(account: Account) -> None:
+    account.store()
+    account.fake.versions[SPEC.bucket] = 100_000
+    account.retire()
+    assert account.fake.calls.count("delete versions") == 100
+
+
+def test_a_region_wanted_again_while_it_is_drained_stops_the_retirement(account: Account) -> None:
+    account.store()
+    account.fake.versions[SPEC.bucket] = 25_000
+
+    def want(call: str) -> None:
+        if call == "delete versions" and account.fake.versions[SPEC.bucket] == 25_000:
+            account.fake.before = lambda _call: None
+            account.claims.ensure([REGION], CLAIM)
+
+    account.fake.before = want
+    with pytest.raises(TemporaryError, match="called off"):
+        account.retirements.retire(REGION, account.now + 60)
+    assert account.fake.versions[SPEC.bucket] == 15_000  # looked at every ten pages
+    assert account.reconciler.plan([REGION]) == {REGION: ()}
+    assert account.retirements.go_on(account.now + 60) == ()
+
+
+def test_a_plan_says_what_a_retirement_has_left_to_do_and_does_nothing(account: Account) -> None:
+    account.store()
+    account.fake.versions[SPEC.bucket] = 1
+    before = account.state()
+    assert [step.verb for step in account.retirements.plan(REGION)] == [
+        Verb.WITHDRAW_HOME, Verb.WITHDRAW_REGIONAL, Verb.DRAIN_BUCKET, Verb.DELETE_BUCKET,
+        Verb.SCHEDULE_KEY_DELETION, Verb.DELETE_ALIAS, Verb.RECORD_RETIREMENT,
+    ]  # fmt: skip
+    assert account.state() == before

@@ -1,0 +1,572 @@
+"""The package function through each of its doors, from the event to the answer."""
+
+import io
+import json
+import stat
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from benchmarks.s3 import CallError, Stored, World
+from foothold import bootstrap_package, bootstrap_package_function
+from foothold.domain.errors import PermanentError, TemporaryError
+from foothold.gateways.codepipeline import PipelineJobs
+from foothold.observability import logger, metrics
+from foothold.package_messages import InvalidRequestError, Job, parse
+from foothold.services import packaging_doors
+from foothold.services.packaging_doors import answer_job
+from functions.package.app import lambda_handler
+from tests.packaging.side_by_side import SideBySide, store
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+EVENTS = Path(__file__).parents[2] / "events"
+HOME, REGIONS = "eu-central-1", ("eu-central-1", "eu-west-1", "us-east-1")
+TEMPLATE = """\
+Resources:
+  Code: {Type: AWS::Lambda::Function, Properties: {Code: Code, Handler: app.handler, Role: x}}
+"""
+BUILD: dict[str, str | bytes] = {"template.yaml": TEMPLATE, "Code/app.py": "handler = 1\n"}
+SUCCEED = "CodePipeline_20150709.PutJobSuccessResult"
+FAIL = "CodePipeline_20150709.PutJobFailureResult"
+PROJECTS = "CodeBuild_20161006.BatchGetProjects"
+SECRETS = ("example-secret-of-the-job", "example-token-of-the-job", "example-secret-of-the-build")
+
+
+def event(name: str) -> dict[str, Any]:
+    return dict(json.loads((EVENTS / f"{name}.json").read_text()))
+
+
+def zipped(files: Mapping[str, str | bytes], mode: int = 0o644) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in files.items():
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFREG | mode) << 16
+            archive.writestr(member, content)
+    return made.getvalue()
+
+
+class Answers(list[tuple[str, Any]]):
+    """What the function told CodePipeline, in order."""
+
+
+@pytest.fixture
+def answers() -> Answers:
+    return Answers()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _a_cold_function() -> None:
+    """AWS clients are made once for all tests: that takes longer than what they do."""
+    for kept in (
+        bootstrap_package.session,
+        bootstrap_package.clients,
+        bootstrap_package.objects,
+        bootstrap_package_function.doors,
+    ):
+        kept.cache_clear()
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What the function logs."""
+    stream = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", stream)
+    return stream
+
+
+@pytest.fixture
+def world(
+    side_by_side: SideBySide, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
+    """Three stores, as the parameters name them, and a build's zip in the first."""
+    world = side_by_side.world
+    settings = {
+        "AWS_REGION": HOME,
+        "FOOTHOLD_ACCOUNT": "111111111111",
+        "FOOTHOLD_STACK": "foothold",
+        "FOOTHOLD_NAME_PREFIX": "foothold",
+        "FOOTHOLD_PARAMETER_ROOT": "/foothold",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(metrics, "namespace", "Foothold")
+    world.parameters = {"/foothold/service-token": "arn"}
+    for region in REGIONS:
+        path = f"/foothold/artifact-stores/{region}"
+        world.parameters[f"{path}/bucket"] = store(region).bucket
+        world.parameters[f"{path}/key-arn"] = store(region).key_arn
+
+    def answered(kind: str) -> Callable[[Any], Any]:
+        def answer(body: Any) -> Any:
+            if any(told["jobId"] == body["jobId"] for _, told in answers):
+                raise CallError("InvalidJobStateException", "the job is not in progress")
+            answers.append((kind, body))
+            return {}
+
+        return answer
+
+    tags = [{"key": "foothold:project", "value": "orders"}]
+    projects = {"projects": [{"name": "orders-build", "tags": tags}]}
+    world.calls = {
+        SUCCEED: answered("succeeded"),
+        FAIL: answered("failed"),
+        PROJECTS: lambda _: projects,
+    }
+    put(world, "orders/BuildOutpu/a1b2c3d", zipped(BUILD))
+    put(world, "orders/build.zip", zipped(BUILD))
+    yield world
+    world.calls = {}
+    world.parameters = {}
+
+
+def put(world: World, key: str, body: bytes) -> None:
+    world.objects[f"/{store(HOME).bucket}/{key}"] = Stored(len(body), body, {})
+
+
+def call(event: Mapping[str, Any], seconds: float = 300) -> Any:
+    context = SimpleNamespace(
+        function_name="package",
+        memory_limit_in_mb=1769,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:111111111111:function:package",
+        aws_request_id="request",
+        get_remaining_time_in_millis=lambda: seconds * 1000,
+    )
+    return lambda_handler(dict(event), context)
+
+
+# --- A pipeline's job -----------------------------------------------------------------------
+
+
+def test_a_pipelines_artifact_becomes_a_template_for_each_region(
+    world: World, answers: Answers, logged: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(event("codepipeline_job"))
+    ((kind, told),) = answers
+    assert kind == "succeeded"
+    assert told["executionDetails"]["summary"] == "2 regions, 1 objects, equal byte for byte"
+    output = world.objects[f"/{store(HOME).bucket}/orders/PackageOut/e4f5a6b"]
+    assert output.headers == {
+        "x-amz-server-side-encryption": "aws:kms",
+        "x-amz-server-side-encryption-aws-kms-key-id": (
+            "arn:aws:kms:eu-central-1:111111111111:key/11111111-2222-3333-4444-555555555555"
+        ),
+    }
+    assert output.body is not None
+    with zipfile.ZipFile(io.BytesIO(output.body)) as archive:
+        assert archive.namelist() == [
+            "template-export-eu-west-1.yml",
+            "template-export-us-east-1.yml",
+            "manifest.json",
+        ]
+        template = archive.read("template-export-us-east-1.yml").decode()
+        manifest = json.loads(archive.read("manifest.json"))
+    assert f"S3Bucket: {store('us-east-1').bucket}" in template
+    assert manifest["equal"] is True
+    assert '"message":"packaged"' in logged.getvalue()
+    shown = logged.getvalue() + "".join(capsys.readouterr())
+    assert not [secret for secret in SECRETS if secret in shown]
+
+
+def test_the_artifacts_are_read_and_written_with_the_jobs_own_credentials(world: World) -> None:
+    """And all else with the function's: the job's reach the pipeline's artifacts only."""
+    signers: dict[str, set[str]] = {}
+    real = boto3.Session.client
+
+    def client(session: boto3.Session, *arguments: Any, **options: Any) -> Any:
+        made: Any = real(session, *arguments, **options)
+        made.meta.events.register("before-send.s3", look)
+        return made
+
+    def look(request: Any, **_: Any) -> None:
+        authorization = request.headers["Authorization"]
+        signer = str(authorization).partition("Credential=")[2].partition("/")[0]
+        key = request.url.partition("-an/")[2]
+        signers.setdefault(signer, set()).add(key.partition("/builds/")[0])
+
+    bootstrap_package.objects.cache_clear()
+    bootstrap_package_function.doors.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boto3.Session, "client", client)
+        call(event("codepipeline_job"))
+    assert signers == {
+        "ASIAEXAMPLEJOB000000": {"orders/BuildOutpu/a1b2c3d", "orders/PackageOut/e4f5a6b"},
+        "111111111111": {"orders"},
+    }
+    assert world.objects
+
+
+def test_without_a_key_the_buckets_own_encryption_applies(world: World, answers: Answers) -> None:
+    job = event("codepipeline_job")
+    del job["CodePipeline.job"]["data"]["encryptionKey"]
+    call(job)
+    assert answers[0][0] == "succeeded"
+    assert world.objects[f"/{store(HOME).bucket}/orders/PackageOut/e4f5a6b"].headers == {}
+
+
+def test_without_regions_every_store_gets_a_template(world: World, answers: Answers) -> None:
+    call(job_with('{"project": "orders"}'))
+    assert "3 regions" in answers[0][1]["executionDetails"]["summary"]
+    assert world.objects
+
+
+def job_with(parameters: str | None) -> dict[str, Any]:
+    job = event("codepipeline_job")
+    configuration = job["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"]
+    configuration["UserParameters"] = parameters
+    if parameters is None:
+        del configuration["UserParameters"]
+    return job
+
+
+def test_a_job_that_was_answered_before_is_left_as_it_is(world: World, answers: Answers) -> None:
+    call(event("codepipeline_job"))
+    call(event("codepipeline_job"))
+    assert len(answers) == 1
+    assert world.objects
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (None, "project: Field required"),
+        ("", "project: Field required"),
+        ("orders", "are not JSON"),
+        ("[]", "Input should be a valid dictionary"),
+        ('{"project": "a b"}', "is no project name"),
+        ('{"project": "orders", "region": "eu-west-1"}', "region: Extra inputs"),
+        ('{"project": "orders", "regions": ["mars-1"]}', "is not the name of an AWS region"),
+        ('{"project": "orders", "template": "../x"}', "by its path in the artifact"),
+        ('{"project": "orders", "template": "other.yaml"}', "holds no other.yaml, but Code, te"),
+    ],
+)
+def test_a_mistake_in_user_parameters_is_a_configuration_error(
+    world: World, answers: Answers, parameters: str | None, message: str
+) -> None:
+    call(job_with(parameters))
+    ((kind, told),) = answers
+    assert kind == "failed"
+    assert told["failureDetails"]["type"] == "ConfigurationError"
+    assert message in told["failureDetails"]["message"]
+    assert not any("PackageOut" in path for path in world.objects)
+
+
+def failure(answers: Answers) -> tuple[str, str]:
+    ((kind, told),) = answers
+    assert kind == "failed"
+    details = told["failureDetails"]
+    return details["type"], details["message"]
+
+
+def test_a_region_without_a_store_fails_the_job_with_the_way_out(
+    world: World, answers: Answers
+) -> None:
+    call(job_with('{"project": "orders", "regions": ["sa-east-1"]}'))
+    kind, message = failure(answers)
+    assert kind == "JobFailed"
+    assert "foothold regions add sa-east-1" in message
+    assert world.requests
+
+
+def test_an_artifact_that_is_gone_is_an_unavailable_revision(
+    world: World, answers: Answers
+) -> None:
+    del world.objects[f"/{store(HOME).bucket}/orders/BuildOutpu/a1b2c3d"]
+    call(event("codepipeline_job"))
+    assert failure(answers)[0] == "RevisionUnavailable"
+
+
+def test_an_artifact_that_the_job_may_not_read_is_a_permission_error(
+    world: World, answers: Answers
+) -> None:
+    job = event("codepipeline_job")
+    source = job["CodePipeline.job"]["data"]["inputArtifacts"][0]["location"]["s3Location"]
+    source["bucketName"] = "denied-bucket"
+    call(job)
+    kind, message = failure(answers)
+    assert kind == "PermissionError"
+    assert "denied-bucket" in message
+    assert world.requests
+
+
+@pytest.mark.parametrize("side", ["inputArtifacts", "outputArtifacts"])
+def test_an_action_needs_one_input_and_one_output(
+    world: World, answers: Answers, side: str
+) -> None:
+    job = event("codepipeline_job")
+    job["CodePipeline.job"]["data"][side] = []
+    call(job)
+    kind, message = failure(answers)
+    assert kind == "ConfigurationError"
+    assert "one input artifact" in message
+    assert world.objects
+
+
+def test_a_region_that_refuses_fails_the_job_and_is_named(world: World, answers: Answers) -> None:
+    world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "denied-bucket"
+    call(event("codepipeline_job"))
+    kind, message = failure(answers)
+    assert kind == "JobFailed"
+    assert message.startswith("us-east-1: cannot write ")
+    assert not any("PackageOut" in path for path in world.objects)
+
+
+def test_a_build_without_what_its_template_names_says_what_the_artifact_should_hold(
+    world: World, answers: Answers
+) -> None:
+    template = TEMPLATE.replace("Code: Code", "Code: ../../src")
+    put(world, "orders/BuildOutpu/a1b2c3d", zipped({"template.yaml": template}))
+    call(event("codepipeline_job"))
+    assert "let the build's artifact hold the whole project folder" in failure(answers)[1]
+
+
+def test_the_template_that_sam_built_comes_before_the_one_it_was_built_from(
+    world: World, answers: Answers
+) -> None:
+    files = {f".aws-sam/build/{name}": content for name, content in BUILD.items()}
+    source = TEMPLATE.replace("Code: Code", "Code: not-built")
+    put(world, "orders/BuildOutpu/a1b2c3d", zipped({**files, "template.yaml": source}))
+    call(event("codepipeline_job"))
+    assert answers[0][0] == "succeeded"
+
+
+def test_permission_bits_come_through_the_artifact(world: World, answers: Answers) -> None:
+    put(world, "orders/BuildOutpu/a1b2c3d", zipped(BUILD, mode=0o750))
+    call(event("codepipeline_job"))
+    assert answers[0][0] == "succeeded"
+    made = next(
+        one.body for path, one in world.objects.items() if "eu-west-1-an/orders/builds" in path
+    )
+    assert made is not None
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        mode = archive.getinfo("app.py").external_attr >> 16
+    assert stat.S_IMODE(mode) == 0o754
+
+
+def test_what_nobody_has_foreseen_still_answers_the_job(
+    world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaging_doors, "find_template", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        call(event("codepipeline_job"))
+    assert failure(answers) == ("JobFailed", "ZeroDivisionError; the package function's log has it")
+    assert world.objects
+
+
+def test_settings_that_are_wrong_still_answer_the_job(
+    world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FOOTHOLD_STACK")
+    bootstrap_package_function.doors.cache_clear()
+    call(event("codepipeline_job"))
+    assert "FOOTHOLD_STACK" in failure(answers)[1]
+    assert world.objects
+
+
+def test_a_job_that_codepipeline_would_not_send_is_still_answered(
+    world: World, answers: Answers
+) -> None:
+    call({"CodePipeline.job": {"id": "11111111-abcd-1111-abcd-111111abcdef"}})
+    assert failure(answers)[0] == "ConfigurationError"
+    assert world.objects
+
+
+# --- Exactly one answer, in time ------------------------------------------------------------
+
+
+class Told:
+    """`packaging_doors.Jobs` that remember."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.answers: list[tuple[str, ...]] = []
+        self._error = error
+
+    def succeed(self, job: str, summary: str) -> None:
+        self._tell("succeeded", job, summary)
+
+    def fail(self, job: str, kind: str, message: str) -> None:
+        self._tell("failed", job, kind, message)
+
+    def _tell(self, *answer: str) -> None:
+        if self._error:
+            raise self._error
+        self.answers.append(answer)
+
+
+JOB = Job("1", "111111111111", {})
+
+
+def test_when_time_is_up_the_job_is_told_so_and_nothing_else() -> None:
+    told, release = Told(), threading.Event()
+
+    def slow(_: Job) -> str:
+        release.wait(5)
+        return "late"
+
+    def watch() -> None:
+        while not told.answers:
+            time.sleep(0.005)
+        release.set()
+
+    threading.Thread(target=watch).start()
+    given = answer_job(JOB, told, slow, packaging_doors.GRACE)
+    ((kind, _, reason, message),) = told.answers
+    assert (kind, reason) == ("failed", "JobFailed")
+    assert "did not end in the function's time" in message
+    assert given["failed"] == {"JobFailed": message}
+
+
+def test_a_job_that_ends_in_time_is_not_told_that_time_is_up() -> None:
+    told = Told()
+    answer_job(JOB, told, lambda _: "done", packaging_doors.GRACE + 60)
+    assert told.answers == [("succeeded", "1", "done")]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (InvalidRequestError("x"), "ConfigurationError"),
+        (PermanentError("x"), "JobFailed"),
+        (TemporaryError("x"), "SystemUnavailable"),
+    ],
+)
+def test_each_failure_has_its_kind(error: Exception, kind: str) -> None:
+    told = Told()
+
+    def work(_: Job) -> str:
+        raise error
+
+    answer_job(JOB, told, work, 300)
+    assert told.answers == [("failed", "1", kind, "x")]
+
+
+def test_an_answer_that_does_not_reach_codepipeline_is_an_error_of_the_function() -> None:
+    """Lambda tries again, and finds the objects where they are."""
+    told = Told(TemporaryError("no connection"))
+    with pytest.raises(TemporaryError):
+        answer_job(JOB, told, lambda _: "done", 300)
+
+
+def test_a_long_message_is_cut_to_what_codepipeline_takes(world: World, answers: Answers) -> None:
+    call(job_with(json.dumps({"project": "orders", "template": "x" * 1024})))
+    files = {f"{'n' * 200}{at}": "x" for at in range(200)}
+    put(world, "orders/BuildOutpu/a1b2c3d", zipped(files))
+    assert len(failure(answers)[1]) <= 5000
+    PipelineJobs(bootstrap_package.clients(), HOME).fail("2", "JobFailed", "x" * 6000)
+    assert len(answers[1][1]["failureDetails"]["message"]) == 5000
+
+
+# --- A build that succeeded -----------------------------------------------------------------
+
+
+def test_a_tagged_builds_artifact_is_packaged_for_every_store(world: World) -> None:
+    result = call(event("codebuild_succeeded"))
+    assert result["failed"] == {}
+    assert sorted(result["regions"]) == sorted(REGIONS)
+    for region in REGIONS:
+        there = result["regions"][region]
+        endpoint = bootstrap_package.objects().endpoint_of(region)
+        for name, url in there.items():
+            path = url.removeprefix(endpoint)
+            assert path.startswith(f"/{store(region).bucket}/orders/packages/"), name
+            assert world.objects[path].body
+
+
+def test_an_event_that_comes_twice_changes_nothing_the_second_time(world: World) -> None:
+    first = call(event("codebuild_succeeded"))
+    before = {path: one.body for path, one in world.objects.items()}
+    assert call(event("codebuild_succeeded")) == first
+    assert {path: one.body for path, one in world.objects.items()} == before
+
+
+def test_a_build_whose_project_has_no_tag_is_ignored(
+    world: World, logged: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.calls[PROJECTS] = lambda _: {"projects": [{"name": "orders-build", "tags": []}]}
+    assert call(event("codebuild_succeeded")) == {}
+    world.calls[PROJECTS] = lambda _: {"projects": []}
+    assert call(event("codebuild_succeeded")) == {}
+    shown = logged.getvalue() + "".join(capsys.readouterr())
+    assert "has no tag foothold:project" in shown
+    assert not [secret for secret in SECRETS if secret in shown]
+
+
+def test_a_build_that_failed_or_left_nothing_is_ignored(world: World) -> None:
+    failed = event("codebuild_succeeded")
+    failed["detail"]["build-status"] = "FAILED"
+    assert call(failed) == {}
+    empty = event("codebuild_succeeded")
+    del empty["detail"]["additional-information"]["artifact"]
+    assert call(empty) == {}
+    assert world.requests == {}
+
+
+def test_a_build_that_cannot_be_packaged_is_reported_and_not_tried_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(world, "orders/build.zip", b"not a zip")
+    result = call(event("codebuild_succeeded"))
+    assert "no zip" in result["failed"]["orders-build"]
+    assert '"PackagesFailed":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_a_build_is_tried_again_where_that_may_help(world: World) -> None:
+    def expired(_: Any) -> Any:
+        raise CallError("ExpiredTokenException", "too late")
+
+    world.calls[PROJECTS] = expired
+    with pytest.raises(TemporaryError):
+        call(event("codebuild_succeeded"))
+
+
+# --- A direct order -------------------------------------------------------------------------
+
+
+def test_whoever_may_invoke_the_function_may_package_what_lies_in_a_store(world: World) -> None:
+    result = call(event("package_direct"))
+    assert sorted(result["regions"]) == ["eu-west-1", "us-east-1"]
+    assert result["summary"] == "2 regions, 1 objects, equal byte for byte"
+    assert world.objects
+
+
+def test_a_zip_elsewhere_is_refused_with_the_stores_names(world: World) -> None:
+    order = event("package_direct")
+    order["source"]["bucket"] = "somebody-elses"
+    with pytest.raises(InvalidRequestError, match="no artifact store of Foothold: put the zip"):
+        call(order)
+    assert world.requests == {}
+
+
+def test_a_region_that_refuses_is_named_and_the_others_are_there(world: World) -> None:
+    world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "denied-bucket"
+    result = call(event("package_direct"))
+    assert list(result["regions"]) == ["eu-west-1"]
+    assert list(result["failed"]) == ["us-east-1"]
+
+
+@pytest.mark.parametrize("wrong", [{}, {"project": "x"}, {"source": "aws.codebuild"}])
+def test_what_cannot_be_understood_names_the_field(wrong: Mapping[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError, match="Field required"):
+        parse(wrong)
+
+
+def test_nothing_is_left_on_the_functions_disk(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warm function has the same disk again."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(disk))
+    call(event("package_direct"))
+    put(world, "orders/build.zip", b"not a zip")
+    with pytest.raises(PermanentError):
+        call(event("package_direct"))
+    assert list(disk.iterdir()) == []

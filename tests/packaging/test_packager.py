@@ -1,0 +1,588 @@
+"""One build, many regions: what is sent, what is kept, and what a region's refusal changes."""
+
+import hashlib
+import json
+import os
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from benchmarks.s3 import Stored, World
+from foothold.domain.errors import PermanentError
+from foothold.domain.manifest import Manifest, template_name
+from foothold.domain.models import ArtifactStore
+from foothold.gateways import archive
+from foothold.gateways.objects import RegionalObjects
+from foothold.services.packaging import Packaged, PackageRequest, Verifier, write_outputs
+from tests.packaging.side_by_side import SideBySide, packager, regional_objects, store
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+TEMPLATE = """\
+Resources:
+  Code: {Type: AWS::Lambda::Function, Properties: {Code: src, Handler: app.handler, Role: x}}
+  Machine:
+    Type: AWS::StepFunctions::StateMachine
+    Properties: {DefinitionS3Location: machine.json}
+  Child: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: child.yaml}}
+"""
+CHILD = """\
+Resources:
+  Inner: {Type: AWS::Lambda::Function, Properties: {Code: src, Handler: app.handler, Role: x}}
+"""
+REGIONS = ("ap-south-1", "eu-west-1", "us-east-1")
+
+
+@pytest.fixture
+def app(side_by_side: SideBySide) -> SideBySide:
+    side_by_side.regions = REGIONS
+    side_by_side.write(
+        {
+            "template.yaml": TEMPLATE,
+            "child.yaml": CHILD,
+            "src/app.py": "def handler(event, context):\n    return event\n",
+            "src/data.bin": bytes(range(256)) * 4000,
+            "machine.json": '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}',
+        }
+    )
+    return side_by_side
+
+
+@pytest.fixture
+def world(app: SideBySide) -> World:
+    return app.world
+
+
+def package(app: SideBySide, **buckets: str) -> Packaged:
+    """Package for all regions; a bucket's first word says how S3 answers for it."""
+    stores = {
+        region: store(region, buckets.get(region.replace("-", "_"), "foothold"))
+        for region in REGIONS
+    }
+    return packager(stores).package(PackageRequest("shop", app.app / "template.yaml"))
+
+
+def written(world: World) -> int:
+    return world.requests.get("PUT", 0)
+
+
+def objects_of(packaged: Packaged) -> dict[str, set[str]]:
+    return {
+        package.region: {one.key for one in package.objects}
+        for package in packaged.manifest.packages
+    }
+
+
+def test_a_second_run_sends_nothing(app: SideBySide, world: World) -> None:
+    first = package(app)
+    assert written(world) == 3 * len(REGIONS)
+    world.requests.clear()
+    second = package(app)
+    assert written(world) == 0
+    assert second.manifest == first.manifest
+
+
+def test_an_interrupted_run_goes_on_from_what_is_there(app: SideBySide, world: World) -> None:
+    first = package(app)
+    lost = [path for path in world.objects if path.endswith(".template")]
+    lost += [path for path in world.objects if "us-east-1" in path and path not in lost][:1]
+    for path in lost:
+        del world.objects[path]
+    world.requests.clear()
+    assert package(app).manifest == first.manifest
+    assert written(world) == len(lost)
+
+
+def test_a_new_region_gets_what_the_others_have(app: SideBySide, world: World) -> None:
+    app.regions = REGIONS[:2]
+    app.packaged()
+    world.requests.clear()
+    manifest = package(app).manifest
+    assert written(world) == 3
+    assert manifest.differences() == ()
+
+
+def test_an_object_under_another_key_is_written_again(app: SideBySide, world: World) -> None:
+    """`sam package` would keep it, and nobody could read it in the deploy region."""
+    package(app)
+    path = next(path for path in world.objects if "eu-west-1" in path)
+    name = "x-amz-server-side-encryption-aws-kms-key-id"
+    right = world.objects[path].headers[name]
+    world.objects[path].headers[name] = "arn:aws:kms:eu-west-1:111111111111:key/somebody-else"
+    world.requests.clear()
+    package(app)
+    assert written(world) == 1
+    assert world.objects[path].headers[name] == right
+
+
+def test_what_plain_sam_left_is_written_again_because_nothing_proves_what_it_holds(
+    app: SideBySide, world: World
+) -> None:
+    package(app)
+    for one in world.objects.values():
+        del one.headers["x-amz-checksum-sha256"]
+    world.requests.clear()
+    assert not package(app).manifest.differences()
+    assert written(world) == 3 * len(REGIONS)
+
+
+def test_regions_that_hold_different_bytes_are_made_equal(app: SideBySide, world: World) -> None:
+    package(app)
+    for path, one in world.objects.items():
+        if "us-east-1" in path and one.body is not None and one.body.startswith(b"PK"):
+            one.headers["x-amz-checksum-sha256"] = "b" * 43 + "="
+    world.requests.clear()
+    assert package(app).manifest.differences() == ()
+    assert written(world) == 1
+
+
+def test_every_object_is_under_its_regions_own_key(app: SideBySide, world: World) -> None:
+    package(app)
+    for path, one in world.objects.items():
+        region = next(region for region in REGIONS if region in path)
+        assert one.headers["x-amz-server-side-encryption"] == "aws:kms"
+        key = one.headers["x-amz-server-side-encryption-aws-kms-key-id"]
+        assert key == store(region).key_arn
+
+
+def test_every_call_names_the_owner_it_expects(app: SideBySide) -> None:
+    objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
+    seen: list[tuple[str, Any]] = []
+    events = objects._s3.meta.events
+    name = "before-parameter-build.s3"
+
+    def look(params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        seen.append((model.name, params.get("ExpectedBucketOwner")))
+
+    events.register(name, look)
+    try:
+        packaged = package(app)
+        Verifier(objects).verify(packaged.manifest, app.app)
+        first = packaged.manifest.packages[0]
+        objects.digest(first.store, first.objects[0].key)
+        objects.fetch(first.store, first.objects[0].key, app.app / "fetched")
+    finally:
+        events.unregister(name, look)
+    assert {call for call, _ in seen} == {"HeadObject", "PutObject", "GetObject"}
+    assert {owner for _, owner in seen} == {"111111111111"}
+
+
+@pytest.mark.parametrize(
+    ("bucket", "line"),
+    [
+        ("denied", "AccessDenied"),
+        ("readonly", "AccessDenied"),
+        ("foreign", "AccessDenied"),
+        ("missing", "NoSuchBucket"),
+        ("disabled", "KMS.DisabledException: The key is disabled."),
+    ],
+)
+def test_a_region_that_refuses_fails_alone(app: SideBySide, bucket: str, line: str) -> None:
+    packaged = package(app, us_east_1=bucket)
+    assert list(packaged.templates) == ["ap-south-1", "eu-west-1"]
+    assert packaged.manifest.differences() == ()
+    (why,) = packaged.manifest.failed.values()
+    assert line in why
+    assert f"{bucket}-111111111111-us-east-1-an" in why
+    assert "\n" not in why
+
+
+def test_a_failed_region_is_left_alone_after_its_first_failure(
+    app: SideBySide, world: World
+) -> None:
+    stores = {"us-east-1": store("us-east-1", "readonly")}
+    packager(stores, threads=1).package(PackageRequest("shop", app.app / "template.yaml"))
+    assert written(world) == 1
+
+
+def test_a_failed_regions_template_is_not_written_and_an_old_one_is_taken_away(
+    app: SideBySide, tmp_path: Path
+) -> None:
+    write_outputs(package(app), tmp_path)
+    assert (tmp_path / template_name("us-east-1")).exists()
+    outputs = write_outputs(package(app, us_east_1="denied"), tmp_path)
+    assert list(outputs.templates) == ["ap-south-1", "eu-west-1"]
+    assert sorted(path.name for path in tmp_path.glob("template-*")) == [
+        template_name("ap-south-1"),
+        template_name("eu-west-1"),
+    ]
+
+
+def test_outputs_appear_whole(
+    app: SideBySide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged = package(app)
+    target = tmp_path / "out"
+    replaced: list[Path] = []
+
+    def full(half: Path, path: Path) -> Path:
+        if len(replaced) == 2:
+            raise OSError(28, "No space left on device", str(path))
+        replaced.append(path)
+        os.replace(half, path)  # noqa: PTH105  # Path.replace is what is replaced here
+        return path
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(PermanentError, match="No space left on device"):
+        write_outputs(packaged, target)
+    assert sorted(path.name for path in target.iterdir()) == sorted(path.name for path in replaced)
+    for path in replaced:
+        region = path.name.removeprefix("template-export-").removesuffix(".yml")
+        assert path.read_bytes() == packaged.templates[region].render()
+
+
+def test_an_output_that_is_as_it_should_be_is_not_touched(app: SideBySide, tmp_path: Path) -> None:
+    outputs = write_outputs(package(app), tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in outputs.templates.values()}
+    write_outputs(package(app), tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_progress_counts_every_object_of_every_region(app: SideBySide) -> None:
+    seen: list[tuple[str, int, int]] = []
+    stores = {region: store(region) for region in REGIONS}
+    request = PackageRequest("shop", app.app / "template.yaml")
+    packager(stores).package(request, lambda *at: seen.append(at))
+    assert seen[:3] == [(region, 0, 3) for region in REGIONS]
+    for region in REGIONS:
+        assert [done for at, done, _ in seen if at == region] == [0, 1, 2, 3]
+
+
+# --- Which regions --------------------------------------------------------------------------
+
+
+def test_only_the_regions_that_are_asked_for_are_packaged(app: SideBySide) -> None:
+    stores = {region: store(region) for region in REGIONS}
+    request = PackageRequest("shop", app.app / "template.yaml", regions=("us-east-1",))
+    assert list(packager(stores).package(request).templates) == ["us-east-1"]
+
+
+def test_a_region_without_a_store_is_refused_before_anything_is_stored(
+    app: SideBySide, world: World
+) -> None:
+    stores = {region: store(region) for region in REGIONS}
+    request = PackageRequest("shop", app.app / "template.yaml", regions=("sa-east-1", "us-east-1"))
+    with pytest.raises(PermanentError, match="sa-east-1 has no artifact store: ask"):
+        packager(stores).package(request)
+    assert world.requests == {}
+
+
+def test_without_any_store_there_is_nothing_to_package_for(app: SideBySide) -> None:
+    with pytest.raises(PermanentError, match="no region has an artifact store"):
+        packager({}).package(PackageRequest("shop", app.app / "template.yaml"))
+
+
+@pytest.mark.parametrize("project", ["", "a b", "../up", "-x", "a/b", "x" * 65, "shöp"])
+def test_a_project_whose_name_is_no_part_of_a_key_is_refused(app: SideBySide, project: str) -> None:
+    with pytest.raises(PermanentError, match="is no project name"):
+        packager({"eu-west-1": store("eu-west-1")}).package(
+            PackageRequest(project, app.app / "template.yaml")
+        )
+
+
+# --- Bad input ------------------------------------------------------------------------------
+
+
+def refused(app: SideBySide, template: str = "template.yaml") -> str:
+    with pytest.raises(PermanentError) as caught:
+        package_one(app, template)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def package_one(app: SideBySide, template: str = "template.yaml") -> Packaged:
+    stores = {"eu-west-1": store("eu-west-1")}
+    return packager(stores).package(PackageRequest("shop", app.app / template))
+
+
+def test_a_missing_template_is_named_with_the_way_out(app: SideBySide) -> None:
+    line = refused(app, "nowhere.yaml")
+    assert "nowhere.yaml: No such file or directory" in line
+    assert ".aws-sam/build/template.yaml" in line
+
+
+def test_a_folder_is_no_template(app: SideBySide) -> None:
+    assert "Is a directory" in refused(app, "src")
+
+
+def test_code_that_is_missing_is_named(app: SideBySide) -> None:
+    app.write({"template.yaml": TEMPLATE.replace("Code: src", "Code: nowhere")})
+    line = refused(app)
+    assert "nowhere" in line
+    assert "Code" in line
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "Type: AWS::Serverless::Function, Properties: {PackageType: Image, ImageUri: 'app:v1'}",
+        "Type: AWS::Lambda::Function, Properties: {PackageType: Image, Code: {ImageUri: 'app:v1'}}",
+    ],
+)
+def test_an_image_on_this_machine_is_refused_with_the_functions_name(
+    app: SideBySide, image: str
+) -> None:
+    app.write({"template.yaml": f"Resources: {{Picture: {{{image}}}}}\n"})
+    line = refused(app)
+    assert "Picture is an image function" in line
+    assert "push the image to ECR" in line
+
+
+def test_a_file_that_may_not_be_read_is_named(
+    app: SideBySide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the checksum and the zip it is gone."""
+    members = archive._members
+
+    def gone(content: Any) -> Any:
+        (app.app / "src/app.py").unlink(missing_ok=True)
+        return [(str(app.app / "src/app.py"), member) for _, member in members(content)]
+
+    monkeypatch.setattr(archive, "_members", gone)
+    assert "No such file or directory" in refused(app)
+
+
+def test_a_full_disk_is_one_clear_line(app: SideBySide, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", full)
+    assert "No space left on device" in refused(app)
+
+
+# --- Confinement ----------------------------------------------------------------------------
+
+ESCAPES: dict[str, Callable[[Path], str]] = {
+    "a file": lambda out: (
+        f"{{Type: AWS::Lambda::Function, Properties: {{Code: {out}/secret.txt}}}}"
+    ),
+    "a folder": lambda out: f"{{Type: AWS::Lambda::Function, Properties: {{Code: {out}}}}}",
+    "a step up": lambda _: "{Type: AWS::Lambda::Function, Properties: {Code: ../../out}}",
+    "what is not there": lambda _: "{Type: AWS::Lambda::Function, Properties: {Code: ../../none}}",
+    "a document": lambda out: (
+        f"{{Type: AWS::StepFunctions::StateMachine, "
+        f"Properties: {{DefinitionS3Location: {out}/secret.txt}}}}"
+    ),
+    "a nested template": lambda out: (
+        f"{{Type: AWS::CloudFormation::Stack, Properties: {{TemplateURL: {out}/secret.txt}}}}"
+    ),
+    "a template by URL": lambda out: (
+        f"{{Type: AWS::Serverless::Application, Properties: {{Location: 'file://{out}/secret.txt'}}}}"
+    ),
+    "a stack set": lambda out: (
+        f"{{Type: AWS::CloudFormation::StackSet, Properties: {{TemplateURL: {out}/secret.txt}}}}"
+    ),
+    "an include": lambda out: (
+        "{Type: AWS::Serverless::Api, Properties: {StageName: x, DefinitionBody: {Fn::Transform: "
+        f"{{Name: AWS::Include, Parameters: {{Location: {out}/secret.txt}}}}}}}}}}"
+    ),
+    "nothing, which means all": lambda _: "{Type: AWS::Lambda::Function, Properties: {Role: x}}",
+}
+
+
+@pytest.mark.parametrize("way", ESCAPES)
+def test_nothing_outside_of_the_artifact_is_packaged(
+    app: SideBySide, tmp_path: Path, way: str
+) -> None:
+    """A template is written by whoever may commit to a repository; the function that packages
+    it holds more than that person may see."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "secret.txt").write_text("AWS_SECRET_ACCESS_KEY=hunter2\n")
+    app.write({"deep/template.yaml": f"Resources: {{Thing: {ESCAPES[way](out)}}}\n"})
+    within = app.app if way != "nothing, which means all" else app.app / "src"
+    with pytest.raises(PermanentError, match="outside of the artifact") as caught:
+        app.packaged("deep/template.yaml", within=within)
+    assert "hunter2" not in str(caught.value)
+    assert app.world.objects == {}
+
+
+def test_what_lies_beside_the_template_is_packaged(app: SideBySide) -> None:
+    app.write(
+        {
+            "deep/template.yaml": TEMPLATE.replace("src", "../src")
+            .replace("machine.json", "../machine.json")
+            .replace("child.yaml", "../child.yaml")
+        }
+    )
+    assert not app.packaged("deep/template.yaml", within=app.app).manifest.failed
+
+
+# --- Manifest and verification --------------------------------------------------------------
+
+
+def test_the_manifest_says_what_every_region_holds(app: SideBySide, world: World) -> None:
+    manifest = package(app).manifest
+    assert manifest.summary() == (
+        "3 regions, 2 objects, equal byte for byte; 1 nested template, equal but for each "
+        "region's own names"
+    )
+    for one in manifest.packages:
+        assert {name for each in one.objects for name in each.resources} == {
+            "Code", "Machine", "Child", "Child/Inner",
+        }  # fmt: skip
+        for each in one.objects:
+            body = world.objects[f"/{one.bucket}/{each.key}"].body
+            assert body is not None
+            assert (each.size, each.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    assert Manifest.from_json(json.loads(json.dumps(manifest.as_json()))) == manifest
+
+
+@pytest.fixture
+def verified(app: SideBySide, tmp_path: Path) -> Callable[[], tuple[str, ...]]:
+    """What verification finds, after the example was packaged."""
+    outputs = write_outputs(package(app), tmp_path)
+
+    def verify() -> tuple[str, ...]:
+        manifest = Manifest.from_json(json.loads(outputs.manifest.read_text()))
+        objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
+        return Verifier(objects).verify(manifest, tmp_path)
+
+    return verify
+
+
+def a_zip(world: World) -> tuple[str, Stored]:
+    return next(
+        (path, one)
+        for path, one in world.objects.items()
+        if one.body is not None and one.body.startswith(b"PK") and "us-east-1" in path
+    )
+
+
+def test_verification_finds_nothing_where_nothing_changed(
+    verified: Callable[[], tuple[str, ...]], world: World
+) -> None:
+    world.requests.clear()
+    assert verified() == ()
+    assert set(world.requests) == {"HEAD"}
+
+
+def test_verification_reads_what_has_no_checksum(
+    verified: Callable[[], tuple[str, ...]], world: World
+) -> None:
+    _, one = a_zip(world)
+    del one.headers["x-amz-checksum-sha256"]
+    assert verified() == ()
+    assert one.body is not None
+    one.body = one.body[:-1] + b"x"
+    (finding,) = verified()
+    assert "is not what was packaged" in finding
+
+
+def test_verification_finds_what_is_missing_and_what_is_under_another_key(
+    verified: Callable[[], tuple[str, ...]], world: World
+) -> None:
+    path, one = a_zip(world)
+    one.headers["x-amz-server-side-encryption-aws-kms-key-id"] = "arn:aws:kms:x"
+    assert "is encrypted with arn:aws:kms:x" in verified()[0]
+    del world.objects[path]
+    assert "is missing" in verified()[0]
+
+
+def test_verification_finds_a_template_that_was_edited(
+    verified: Callable[[], tuple[str, ...]], tmp_path: Path
+) -> None:
+    (tmp_path / template_name("eu-west-1")).write_text("Resources: {}\n")
+    assert "is not what was packaged" in verified()[0]
+    (tmp_path / template_name("eu-west-1")).unlink()
+    assert "No such file" in verified()[0]
+
+
+def test_verification_says_which_region_was_not_packaged(app: SideBySide, tmp_path: Path) -> None:
+    packaged = package(app, us_east_1="denied")
+    write_outputs(packaged, tmp_path)
+    objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
+    (finding,) = Verifier(objects).verify(packaged.manifest, tmp_path)
+    assert finding.startswith("us-east-1 was not packaged: ")
+
+
+def test_regions_that_differ_are_named(app: SideBySide) -> None:
+    manifest = package(app).manifest
+    first, *others = manifest.packages
+    code, *rest = first.objects
+    changed = replace(first, objects=(replace(code, sha256="0", neutral_sha256="0"), *rest))
+    differing = replace(manifest, packages=(changed, *others))
+    assert differing.summary().startswith(
+        "the regions differ: Code, Child/Inner in ap-south-1 and "
+    )
+    missing = replace(manifest, packages=(first, replace(others[0], objects=(code,))))
+    assert "Machine is only in ap-south-1" in missing.differences()
+    other = replace(others[0], template_neutral_sha256="0")
+    assert replace(manifest, packages=(first, other)).differences() == (
+        "the templates of ap-south-1 and eu-west-1",
+    )
+
+
+@pytest.mark.parametrize("value", [None, [], {}, {"project": "x", "regions": [], "failed": {}}])
+def test_what_is_no_manifest_is_refused(value: Any) -> None:
+    with pytest.raises(PermanentError, match="no manifest"):
+        Manifest.from_json(value)
+
+
+# --- The gateway ----------------------------------------------------------------------------
+
+
+def test_an_endpoint_is_named_as_sams_own_client_names_it() -> None:
+    session = boto3.Session("x", "y", region_name="eu-west-1")
+    homes = {"aws": "eu-central-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+    for partition, home in homes.items():
+        ours = RegionalObjects(session, home, 1)
+        for region in session.get_available_regions("s3", partition):
+            config = Config(signature_version="s3v4", region_name=region)
+            theirs = session.client("s3", config=config).meta.endpoint_url
+            assert ours.endpoint_of(region) == theirs
+
+
+@pytest.mark.parametrize("variable", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"])
+def test_an_endpoint_is_of_the_kind_that_the_environment_asks_for(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "true")
+    session = boto3.Session("x", "y", region_name="us-west-2")
+    ours = RegionalObjects(session, "us-west-2", 1)
+    config = Config(signature_version="s3v4", region_name="us-east-1")
+    assert ours.endpoint_of("us-east-1") == session.client("s3", config=config).meta.endpoint_url
+
+
+def test_an_endpoint_that_was_configured_is_the_same_for_all_regions(app: SideBySide) -> None:
+    objects = regional_objects(app.environment["AWS_ENDPOINT_URL"])
+    assert objects.endpoint_of("eu-west-1") == app.environment["AWS_ENDPOINT_URL"]
+
+
+def test_many_threads_share_one_client(app: SideBySide, world: World) -> None:
+    before = threading.active_count()
+    stores = {region: store(region) for region in REGIONS}
+    packager(stores, threads=32).package(PackageRequest("shop", app.app / "template.yaml"))
+    assert written(world) == 3 * len(REGIONS)
+    assert threading.active_count() == before
+
+
+def test_a_store_is_spoken_to_in_its_own_region(app: SideBySide) -> None:
+    objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
+    signed: dict[str, str] = {}
+
+    def look(request: Any, **_: Any) -> None:
+        scope = request.headers["Authorization"].decode().split("/")[2]
+        signed[request.url.split("/")[3]] = scope
+
+    objects._s3.meta.events.register("before-send.s3", look)
+    try:
+        package(app)
+    finally:
+        objects._s3.meta.events.unregister("before-send.s3", look)
+    assert signed == {store(region).bucket: region for region in REGIONS}
+
+
+def test_a_store_of_another_account_is_asked_for_as_that_accounts(
+    side_by_side: SideBySide,
+) -> None:
+    other = ArtifactStore("eu-west-1", "foothold-x", "arn:aws:kms:eu-west-1:222222222222:key/x")
+    objects = regional_objects(side_by_side.environment["AWS_ENDPOINT_URL"])
+    assert objects._of(other, "key")["ExpectedBucketOwner"] == "222222222222"

@@ -1,0 +1,211 @@
+"""A declaration is refused line by line: the field, and the way out."""
+
+from typing import Any
+
+import pytest
+
+from foothold.domain.pipeline import DeclarationError
+from tests.pipeline.declarations import KNOWN, TOPIC, declared, pipeline, stores, target
+
+
+def refused(properties: Any, known: Any = None) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        pipeline(properties, known)
+    return list(caught.value.lines)
+
+
+@pytest.mark.parametrize(
+    ("properties", "line"),
+    [
+        (None, "Properties: missing; give at least Name, Source and Targets"),
+        (
+            declared(Name="9 lives"),
+            "Name: write 1 to 40 letters, digits and hyphens, beginning with a letter",
+        ),
+        (
+            declared(Source={}),
+            "Source: give exactly one of CodeConnections, GitHub, S3, CodeCommit",
+        ),
+        (declared(Targets=[]), "Targets: empty; name at least one account to deploy to"),
+        (declared(Targets="all"), "Targets: write a list"),
+        (declared(target(), Targest=[]), "Targest: unknown; did you mean Targets?"),
+        (
+            declared(target(Account=22)),
+            (
+                "Targets[Test].Account: write the account's 12 digits in quotes, such as "
+                '"222222222222"'
+            ),
+        ),
+        (
+            declared(target(Regions=["Frankfurt"])),
+            "Targets[Test].Regions[0]: write the name of a region, such as eu-central-1",
+        ),
+        (
+            declared(target(Regions=7)),
+            "Targets[Test].Regions: list regions, or write follow",
+        ),
+        (
+            declared(target(Regions=[])),
+            "Targets[Test].Regions: empty; list regions, or write follow",
+        ),
+        (
+            declared(target(Regions=["xx-north-1"])),
+            "Targets[Test].Regions: 'xx-north-1' is not the name of an AWS region",
+        ),
+        (
+            declared(target(Regions=["sa-east-1"])),
+            (
+                "Targets[Test].Regions: sa-east-1 has no artifact store yet; "
+                "run: foothold regions add sa-east-1"
+            ),
+        ),
+        (
+            declared(target(Regions=["us-gov-west-1"])),
+            (
+                "Targets[Test].Regions: us-gov-west-1 is in another AWS partition than the "
+                "pipeline "
+                "in eu-central-1"
+            ),
+        ),
+        (
+            declared(target(Regions=["cn-north-1"])),
+            (
+                "Targets[Test].Regions: cn-north-1: CodePipeline has no CloudFormation action in "
+                "China's regions"
+            ),
+        ),
+        (
+            declared(target(Regions=["eu-west-1", "eu-west-1"])),
+            "Targets[Test].Regions: eu-west-1 stands there 2 times; once is enough",
+        ),
+        (
+            declared(target(), target(Account="333333333333")),
+            "Targets: Test stands there 2 times; once is enough",
+        ),
+        (
+            declared(target(), target("Again", Regions="follow")),
+            (
+                "Targets[Again].Stack: orders in eu-west-1 of account 222222222222 is deployed "
+                "by Test "
+                "already; give one another Stack"
+            ),
+        ),
+        (
+            declared(target("Build")),
+            "Targets[Build].Name: the pipeline has a stage Build already; choose another",
+        ),
+        (
+            declared(target(Approval=True)),
+            (
+                "Targets[Test].Approval: nobody would hear that it is waited for; give it a "
+                "Topic, or "
+                "Notifications"
+            ),
+        ),
+        (
+            declared(target(Approval="perhaps")),
+            (
+                "Targets[Test].Approval: write true or false, or give it Topic, Note and "
+                "TimeoutMinutes"
+            ),
+        ),
+        (
+            declared(target(RegionParameters={"us-east-1": {"Size": 1}})),
+            (
+                "Targets[Test].RegionParameters: us-east-1 is not among the target's regions; "
+                "add it to Regions, or remove it here"
+            ),
+        ),
+        (
+            declared(Build={"Environment": {"TOKEN": {"Secret": "a", "Parameter": "b"}}}),
+            "Build.Environment.TOKEN: give a text, or exactly one of Parameter and Secret",
+        ),
+        (
+            declared(RegionNames={"eu-west-1": "eu_west_1"}),
+            "RegionNames: eu_west_1 is a region's own name already; choose another",
+        ),
+        (
+            declared(target(WaveSize=0)),
+            "Targets[Test].WaveSize: should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_an_error_names_the_field_and_the_way_out(properties: Any, line: str) -> None:
+    assert refused(properties) == [line]
+
+
+def test_every_wrong_field_gets_a_line_of_its_own() -> None:
+    lines = refused({"Name": "orders", "Source": {"S3": {"Bucket": "B"}}})
+    assert [line.partition(":")[0] for line in lines] == [
+        "Source.S3.Bucket",
+        "Source.S3.Key",
+        "Targets",
+    ]
+
+
+def test_a_declaration_that_contains_itself_is_refused() -> None:
+    targets: list[Any] = []
+    targets.append(targets)
+    assert refused(declared(Targets=targets)) == ["Targets[0]: write a mapping of properties"]
+
+
+def test_a_refused_environment_is_not_repeated() -> None:
+    lines = refused(declared(Build={"Environment": {"TOKEN": ["hunter2"], "9": "hunter2"}}))
+    assert "hunter2" not in "".join(lines)
+
+
+def test_the_pipelines_own_region_needs_a_store_too() -> None:
+    assert refused(declared(), stores("eu-west-1")) == [
+        (
+            "pipeline's own region: eu-central-1 has no artifact store yet; "
+            "run: foothold regions add eu-central-1"
+        )
+    ]
+
+
+def test_there_must_be_something_to_follow() -> None:
+    assert (
+        "Targets[Test].Regions: there is nothing to follow, no region has an artifact store; "
+        "run: foothold regions add REGION"
+    ) in refused(declared(target(Regions="follow")), {})
+
+
+def test_a_key_arn_that_codepipeline_cannot_take_is_refused() -> None:
+    long = KNOWN["eu-west-1"].__class__("eu-west-1", "bucket", "arn:aws:kms:eu-west-1:" + "1" * 99)
+    assert refused(declared(), {**KNOWN, "eu-west-1": long}) == [
+        (
+            "Targets[Test].Regions: the key ARN of eu-west-1 has 121 characters and CodePipeline "
+            "takes "
+            "100; give the region a store whose key ARN is shorter"
+        )
+    ]
+
+
+def test_an_approval_may_have_a_topic_of_its_own() -> None:
+    made = pipeline(declared(target(Approval={"Topic": TOPIC})))
+    approval = made.targets[0].declared.approval
+    assert approval is not None
+    assert approval.topic == TOPIC
+
+
+def test_numbers_and_booleans_of_yaml_are_read_as_the_text_that_was_meant() -> None:
+    made = pipeline(declared(target(Account=222222222222, Parameters={"Debug": True, "Size": 3})))
+    assert made.accounts == ("222222222222",)
+    assert made.targets[0].declared.parameters_in("eu-west-1") == {"Debug": "true", "Size": "3"}
+
+
+def test_regions_may_come_from_a_comma_delimited_parameter() -> None:
+    made = pipeline(declared(target(Regions="eu-west-1, us-east-1")))
+    assert made.targets[0].regions == ("eu-west-1", "us-east-1")
+
+
+def test_follow_means_every_region_that_has_a_store() -> None:
+    made = pipeline(declared(target(Regions="follow")))
+    assert made.targets[0].regions == tuple(sorted(KNOWN))
+
+
+def test_a_regions_parameters_stand_above_the_targets() -> None:
+    made = pipeline(
+        declared(target(Parameters={"Size": 1}, RegionParameters={"eu-west-1": {"Size": 2}}))
+    )
+    assert made.targets[0].declared.parameters_in("eu-west-1") == {"Size": "2"}

@@ -1,0 +1,484 @@
+"""One declaration becomes the pipeline, its build and its roles."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from cfnlint.api import lint  # type: ignore[import-untyped]  # it brings no types
+from hypothesis import HealthCheck, Phase, given, settings
+from moto import mock_aws
+from moto.iam.access_control import IAMPolicy, PermissionResult
+
+from foothold.domain.pipeline import DeclarationError
+from foothold.domain.pipeline_template import expand
+from tests.pipeline.declarations import (
+    HANDWRITTEN,
+    HOME,
+    KNOWN,
+    REGIONS,
+    TOPIC,
+    declarations,
+    declared,
+    pipeline,
+    stores,
+    target,
+)
+
+Json = dict[str, Any]
+
+
+def expanded(properties: Json, known: Any = None) -> dict[str, Json]:
+    return expand(pipeline(properties, known))
+
+
+def stages(resources: dict[str, Json]) -> dict[str, list[Json]]:
+    found = resources["Pipeline"]["Properties"]["Stages"]
+    return {stage["Name"]: stage["Actions"] for stage in found}
+
+
+def variables(resources: dict[str, Json]) -> dict[str, Any]:
+    environment = resources["PipelineBuildProject"]["Properties"]["Environment"]
+    return {each["Name"]: each["Value"] for each in environment["EnvironmentVariables"]}
+
+
+# A pipeline as it is written by hand, declared
+
+
+@pytest.fixture
+def handwritten() -> dict[str, Json]:
+    return expanded(HANDWRITTEN)
+
+
+def test_a_handwritten_pipelines_stages_are_all_there_in_order(
+    handwritten: dict[str, Json],
+) -> None:
+    assert list(stages(handwritten)) == ["Source", "Build", "Package", "Test", "Production"]
+    properties = handwritten["Pipeline"]["Properties"]
+    assert (properties["PipelineType"], properties["ExecutionMode"]) == ("V2", "QUEUED")
+
+
+def test_a_handwritten_pipelines_source_is_github_with_a_token_from_secrets_manager(
+    handwritten: dict[str, Json],
+) -> None:
+    [action] = stages(handwritten)["Source"]
+    assert action["ActionTypeId"] == {
+        "Category": "Source",
+        "Owner": "ThirdParty",
+        "Provider": "GitHub",
+        "Version": "1",
+    }
+    assert action["Configuration"] == {
+        "Owner": "owner",
+        "Repo": "project",
+        "Branch": "main",
+        "PollForSourceChanges": "false",
+        "OAuthToken": "{{resolve:secretsmanager:GitHubOAuthToken:SecretString:GitHubOAuthToken}}",
+    }
+
+
+def test_a_handwritten_pipelines_build_keeps_its_image_cache_time_limit_and_variables(
+    handwritten: dict[str, Json],
+) -> None:
+    project = handwritten["PipelineBuildProject"]["Properties"]
+    assert project["Environment"]["Image"] == "aws/codebuild/amazonlinux2-x86_64-standard:5.0"
+    assert project["Environment"]["ComputeType"] == "BUILD_GENERAL1_SMALL"
+    assert project["Cache"] == {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE"]}
+    assert project["TimeoutInMinutes"] == 10
+    assert project["Source"] == {"Type": "CODEPIPELINE", "BuildSpec": "buildspec.yaml"}
+    assert {"Key": "Name", "Value": "project"} in project["Tags"]
+    found = variables(handwritten)
+    assert found["S3_BUCKET_region1"] == KNOWN["eu-west-1"].bucket
+    assert found["KMS_KEY_region1"] == KNOWN["eu-west-1"].key_arn
+    assert found["S3_BUCKET_region2"] == KNOWN["ap-southeast-1"].bucket
+    assert found["KMS_KEY_region2"] == KNOWN["ap-southeast-1"].key_arn
+    assert found["ACCOUNT_ID"] == {"Ref": "AWS::AccountId"}
+    assert found["AWSREGION"] == {"Ref": "AWS::Region"}
+    assert found["PROJECT_ID"] == "project"
+    [build] = stages(handwritten)["Build"]
+    assert build["InputArtifacts"] == stages(handwritten)["Source"][0]["OutputArtifacts"]
+
+
+def test_the_builds_output_is_encrypted_with_the_pipelines_own_key(
+    handwritten: dict[str, Json],
+) -> None:
+    assert handwritten["PipelineBuildProject"]["Properties"]["EncryptionKey"] == KNOWN[HOME].key_arn
+
+
+def test_a_handwritten_pipelines_stores_are_there_and_the_home_regions_too(
+    handwritten: dict[str, Json],
+) -> None:
+    assert handwritten["Pipeline"]["Properties"]["ArtifactStores"] == [
+        {
+            "Region": region,
+            "ArtifactStore": {
+                "Type": "S3",
+                "Location": KNOWN[region].bucket,
+                "EncryptionKey": {"Id": KNOWN[region].key_arn, "Type": "KMS"},
+            },
+        }
+        for region in ("ap-southeast-1", "eu-central-1", "eu-west-1")
+    ]
+
+
+def test_the_change_set_that_is_created_is_the_one_that_is_executed(
+    handwritten: dict[str, Json],
+) -> None:
+    for name in ("Test", "Production"):
+        for region in ("eu-west-1", "ap-southeast-1"):
+            actions = {action["Name"]: action for action in stages(handwritten)[name]}
+            create = actions[f"CreateChangeSet-{region}"]
+            execute = actions[f"ExecuteChangeSet-{region}"]
+            assert create["Configuration"]["ActionMode"] == "CHANGE_SET_REPLACE"
+            assert execute["Configuration"]["ActionMode"] == "CHANGE_SET_EXECUTE"
+            for key in ("StackName", "ChangeSetName"):
+                assert create["Configuration"][key] == execute["Configuration"][key]
+            assert create["Region"] == execute["Region"] == region
+            assert create["RoleArn"] == execute["RoleArn"]
+            assert create["RunOrder"] < execute["RunOrder"]
+
+
+def test_what_is_deployed_is_what_the_package_function_made_of_the_built_template(
+    handwritten: dict[str, Json],
+) -> None:
+    [package] = stages(handwritten)["Package"]
+    assert package["InputArtifacts"] == stages(handwritten)["Build"][0]["OutputArtifacts"]
+    assert package["Configuration"]["FunctionName"] == (
+        "{{resolve:ssm:/foothold/package-function}}"
+    )
+    assert json.loads(package["Configuration"]["UserParameters"]) == {
+        "project": "project",
+        "regions": ["ap-southeast-1", "eu-west-1"],
+    }
+    create = stages(handwritten)["Test"][0]
+    assert create["InputArtifacts"] == package["OutputArtifacts"]
+    assert create["Configuration"]["TemplatePath"] == (
+        "PackageOutput::template-export-eu-west-1.yml"
+    )
+
+
+def test_a_handwritten_pipelines_capabilities_and_roles_are_set(
+    handwritten: dict[str, Json],
+) -> None:
+    create = stages(handwritten)["Production"][0]
+    configuration = create["Configuration"]
+    assert configuration["Capabilities"] == "CAPABILITY_NAMED_IAM,CAPABILITY_AUTO_EXPAND"
+    arn = "arn:${AWS::Partition}:iam::333333333333:role/"
+    assert create["RoleArn"] == {"Fn::Sub": f"{arn}foothold-deploy"}
+    assert configuration["RoleArn"] == {"Fn::Sub": f"{arn}foothold-cloudformation"}
+
+
+def test_a_handwritten_buildspec_may_go_on_packaging() -> None:
+    resources = expanded({**HANDWRITTEN, "Package": "buildspec"})
+    assert list(stages(resources)) == ["Source", "Build", "Test", "Production"]
+    create = stages(resources)["Test"][0]
+    assert create["Configuration"]["TemplatePath"] == "BuildOutput::template-export-region1.yml"
+
+
+# The order of things
+
+
+def test_an_approval_stands_between_all_change_sets_and_their_execution() -> None:
+    regions = ["eu-west-1", "us-east-1"]
+    resources = expanded(declared(target(Regions=regions, Approval={"Topic": TOPIC, "Note": "?"})))
+    orders = {action["Name"]: action["RunOrder"] for action in stages(resources)["Test"]}
+    assert orders == {
+        "CreateChangeSet-eu-west-1": 1,
+        "CreateChangeSet-us-east-1": 1,
+        "Approve": 2,
+        "ExecuteChangeSet-eu-west-1": 3,
+        "ExecuteChangeSet-us-east-1": 3,
+    }
+    approve = stages(resources)["Test"][2]
+    assert approve["Configuration"] == {"NotificationArn": TOPIC, "CustomData": "?"}
+    assert "Region" not in approve
+
+
+def test_waves_follow_one_another() -> None:
+    regions = ["us-east-1", "eu-west-1", "ap-southeast-1"]
+    actions = stages(expanded(declared(target(Regions=regions, WaveSize=2))))["Test"]
+    assert [(action["Region"], action["RunOrder"]) for action in actions[3:]] == [
+        ("us-east-1", 2),
+        ("eu-west-1", 2),
+        ("ap-southeast-1", 3),
+    ]
+
+
+def test_no_name_changes_when_a_region_comes() -> None:
+    following = declared(target(Regions="follow"))
+    before = expanded(following, stores(HOME, "us-east-1"))
+    after = expanded(following, stores("af-south-1", HOME, "us-east-1"))
+    assert list(before) == list(after)
+    kept = {action["Name"]: action["Configuration"] for action in stages(before)["Test"]}
+    now = {action["Name"]: action["Configuration"] for action in stages(after)["Test"]}
+    assert kept.items() <= now.items()
+    assert now.keys() - kept.keys() == {
+        "CreateChangeSet-af-south-1",
+        "ExecuteChangeSet-af-south-1",
+    }
+
+
+def test_regions_in_variables_are_spelled_as_a_shell_can_read_them() -> None:
+    assert variables(expanded(declared()))["S3_BUCKET_eu_west_1"] == KNOWN["eu-west-1"].bucket
+
+
+def test_a_declared_variable_wins_over_a_known_one() -> None:
+    resources = expanded(declared(Build={"Environment": {"PROJECT_ID": "another"}}))
+    environment = resources["PipelineBuildProject"]["Properties"]["Environment"]
+    found = [each for each in environment["EnvironmentVariables"] if each["Name"] == "PROJECT_ID"]
+    assert found == [{"Name": "PROJECT_ID", "Value": "another", "Type": "PLAINTEXT"}]
+
+
+@pytest.mark.parametrize(
+    ("source", "starts"),
+    [
+        ({"S3": {"Bucket": "sources", "Key": "a.zip"}}, {"PipelineStartRule", "PipelineStartRole"}),
+        ({"CodeCommit": {"Repository": "a"}}, {"PipelineStartRule", "PipelineStartRole"}),
+        ({"GitHub": {"Owner": "a", "Repository": "b"}}, {"PipelineWebhook"}),
+    ],
+)
+def test_a_source_that_does_not_start_the_pipeline_itself_gets_what_does(
+    source: Json, starts: set[str]
+) -> None:
+    resources = expanded(declared(Source=source))
+    assert resources.keys() - expanded(declared()).keys() == starts
+
+
+# Roles
+
+
+PSEUDO = {"${AWS::Partition}": "aws", "${AWS::Region}": HOME, "${AWS::AccountId}": "111111111111"}
+
+
+def written_out(value: Any) -> Any:
+    """The value with its functions resolved; another resource's ARN is `arn:` and its name."""
+    if isinstance(value, dict):
+        if "Fn::GetAtt" in value:
+            return f"arn:{value['Fn::GetAtt'][0]}"
+        if "Ref" in value:
+            return PSEUDO.get(f"${{{value['Ref']}}}", value["Ref"])
+        if "Fn::Sub" in value:
+            text = value["Fn::Sub"]
+            for name, known in PSEUDO.items():
+                text = text.replace(name, known)
+            return text
+        return {name: written_out(item) for name, item in value.items()}
+    return [written_out(item) for item in value] if isinstance(value, list) else value
+
+
+def may(resources: dict[str, Json], role: str, action: str, resource: str) -> bool:
+    """Whether the role's own policy allows this, as moto judges it."""
+    [policy] = resources[role]["Properties"]["Policies"]
+    document = json.dumps(written_out(policy["PolicyDocument"]))
+    judged = IAMPolicy(document).is_action_permitted(action, resource)
+    return bool(judged == PermissionResult.PERMITTED)
+
+
+ORDERS = declared(
+    target(Regions=["eu-west-1"], Approval={"Topic": TOPIC}),
+    target("Production", Account="333333333333", Regions=["us-east-1"]),
+    Build={"Environment": {"USER": {"Parameter": "/git/user"}, "PASS": {"Secret": "git:pass"}}},
+)
+HERE = f"{HOME}:111111111111"
+FUNCTION = f"arn:aws:lambda:{HERE}:function:{{{{resolve:ssm:/foothold/package-function}}}}"
+BUCKET = "arn:aws:s3:::foothold-111111111111-{}-an"
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "resource", "allowed"),
+    [
+        ("PipelineRole", "s3:PutObject", BUCKET.format("us-east-1") + "/orders/a", True),
+        ("PipelineRole", "s3:GetObject", BUCKET.format("ap-southeast-1") + "/orders/a", False),
+        ("PipelineRole", "s3:DeleteObject", BUCKET.format(HOME) + "/orders/a", False),
+        ("PipelineRole", "s3:GetBucketVersioning", BUCKET.format("eu-west-1"), True),
+        ("PipelineRole", "kms:GenerateDataKey", KNOWN["us-east-1"].key_arn, True),
+        ("PipelineRole", "kms:Decrypt", KNOWN["ap-southeast-1"].key_arn, False),
+        ("PipelineRole", "kms:ScheduleKeyDeletion", KNOWN[HOME].key_arn, False),
+        ("PipelineRole", "codebuild:StartBuild", "arn:PipelineBuildProject", True),
+        ("PipelineRole", "codebuild:StartBuild", f"arn:aws:codebuild:{HERE}:project/else", False),
+        ("PipelineRole", "lambda:InvokeFunction", FUNCTION, True),
+        ("PipelineRole", "lambda:InvokeFunction", f"arn:aws:lambda:{HERE}:function:else", False),
+        ("PipelineRole", "sts:AssumeRole", "arn:aws:iam::222222222222:role/foothold-deploy", True),
+        ("PipelineRole", "sts:AssumeRole", "arn:aws:iam::333333333333:role/foothold-deploy", True),
+        ("PipelineRole", "sts:AssumeRole", "arn:aws:iam::444444444444:role/foothold-deploy", False),
+        ("PipelineRole", "sts:AssumeRole", "arn:aws:iam::222222222222:role/admin", False),
+        ("PipelineRole", "iam:PassRole", "arn:aws:iam::222222222222:role/foothold-deploy", False),
+        ("PipelineRole", "cloudformation:CreateStack", "*", False),
+        ("PipelineRole", "sns:Publish", TOPIC, True),
+        ("PipelineRole", "sns:Publish", f"{TOPIC}-else", False),
+        ("PipelineBuildRole", "s3:PutObject", BUCKET.format(HOME) + "/orders/a", True),
+        (
+            "PipelineBuildRole",
+            "s3:PutObject",
+            BUCKET.format("us-east-1") + "/orders/builds/a",
+            False,
+        ),
+        ("PipelineBuildRole", "kms:Decrypt", KNOWN["us-east-1"].key_arn, False),
+        ("PipelineBuildRole", "ssm:GetParameters", f"arn:aws:ssm:{HERE}:parameter/git/user", True),
+        ("PipelineBuildRole", "ssm:GetParameters", f"arn:aws:ssm:{HERE}:parameter/git/pass", False),
+        ("PipelineBuildRole", "sts:AssumeRole", "*", False),
+        ("PipelineBuildRole", "logs:PutLogEvents", "arn:PipelineBuildLog", True),
+    ],
+)
+def test_a_role_may_do_its_work_and_nothing_else(
+    role: str,
+    action: str,
+    resource: str,
+    allowed: bool,
+) -> None:
+    assert may(expanded(ORDERS), role, action, resource) is allowed
+
+
+def test_a_build_that_packages_itself_may_write_its_own_prefix_in_every_region() -> None:
+    resources = expanded({**ORDERS, "Package": "buildspec"})
+    packages = BUCKET.format("us-east-1") + "/orders/builds/a"
+    assert may(resources, "PipelineBuildRole", "s3:PutObject", packages)
+    assert may(resources, "PipelineBuildRole", "kms:GenerateDataKey", KNOWN["us-east-1"].key_arn)
+    others = BUCKET.format("us-east-1") + "/another/builds/a"
+    assert not may(resources, "PipelineBuildRole", "s3:PutObject", others)
+    assert not may(resources, "PipelineRole", "lambda:InvokeFunction", FUNCTION)
+
+
+def test_a_secret_is_read_whatever_secrets_manager_added_to_its_name() -> None:
+    [policy] = expanded(ORDERS)["PipelineBuildRole"]["Properties"]["Policies"]
+    [statement] = [
+        each for each in policy["PolicyDocument"]["Statement"] if "Secrets" in each["Sid"]
+    ]
+    assert written_out(statement["Resource"]) == [
+        f"arn:aws:secretsmanager:{HERE}:secret:git-??????"
+    ]
+
+
+def test_no_role_of_a_pipeline_is_allowed_everything_anywhere() -> None:
+    for resources in (expanded(HANDWRITTEN), expanded(ORDERS)):
+        for resource in resources.values():
+            for policy in resource["Properties"].get("Policies", ()):
+                for statement in policy["PolicyDocument"]["Statement"]:
+                    assert statement["Resource"] != "*"
+                    assert "*" not in statement["Action"]
+
+
+def test_keys_are_named_by_arn_and_partitions_are_never_written_out() -> None:
+    text = json.dumps(expanded(ORDERS))
+    assert "alias/" not in text
+    assert '"arn:aws:iam' not in text
+    assert '"arn:aws:s3' not in text
+
+
+# Limits
+
+
+def everywhere(count: int, **more: Any) -> Json:
+    return declared(
+        *(
+            target(f"T{number}", Account=f"{number:012d}", Regions="follow", **more)
+            for number in range(count)
+        )
+    )
+
+
+def over_limit(properties: Json, known: Any = None) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        expanded(properties, known)
+    return list(caught.value.lines)
+
+
+def test_ten_targets_in_34_regions_fit_every_limit() -> None:
+    resources = expanded(everywhere(10, Approval={"Topic": TOPIC}), stores(*REGIONS))
+    assert sum(len(actions) for actions in stages(resources).values()) == 3 + 10 * (34 * 2 + 1)
+
+
+def test_more_actions_than_a_pipeline_takes_are_refused() -> None:
+    [line] = over_limit(everywhere(15), stores(*REGIONS))
+    assert line == (
+        "Targets: they make 1023 actions and CodePipeline takes 1000; declare two pipelines"
+    )
+
+
+def test_more_actions_than_a_stage_takes_are_refused() -> None:
+    many = stores(HOME, *(f"eu-west-{number}" for number in range(1, 51)))
+    assert (
+        "Targets[T0].Regions: they make 102 actions and a stage takes 100; spread the regions "
+        "over two targets"
+    ) in over_limit(everywhere(1), many)
+
+
+def test_more_stages_than_a_pipeline_takes_are_refused() -> None:
+    assert (
+        "Targets: they make 51 stages and CodePipeline takes 50; declare two pipelines"
+    ) in over_limit(everywhere(48))
+
+
+def test_a_role_policy_that_iam_does_not_take_is_refused() -> None:
+    many = stores(HOME, *(f"ap-southeast-{number}" for number in range(10, 55)))
+    refused = [line for line in over_limit(everywhere(1), many) if "foothold-orders" in line]
+    assert refused == [
+        (
+            "Targets: role foothold-orders-pipeline would need a policy of 11,513 characters and "
+            "IAM "
+            "takes 10,240; declare two pipelines with fewer regions or accounts each"
+        )
+    ]
+
+
+def test_more_parameters_than_codepipeline_passes_on_are_refused() -> None:
+    parameters = {f"P{number}": "x" * 90 for number in range(12)}
+    assert over_limit(declared(target(Parameters=parameters))) == [
+        (
+            "Targets[Test]: ParameterOverrides of CreateChangeSet-eu-west-1 has 1179 characters "
+            "and "
+            "CodePipeline takes 1000; give the template defaults, or read values from Parameter "
+            "Store"
+        )
+    ]
+
+
+# Every declaration that is accepted makes a template that is
+
+
+# Without shrinking: every example takes a second.
+@given(declarations())
+@settings(max_examples=8, deadline=None, phases=[Phase.reuse, Phase.generate])
+def test_cfn_lint_accepts_every_expansion(properties: Json) -> None:
+    template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": expanded(properties)}
+    assert [
+        str(match) for match in lint(json.dumps(template, ensure_ascii=False), regions=[HOME])
+    ] == []
+
+
+@pytest.fixture(scope="module")
+def codepipeline() -> Iterator[Any]:
+    with mock_aws():
+        trust = {"Statement": [{"Principal": {"Service": "codepipeline.amazonaws.com"}}]}
+        boto3.client("iam", region_name=HOME).create_role(
+            RoleName="pipeline", AssumeRolePolicyDocument=json.dumps(trust)
+        )
+        yield boto3.client("codepipeline", region_name=HOME)
+
+
+@given(declarations())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_codepipeline_accepts_every_expansion(codepipeline: Any, properties: Json) -> None:
+    properties = written_out(expanded(properties)["Pipeline"]["Properties"])
+    definition = as_api(properties) | {"roleArn": "arn:aws:iam::123456789012:role/pipeline"}
+    definition["artifactStores"] = {
+        store["region"]: store["artifactStore"] for store in definition["artifactStores"]
+    }
+    created = codepipeline.create_pipeline(pipeline=definition)["pipeline"]
+    codepipeline.delete_pipeline(name=created["name"])
+    assert [stage["name"] for stage in created["stages"]] == [
+        stage["Name"] for stage in properties["Stages"]
+    ]
+
+
+def as_api(value: Any) -> Any:
+    """CloudFormation's spelling of a pipeline in the API's; a configuration's keys stay."""
+    if isinstance(value, dict):
+        return {
+            name[0].lower() + name[1:]: item if name == "Configuration" else as_api(item)
+            for name, item in value.items()
+        }
+    return [as_api(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,218 @@
+"""The macro: declarations in a template become pipelines, all else passes through untouched."""
+
+import copy
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from foothold import bootstrap
+from foothold.domain.errors import PermanentError
+from foothold.domain.models import ArtifactStore
+from foothold.domain.pipeline import DeclarationError, stores_digest
+from foothold.domain.pipeline_template import expand
+from foothold.services.pipelines import (
+    MESSAGE_LENGTH,
+    PublishedStores,
+    answer_macro,
+    expand_template,
+)
+from tests.pipeline.declarations import HOME, KNOWN, declared, pipeline, target
+
+ROOT = Path(__file__).parent.parent.parent
+
+Json = dict[str, Any]
+
+
+class Known:
+    """The stores that are ready."""
+
+    def ready(self) -> Mapping[str, ArtifactStore]:
+        return KNOWN
+
+
+class Unreadable:
+    """Stores whose parameters cannot be read."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def ready(self) -> Mapping[str, ArtifactStore]:
+        raise self._error
+
+
+def event(name: str) -> Json:
+    found: Json = json.loads((ROOT / "events" / f"{name}.json").read_text())
+    return found
+
+
+def template(**resources: Json) -> Json:
+    return {"Resources": resources}
+
+
+def declaration(**properties: Any) -> Json:
+    return {"Type": "Foothold::Pipeline", "Properties": {**declared(), **properties}}
+
+
+def refused(fragment: Json, parameters: Json | None = None) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        expand_template(fragment, KNOWN, HOME, parameters or {})
+    return list(caught.value.lines)
+
+
+def test_a_declaration_becomes_a_pipeline_under_its_own_logical_id() -> None:
+    asked = event("macro_expand")
+    answer = answer_macro(asked, Known())
+    assert (answer["requestId"], answer["status"]) == (asked["requestId"], "success")
+    assert answer["fragment"]["Resources"]["Orders"]["Type"] == "AWS::CodePipeline::Pipeline"
+    assert "OrdersBuildProject" in answer["fragment"]["Resources"]
+
+
+def test_all_else_passes_through_untouched() -> None:
+    asked = event("macro_expand")
+    fragment = answer_macro(copy.deepcopy(asked), Known())["fragment"]
+    assert fragment["Resources"]["Releases"] == asked["fragment"]["Resources"]["Releases"]
+    assert fragment["Parameters"] == asked["fragment"]["Parameters"]
+    assert fragment["AWSTemplateFormatVersion"] == "2010-09-09"
+
+
+def test_both_doors_give_the_same_pipeline() -> None:
+    expanded = expand_template(template(Pipeline=declaration()), KNOWN, HOME, {})
+    assert expanded["Resources"] == expand(pipeline(declared()))
+
+
+def test_a_reference_to_a_parameter_stands_for_its_value() -> None:
+    answer = answer_macro(event("macro_expand"), Known())
+    stages = answer["fragment"]["Resources"]["Orders"]["Properties"]["Stages"]
+    assert "222222222222" in json.dumps(stages[3])
+
+
+def test_a_function_that_is_not_known_yet_is_refused() -> None:
+    properties = {"Targets": [target(Account={"Fn::ImportValue": "TestAccount"})]}
+    assert refused(template(Orders=declaration(**properties))) == [
+        (
+            "Orders.Properties.Targets[0].Account: Fn::ImportValue is not known when a macro runs; "
+            "write the value, or a Ref to a parameter of the template"
+        )
+    ]
+
+
+def test_a_call_without_properties_fails_with_a_reason() -> None:
+    asked = event("macro_without_properties")
+    assert answer_macro(asked, Known()) == {
+        "requestId": asked["requestId"],
+        "status": "failure",
+        "errorMessage": "Orders.Properties: missing; give at least Name, Source and Targets",
+    }
+
+
+@pytest.mark.parametrize("asked", [{}, {"requestId": "1"}, {"requestId": "1", "fragment": []}])
+def test_a_garbled_call_fails_with_a_reason(asked: Json) -> None:
+    answer = answer_macro(asked, Known())
+    assert answer["status"] == "failure"
+    assert answer["requestId"] == asked.get("requestId", "")
+    assert "fragment" in answer["errorMessage"]
+
+
+def test_a_template_without_a_declaration_is_refused() -> None:
+    assert refused(template(Topic={"Type": "AWS::SNS::Topic"})) == [
+        (
+            "Resources: no Foothold::Pipeline among them; declare one, or drop Transform: "
+            "FootholdPipeline"
+        )
+    ]
+
+
+def test_two_pipelines_of_one_template_need_two_names() -> None:
+    assert refused(template(One=declaration(), Two=declaration())) == [
+        "One.Name: another pipeline of the template has the name orders",
+        "Two.Name: another pipeline of the template has the name orders",
+    ]
+
+
+def test_a_resource_that_an_expansion_would_hide_is_refused() -> None:
+    resources = {"Orders": declaration(), "OrdersRole": {"Type": "AWS::IAM::Role"}}
+    assert refused(template(**resources)) == [
+        "Orders: the template has OrdersRole already; name it otherwise"
+    ]
+
+
+def test_an_output_of_the_macros_own_name_is_refused() -> None:
+    fragment = {**template(Orders=declaration()), "Outputs": {"FootholdStores": {"Value": "x"}}}
+    assert refused(fragment) == ["Outputs.FootholdStores: the macro writes it; name it otherwise"]
+
+
+def test_a_condition_holds_for_everything_that_a_declaration_became() -> None:
+    fragment = template(Orders={**declaration(), "Condition": "Wanted", "DependsOn": "Topic"})
+    expanded = expand_template(fragment, KNOWN, HOME, {})["Resources"]
+    assert {resource["Condition"] for resource in expanded.values()} == {"Wanted"}
+    assert expanded["Orders"]["DependsOn"] == "Topic"
+
+
+def test_the_stack_remembers_the_stores_that_it_was_expanded_with() -> None:
+    outputs = expand_template(template(Orders=declaration()), KNOWN, HOME, {})["Outputs"]
+    assert outputs["FootholdStores"]["Value"] == stores_digest(KNOWN)
+
+
+class Parameters:
+    """Parameter Store, as far as the stores' own parameters are read."""
+
+    def below(self, region: str, path: str) -> Mapping[str, str]:
+        assert (region, path) == (HOME, "/foothold/artifact-stores")
+        return {
+            f"{path}/eu-west-1/bucket": "a-bucket",
+            f"{path}/eu-west-1/key-arn": "a-key",
+            f"{path}/us-east-1/bucket": "a-bucket-whose-key-is-still-to-come",
+            f"{path}/us-west-2/key-arn": "a-key-without-a-bucket",
+        }
+
+
+def test_a_store_is_one_whose_bucket_and_key_are_both_published() -> None:
+    known = PublishedStores(HOME, "/foothold/artifact-stores", Parameters()).ready()
+    assert known == {"eu-west-1": ArtifactStore("eu-west-1", "a-bucket", "a-key")}
+
+
+def test_stores_that_cannot_be_read_fail_the_macro_with_the_reason() -> None:
+    answer = answer_macro(event("macro_expand"), Unreadable(PermanentError("cannot read x: y")))
+    assert (answer["status"], answer["errorMessage"]) == ("failure", "cannot read x: y")
+
+
+def test_a_defect_of_ours_is_answered_without_a_stack_trace() -> None:
+    answer = answer_macro(event("macro_expand"), Unreadable(ZeroDivisionError("secret")))
+    assert (
+        answer["errorMessage"] == "the macro FootholdPipeline failed; its function's log says why"
+    )
+
+
+def test_a_long_reason_is_cut_to_what_cloudformation_shows() -> None:
+    many = {f"Orders{number}": {"Type": "Foothold::Pipeline"} for number in range(50)}
+    answer = answer_macro({**event("macro_expand"), "fragment": template(**many)}, Known())
+    assert len(answer["errorMessage"]) == MESSAGE_LENGTH
+    assert answer["errorMessage"].startswith("Orders0.Properties: missing")
+
+
+def test_the_function_hands_the_call_over_and_the_answer_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_TRACE_DISABLED", "true")
+    monkeypatch.setattr(
+        bootstrap, "answer_macro", lambda asked: answer_macro(asked, Known()), raising=False
+    )
+    spec = importlib.util.spec_from_file_location(
+        "macro_app", ROOT / "functions" / "pipeline_macro" / "app.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    context = SimpleNamespace(
+        function_name="macro",
+        memory_limit_in_mb=256,
+        invoked_function_arn="arn:aws:lambda:eu-central-1:111111111111:function:macro",
+        aws_request_id="1",
+    )
+    assert app.lambda_handler(event("macro_expand"), context)["status"] == "success"
