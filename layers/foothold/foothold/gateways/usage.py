@@ -99,7 +99,7 @@ def _locations(pipeline: "PipelineDeclarationOutputTypeDef") -> set[str]:
 
 def _naming(clients: Clients, spec: StoreSpec) -> Iterator[str]:
     """The live stacks in the region whose template, as it was deployed, names the bucket."""
-    cloudformation: Any = clients.get("cloudformation", spec.region)  # type: ignore[call-overload]  # no stubs asked for
+    cloudformation = clients.get("cloudformation", spec.region)
 
     def names_it(stack: dict[str, str]) -> bool:
         with aws_call(f"read the template of stack {stack['StackName']} in {spec.region}"):
