@@ -57,6 +57,7 @@ class World:
     discard: bool = False
     parameters: dict[str, str] = field(default_factory=dict)
     objects: dict[str, Stored] = field(default_factory=dict)
+    shelves: dict[str, dict[str, Stored]] = field(default_factory=dict)
     uploads: dict[str, tuple[dict[str, str], dict[int, Stored]]] = field(default_factory=dict)
     requests: dict[str, int] = field(default_factory=dict)
     calls: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
@@ -65,6 +66,10 @@ class World:
         """Forget the objects, and how many requests there were."""
         self.objects.clear()
         self.requests.clear()
+
+    def use(self, shelf: str) -> None:
+        """Go on with the objects of this name; there may be many sets of them."""
+        self.objects = self.shelves.setdefault(shelf, {})
 
 
 @dataclass
@@ -83,6 +88,9 @@ Answer = tuple[int, dict[str, str], bytes]
 def answer(world: World, request: Request) -> Answer:
     if request.path == "/":
         return _json_call(world, request)
+    if request.path.startswith("/_use/"):
+        world.use(request.path.removeprefix("/_use/"))
+        return 200, {}, b""
     if request.path == "/_objects":
         return 200, {}, json.dumps(_inventory(world)).encode()
     if request.path == "/_requests":

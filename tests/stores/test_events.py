@@ -127,6 +127,16 @@ def test_a_failing_region_leaves_the_claim_as_it_was() -> None:
     assert claims_of(world) == {"/foothold/claims/eu-west-1/app.1.Store"}
 
 
+def test_work_that_wakes_after_its_stack_has_gone_on_changes_no_claim() -> None:
+    world = in_memory()
+    desk(world).ensure(["eu-west-1"], CLAIM)
+    times = iter([0.0, 221.0])
+    late = Claims(PLANE, world.reconciler, world.parameters, clock=lambda: next(times))
+    with pytest.raises(TemporaryError, match="too late to claim"):
+        late.ensure(["us-east-1"], CLAIM)
+    assert claims_of(world) == {"/foothold/claims/eu-west-1/app.1.Store"}
+
+
 def test_releasing_a_claim_keeps_the_store_and_the_claims_of_others() -> None:
     world = in_memory()
     other = Claim("other.1.Store", "another")

@@ -30,7 +30,6 @@ from foothold.services.regions import RegionDesk
 from foothold.services.retirement import Retirements
 from foothold.settings import Settings
 
-
 FOLLOW_SECONDS = 120.0
 
 

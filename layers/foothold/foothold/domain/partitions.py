@@ -40,7 +40,7 @@ def partition_of(region: str) -> Partition:
     Raises PermanentError for a name that no partition's regions look like.
     """
     for partition in PARTITIONS:
-        if re.fullmatch(partition.region_pattern, region):
+        if re.fullmatch(partition.region_pattern, region, re.ASCII):
             return partition
     raise PermanentError(f"{region!r} is not the name of an AWS region")
 

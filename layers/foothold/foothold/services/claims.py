@@ -10,6 +10,9 @@ from foothold.domain.retirement import Phase, Retirement
 from foothold.services.ports import Parameters
 from foothold.services.reconcile import Reconciler
 
+# Less than template.yaml's Timeout of the function, and what its responder keeps of it.
+LONGEST_SECONDS = 220.0
+
 
 class Claims:
     """Stores made for custom resources, and the record of who asked for them. `clock` is in
@@ -31,9 +34,14 @@ class Claims:
         """Converge every region, then let the claim stand for exactly these regions.
 
         Raises TemporaryError or PermanentError that names the regions that failed; the claim
-        is unchanged then.
+        is unchanged then. So it is where this takes so long that the stack has been told of a
+        failure meanwhile: Lambda freezes a function that has answered, and may wake what it left
+        behind after the stack's next request, which must not be undone.
         """
+        started = self._clock()
         stores = ready(self._reconciler.reconcile(regions))
+        if self._clock() - started > LONGEST_SECONDS:
+            raise TemporaryError(f"{', '.join(regions)}: too late to claim, the stack has gone on")
         held = self._held(claim)
         for region in regions:
             name = f"{self._control_plane.claims_path}/{region}/{claim.name}"
