@@ -13,7 +13,6 @@ from foothold.domain.models import ControlPlane
 from foothold.domain.triggers import Scheduled
 from foothold.gateways.account import AccountCapacity, AccountRegions
 from foothold.gateways.aws import Clients, aws_call
-from foothold.gateways.cloudformation import CloudFormationStacks
 from foothold.gateways.events import RegionRequests, StoreAnnouncements
 from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
 from foothold.gateways.pace import Pace
@@ -22,7 +21,6 @@ from foothold.gateways.ssm import PUTS_A_SECOND, SsmParameters
 from foothold.gateways.usage import DeployedUsage
 from foothold.messages import Ignored, parse_event
 from foothold.observability import logger, metrics
-from foothold.services import pipelines
 from foothold.services.claims import Claims
 from foothold.services.events import EventDoor, raise_what_a_retry_may_help, report
 from foothold.services.reconcile import Reconciler
@@ -87,24 +85,27 @@ def claims() -> Claims:
     return Claims(control_plane(), reconciler(), parameters())
 
 
-@lru_cache
-def published_stores() -> pipelines.PublishedStores:
-    plane = control_plane()
-    return pipelines.PublishedStores(plane.home_region, plane.stores_path, parameters())
-
-
 def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind the CloudFormation macro."""
-    return pipelines.answer_macro(event, published_stores(), control_plane().parameter_root)
+    from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
+
+    plane = control_plane()
+    stores = pipelines.PublishedStores(plane.home_region, plane.stores_path, parameters())
+    return pipelines.answer_macro(event, stores, plane.parameter_root)
 
 
 def follow_stores() -> None:
     """Submit anew the stacks that follow the stores, where these have changed."""
-    stacks = CloudFormationStacks(clients().get("cloudformation", control_plane().home_region))
+    from foothold.gateways.cloudformation import CloudFormationStacks  # noqa: PLC0415  # likewise
+    from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
+
+    plane = control_plane()
+    stores = pipelines.PublishedStores(plane.home_region, plane.stores_path, parameters())
+    stacks = CloudFormationStacks(clients().get("cloudformation", plane.home_region))
     end = time.monotonic() + FOLLOW_SECONDS
     updates = pipelines.update_following(
         stacks,
-        published_stores(),
+        stores,
         sleep=time.sleep,
         seconds_left=lambda: end - time.monotonic(),
     )
