@@ -47,7 +47,6 @@ from local.rehearsal_actions import (
     Execution,
     Player,
     wait_for,
-    with_models,
 )
 
 Json = dict[str, Any]
@@ -96,7 +95,7 @@ def rendered(
     embedded: Embedded, file: Path, parameters: list[str], root: str = "/foothold"
 ) -> Json:
     """The template that a file stands for on this embedded AWS, with its ready stores."""
-    clients = Clients(with_models(embedded.session()))
+    clients = Clients(embedded.session())
     desk = RegionDesk(
         HOME_REGION,
         root,
@@ -202,7 +201,7 @@ def deploy_roles(embedded: Embedded, name: str, resources: Mapping[str, Json]) -
 def deploy_target_account(embedded: Embedded, account: str, pipeline_role_arn: str) -> None:
     """Deploy pipelines/target-account.yaml as the account's operator would, once an account;
     another pipeline's role is let in beside those that are let in already."""
-    cloudformation = with_models(embedded.session(account, HOME_REGION)).client("cloudformation")
+    cloudformation = embedded.session(account, HOME_REGION).client("cloudformation")
     known = existing_parameters(cloudformation, TARGET_STACK).get("PipelineRoleArns", "")
     roles = dict.fromkeys(filter(None, [*known.split(","), pipeline_role_arn]))
     template = (ROOT / "pipelines" / "target-account.yaml").read_text(encoding="utf-8")
@@ -233,7 +232,7 @@ def deploy_stack(
 ) -> None:
     """Create or update a stack of this account, as its root, and wait for it. Raises
     PermanentError where it fails."""
-    cloudformation = with_models(embedded.session(account, HOME_REGION)).client("cloudformation")
+    cloudformation = embedded.session(account, HOME_REGION).client("cloudformation")
     body = template if isinstance(template, str) else json.dumps(template)
     more: Json = {
         "StackName": name,
@@ -315,7 +314,7 @@ def function_value(resources: Mapping[str, Json], name: str, given: Any) -> str:
 
 
 def read_parameter(embedded: Embedded, name: str) -> str:
-    ssm = with_models(embedded.session(TOOLS, HOME_REGION)).client("ssm")
+    ssm = embedded.session(TOOLS, HOME_REGION).client("ssm")
     try:
         return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
     except ssm.exceptions.ParameterNotFound as error:

@@ -23,7 +23,6 @@ import boto3
 import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.loaders import create_loader
 
 from local.embedded import TOOLS, Embedded, EmbeddedSession
 
@@ -33,8 +32,6 @@ JOBS_PATH = "/_rehearsal/jobs/"
 WAIT_SECONDS = 600
 LOOK_EVERY_SECONDS = 0.2
 PHASES = ("install", "pre_build", "build", "post_build")
-# A packaging function takes its time to answer.
-MODELS = create_loader()
 PATIENT = Config(read_timeout=WAIT_SECONDS, retries={"total_max_attempts": 1})
 
 
@@ -77,13 +74,6 @@ class Execution:
     approve: Callable[[Json, Mapping[tuple[str, str], Changes]], bool]
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     changes: dict[tuple[str, str], Changes] = field(default_factory=dict)
-
-
-def with_models(session: boto3.Session) -> boto3.Session:
-    """The session, with the SDK's service models that were read once for all sessions: reading
-    them anew takes 0.1 s a client."""
-    session._session.register_component("data_loader", MODELS)  # noqa: SLF001  # no other way
-    return session
 
 
 class Player:
@@ -149,21 +139,20 @@ class Player:
 
     def _session(self, role_arn: str, region: str, policy: Json | None = None) -> boto3.Session:
         if role_arn.split(":")[4] == TOOLS and not role_arn.endswith("role/foothold-deploy"):
-            sts = with_models(self._embedded.session(TOOLS, region)).client("sts")
+            sts = self._embedded.session(TOOLS, region).client("sts")
         else:
             sts = self._client(self._pipeline_role, "sts", self._run.home_region)
         more: Json = {"Policy": json.dumps(policy)} if policy else {}
         credentials = sts.assume_role(
             RoleArn=role_arn, RoleSessionName=self._run.definition["Name"], **more
         )["Credentials"]
-        session = EmbeddedSession(
+        return EmbeddedSession(
             self._embedded.endpoint,
             aws_access_key_id=credentials["AccessKeyId"],
             aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials["SessionToken"],
             region_name=region,
         )
-        return with_models(session)
 
     # Artifacts
 
