@@ -1,5 +1,6 @@
 """`foothold package`: one build, packaged for every region; and whether it still is so."""
 
+import gc
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,8 +30,17 @@ BUILT = Path(".aws-sam/build/template.yaml")
 
 def _bootstrap() -> ModuleType:
     """Packaging's composition root. aws-sam-cli comes with it, and no other command should wait
-    for that."""
-    return import_module("foothold.bootstrap_package")
+    for that.
+
+    What is imported is never garbage, so the collector looks at it neither now, nor ever again,
+    nor at exit: a third of the time that a run takes where all objects are there already.
+    """
+    gc.disable()
+    try:
+        return import_module("foothold.bootstrap_package")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def package(  # noqa: PLR0917  # one for each option

@@ -203,6 +203,8 @@ def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, 
 
 
 _Loader.add_multi_constructor("!", _function)
+# aws-sam-cli, where it is imported as well, gives all SafeLoaders maps that no SafeDumper knows.
+_Loader.add_constructor("tag:yaml.org,2002:map", yaml.SafeLoader.construct_yaml_map)
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML brings no types

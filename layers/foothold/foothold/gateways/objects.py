@@ -9,12 +9,11 @@ all regions of a partition.
 import base64
 import binascii
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 
 import boto3
 from botocore.config import Config
@@ -104,7 +103,7 @@ class RegionalObjects:
     def put_file(self, store: ArtifactStore, key: str, path: Path, sha256: str) -> None:
         """Raises PermanentError where the file cannot be read any more."""
         try:
-            body = _Chunks(path)
+            body = path.open("rb")
         except OSError as error:
             raise PermanentError(f"cannot read {path}: {error.strerror}") from error
         with body:
@@ -113,7 +112,7 @@ class RegionalObjects:
     def put_bytes(self, store: ArtifactStore, key: str, body: bytes, sha256: str) -> None:
         self._put(store, key, body, sha256)
 
-    def _put(self, store: ArtifactStore, key: str, body: "bytes | _Chunks", sha256: str) -> None:
+    def _put(self, store: ArtifactStore, key: str, body: bytes | BinaryIO, sha256: str) -> None:
         with _writing(store, key):
             self._s3.put_object(
                 **self._of(store, key),
@@ -150,10 +149,3 @@ def _writing(store: ArtifactStore, key: str) -> Iterator[None]:
 
 def _hexadecimal(checksum: str | None) -> str | None:
     return base64.b64decode(checksum).hex() if checksum else None
-
-
-class _Chunks(io.FileIO):
-    """A file that is read in larger chunks than urllib3 asks for (16 KiB)."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        return super().read(CHUNK if size is not None and 0 < size < CHUNK else size) or b""

@@ -15,7 +15,6 @@ Importing this module imports aws-sam-cli; whoever does not package should not.
 # mypy: disable-error-code="import-untyped"
 
 import contextlib
-import gc
 import hashlib
 import logging
 import os
@@ -95,10 +94,8 @@ class _NeverRun(Loader):
 
 @contextlib.contextmanager
 def _lean_import() -> Iterator[None]:
-    """Import without NEVER_RUN, and without collecting garbage meanwhile."""
+    """Import without NEVER_RUN."""
     hook = _NeverRun()
-    collecting = gc.isenabled()
-    gc.disable()
     sys.meta_path.insert(0, hook)
     try:
         yield
@@ -107,8 +104,6 @@ def _lean_import() -> Iterator[None]:
         for name, module in list(sys.modules.items()):
             if isinstance(module, _UnusedModule):
                 del sys.modules[name]
-        if collecting:
-            gc.enable()
 
 
 with _lean_import():
