@@ -33,13 +33,14 @@ RUNTIME = f"python3.{sys.version_info.minor}"
 PROJECT = "shop"
 REPEATS = 3
 SLOW = ("--delay", "0.08", "--rate", "30e6")
-REGIONS = (
-    "eu-central-1 eu-west-1 us-east-1 us-west-2 ap-southeast-1 ap-northeast-1 sa-east-1 "
-    "ca-central-1 eu-north-1 eu-west-2 eu-west-3 us-east-2 us-west-1 ap-south-1 ap-southeast-2 "
-    "ap-northeast-2 ap-northeast-3 af-south-1 ap-east-1 ap-east-2 ap-south-2 ap-southeast-3 "
-    "ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 ca-west-1 eu-central-2 "
-    "eu-south-1 eu-south-2 il-central-1 me-central-1 me-south-1 mx-central-1"
-).split()
+REGIONS = [
+    "eu-central-1", "eu-west-1", "us-east-1", "us-west-2", "ap-southeast-1", "ap-northeast-1",
+    "sa-east-1", "ca-central-1", "eu-north-1", "eu-west-2", "eu-west-3", "us-east-2", "us-west-1",
+    "ap-south-1", "ap-southeast-2", "ap-northeast-2", "ap-northeast-3", "af-south-1", "ap-east-1",
+    "ap-east-2", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ap-southeast-5",
+    "ap-southeast-6", "ap-southeast-7", "ca-west-1", "eu-central-2", "eu-south-1", "eu-south-2",
+    "il-central-1", "me-central-1", "me-south-1", "mx-central-1",
+]  # fmt: skip
 GOALS = {("near", "cold", 16): 30, ("near", "cold", 34): 45, ("near", "warm", 16): 60} | {
     ("far", "cold", 16): 30
 }
@@ -208,7 +209,7 @@ def timed(command: Sequence[str | Path], folder: Path, endpoint: str) -> Timed:
 
 
 def sam_package(build: Path, region: str, endpoint: str) -> Timed:
-    command = [
+    command: list[str | Path] = [
         BIN / "sam", "package", "--template-file", "template.yaml", "--s3-bucket", bucket(region),
         "--kms-key-id", key_arn(region), "--s3-prefix", f"{PROJECT}/builds", "--region", region,
         "--output-template-file", FOLDER / f"sam-{region}.yml",

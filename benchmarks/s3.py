@@ -88,16 +88,8 @@ Answer = tuple[int, dict[str, str], bytes]
 def answer(world: World, request: Request) -> Answer:
     if request.path == "/":
         return _json_call(world, request)
-    if request.path.startswith("/_use/"):
-        world.use(request.path.removeprefix("/_use/"))
-        return 200, {}, b""
-    if request.path == "/_objects":
-        return 200, {}, json.dumps(_inventory(world)).encode()
-    if request.path == "/_requests":
-        return 200, {}, json.dumps(world.requests).encode()
-    if request.path == "/_reset":
-        world.reset()
-        return 200, {}, b""
+    if request.path.startswith("/_"):
+        return 200, {}, _own_call(world, request.path)
     world.requests[request.method] = world.requests.get(request.method, 0) + 1
     bucket = request.path.lstrip("/").partition("/")[0]
     failing, status, code, message = FAILURES.get(bucket.partition("-")[0], ("", 0, "", ""))
@@ -108,6 +100,15 @@ def answer(world: World, request: Request) -> Answer:
             f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode(),
         )
     return _object_call(world, request)
+
+
+def _own_call(world: World, path: str) -> bytes:
+    """What a benchmark asks of this server, and nobody of S3."""
+    if path == "/_reset":
+        world.reset()
+    else:
+        world.use(path.removeprefix("/_use/"))
+    return b""
 
 
 def _object_call(world: World, request: Request) -> Answer:  # noqa: PLR0911  # one line a call
@@ -159,6 +160,8 @@ def _json_call(world: World, request: Request) -> Answer:
         "AmazonSSM.GetParametersByPath": partial(_parameters, world),
         **world.calls,
     }
+    if target not in answers:
+        return 400, {}, json.dumps({"__type": "UnknownOperationException"}).encode()
     try:
         return 200, {}, json.dumps(answers[target](body)).encode()
     except CallError as error:
@@ -174,17 +177,6 @@ def _parameters(world: World, body: Any) -> Any:
             for name, value in world.parameters.items()
             if name.startswith(path)
         ]
-    }
-
-
-def _inventory(world: World) -> dict[str, Any]:
-    return {
-        path: {
-            "size": stored.size,
-            "sha256": None if stored.body is None else hashlib.sha256(stored.body).hexdigest(),
-            "headers": {k: v for k, v in stored.headers.items() if "checksum" not in k},
-        }
-        for path, stored in world.objects.items()
     }
 
 

@@ -385,10 +385,21 @@ def test_a_url_that_has_expired_is_tried_twice_and_left_to_lambda(
     assert "reply not delivered" in caplog.messages
 
 
-@pytest.mark.parametrize("status", [301, 307, 400, 404, 411])
-def test_a_refusal_for_good_is_not_argued_with_and_no_redirect_is_followed(
+@pytest.mark.parametrize("status", [400, 404, 409, 411])
+def test_any_other_refusal_is_tried_once_more_for_s3_says_it_of_what_passes(
     endpoint: Endpoint, status: int
 ) -> None:
+    endpoint.script.append(status)
+    answer(saved("cfn_create", endpoint), Context(), done)
+    assert endpoint.answer["Status"] == "SUCCESS"
+    endpoint.script.extend([status] * 9)
+    with pytest.raises(TemporaryError, match=f"HTTP {status}"):
+        answer(saved("cfn_create", endpoint), Context(), done)
+    assert len(endpoint.puts) == 2 + 2
+
+
+@pytest.mark.parametrize("status", [301, 307])
+def test_no_redirect_is_followed(endpoint: Endpoint, status: int) -> None:
     endpoint.script.append(status)
     with pytest.raises(TemporaryError, match=f"HTTP {status}"):
         answer(saved("cfn_create", endpoint), Context(), done)

@@ -248,6 +248,8 @@ def parse(event: Mapping[str, Any]) -> Job | Build | DirectOrder | Ignored:
     """
     if "CodePipeline.job" in event:
         job = event["CodePipeline.job"]
+        if not isinstance(job, Mapping) or not job.get("id"):
+            return Ignored("a job without an id: there is nobody to answer")
         return Job(str(job["id"]), str(job.get("accountId", "")), job.get("data", {}))
     if event.get("source") == "aws.codebuild":
         return _build(checked(_BuildEvent, event, "the event of CodeBuild").detail)

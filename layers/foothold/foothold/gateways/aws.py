@@ -14,6 +14,7 @@ from botocore.exceptions import (
     ParamValidationError,
     ProfileNotFound,
 )
+from botocore.parsers import ResponseParserError
 
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 
@@ -157,8 +158,9 @@ def aws_call(doing: str) -> Iterator[None]:
         raise translate(error, doing) from error
     except (ParamValidationError, ProfileNotFound) as error:
         raise PermanentError(f"cannot {doing}: {error}") from error
-    except BotoCoreError as error:
-        # Connections refused, timed out or cut, endpoints that do not resolve yet.
+    except (BotoCoreError, ResponseParserError) as error:
+        # Connections refused, timed out or cut, endpoints that do not resolve yet; and replies
+        # that were cut short, which botocore's XML parser reports in its own way.
         raise TemporaryError(f"cannot {doing}: {error}") from error
 
 

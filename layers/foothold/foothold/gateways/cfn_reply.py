@@ -37,8 +37,10 @@ LOGGED = ("RequestType", "RequestId", "StackId", "LogicalResourceId")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 TAKEN = range(200, 300)
 # 403 is a clock that is off for a moment, or a URL that has expired: a second try tells which.
-AGAIN = frozenset({403, 429, *range(500, 600)})
-ONLY_ONCE = frozenset({403})
+# S3 also says 400 (RequestTimeout), 404 and 409 of what may pass (Amazon S3 API Reference, "Error
+# responses"); and Lambda does not ask this function again.
+ONLY_ONCE = frozenset(range(400, 500)) - {429}
+AGAIN = ONLY_ONCE | {429, *range(500, 600)}
 
 logger = logging.getLogger(__name__)
 

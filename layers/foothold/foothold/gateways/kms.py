@@ -105,6 +105,12 @@ class KmsKeys:
                 kms.create_alias(AliasName=spec.key_alias, TargetKeyId=key_arn)
             except kms.exceptions.AlreadyExistsException:
                 return kms.describe_key(KeyId=spec.key_alias)["KeyMetadata"]["Arn"]
+            except kms.exceptions.KMSInvalidStateException:
+                # Its maker has lost the race for the alias in the meantime, and discards it.
+                winner = self.aliased(spec)
+                if winner is None:
+                    raise
+                return winner.arn
         return key_arn
 
     def delete_alias(self, spec: StoreSpec) -> None:

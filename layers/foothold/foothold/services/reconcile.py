@@ -20,6 +20,7 @@ from foothold.domain.errors import (
 from foothold.domain.models import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
+    STACK_TAG,
     Adoption,
     ArtifactStore,
     Aspect,
@@ -313,6 +314,7 @@ class Reconciler:
             case Verb.CREATE_BUCKET:
                 self._refuse_to_replace_an_adopted_bucket(spec)
                 self._buckets.create(spec, use)
+                self._refuse_foreign_bucket(spec)
             case Verb.SET if step.aspect in KEY_ASPECTS:
                 value = planner.desired_settings(spec, "")[step.aspect]
                 self._keys.write(spec, _named(key_arn), step.aspect, value)
@@ -371,9 +373,13 @@ class Reconciler:
                 winner = self._keys.point_alias(spec, created)
                 if winner != created:
                     self._keys.discard(spec, created)
+                    self._refuse_foreign_key(spec, winner)
                 return winner
             case Verb.ADOPT_KEY:
-                return self._keys.point_alias(spec, _named(step.key))
+                winner = self._keys.point_alias(spec, _named(step.key))
+                if winner != step.key:
+                    self._refuse_foreign_key(spec, winner)
+                return winner
             case Verb.ENABLE_KEY:
                 self._keys.enable(spec, _named(step.key))
             case Verb.CANCEL_KEY_DELETION:
@@ -381,6 +387,27 @@ class Reconciler:
             case Verb.DISCARD_KEY:
                 self._keys.discard(spec, _named(step.key))
         return key_arn
+
+    def _refuse_foreign_key(self, spec: StoreSpec, key_arn: str) -> None:
+        """Whoever was faster with the alias need not be a parallel run of our own."""
+        key = self._keys.find(spec, key_arn)
+        if key is None or key.tags.get(STACK_TAG) != spec.tags[STACK_TAG]:
+            raise PermanentError(
+                f"{spec.key_alias} in {spec.region} now points at {key_arn}, which does not carry "
+                f"Foothold's tag {STACK_TAG}: point the alias at Foothold's own key, or delete it"
+            )
+
+    def _refuse_foreign_bucket(self, spec: StoreSpec) -> None:
+        """CreateBucket also succeeds, or says that the bucket is ours already, where anybody else
+        in this account made it since it was looked for."""
+        tags = self._buckets.read(spec, Aspect.BUCKET_TAGS) or {}
+        unfinished = not tags and self._buckets.is_empty(spec)
+        if tags.get(STACK_TAG) != spec.tags[STACK_TAG] and not unfinished:
+            raise PermanentError(
+                f"bucket {spec.bucket} exists but its tag {STACK_TAG} is "
+                f"{tags.get(STACK_TAG)!r}: it is not Foothold's, nothing was changed; move it "
+                "away or choose another NamePrefix"
+            )
 
     def _publish(
         self, spec: StoreSpec, region: str, path: str, key_arn: str | None, seen: ObservedStore
