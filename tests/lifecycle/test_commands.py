@@ -163,7 +163,7 @@ def test_a_region_that_a_live_pipeline_or_stack_uses_is_not_retired(store: Embed
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("regions", "retire", "il-central-1"), "il-central-1 has no artifact store"),
+        (("regions", "retire", "ap-southeast-6"), "ap-southeast-6 has no artifact store"),
         (("regions", "retire", "europe"), "'europe' is not the name of an AWS region"),
         (("regions", "retire", HOME_REGION), "HomeArtifactStore"),
         (
