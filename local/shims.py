@@ -82,6 +82,15 @@ def role_arn(principal_arn: str) -> str:
     return str(role["Arn"]) if role else principal_arn
 
 
+def owner_of(bucket: str) -> str | None:
+    """The account that owns the bucket. Upstream's own look-up walks a dictionary that other
+    threads may change meanwhile."""
+    for account, name in list(s3._buckets._data):
+        if name == bucket:
+            return str(account)
+    return None
+
+
 def resource_account() -> None:
     """aws:ResourceAccount of a bucket is the account that owns it.
 
@@ -93,7 +102,7 @@ def resource_account() -> None:
     def resolve_condition_key(key: str, context: Any) -> Any:
         if key.lower() in ("aws:resourceaccount", "s3:resourceaccount"):
             _, _, bucket = context.resource_arn.partition(":s3:::")
-            owner = s3._bucket_owner_account(bucket.split("/")[0]) if bucket else None
+            owner = owner_of(bucket.split("/")[0]) if bucket else None
             if owner:
                 return owner
         return resolve(key, context)
@@ -112,7 +121,7 @@ def foreign_code() -> None:
     read, region_of, fetch = s3._get_object_data, s3.bucket_region, lambda_svc._fetch_code_from_s3
 
     def get_object_data(bucket: str, key: str, version_id: str | None = None) -> bytes | None:
-        owner, caller = s3._bucket_owner_account(bucket), get_account_id()
+        owner, caller = owner_of(bucket), get_account_id()
         if owner in (None, caller):
             found = read(bucket, key, version_id)
         elif s3._foreign_bucket_allows(
@@ -125,7 +134,7 @@ def foreign_code() -> None:
         return bytes(found) if found is not None else None
 
     def bucket_region(bucket: str) -> str | None:
-        with request_scope(s3._bucket_owner_account(bucket) or get_account_id(), get_region()):
+        with request_scope(owner_of(bucket) or get_account_id(), get_region()):
             region: str | None = region_of(bucket)
             return region
 
@@ -180,7 +189,7 @@ def expected_bucket_owner() -> None:
             (bucket, "x-amz-expected-bucket-owner"),
             (source, "x-amz-source-expected-bucket-owner"),
         ):
-            owner = s3._bucket_owner_account(name)
+            owner = owner_of(name)
             if owner and headers.get(header, owner) != owner:
                 return s3_error("AccessDenied", "Access Denied", 403)
         return scope(method, bucket, key, headers, *args, **kwargs)
