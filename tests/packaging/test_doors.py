@@ -19,7 +19,7 @@ from foothold import bootstrap_package, bootstrap_package_function
 from foothold.domain.errors import PermanentError, TemporaryError
 from foothold.gateways.codepipeline import PipelineJobs
 from foothold.observability import logger, metrics
-from foothold.package_messages import InvalidRequestError, Job, parse
+from foothold.package_messages import Ignored, InvalidRequestError, Job, parse
 from foothold.services import packaging_doors
 from foothold.services.packaging_doors import answer_job
 from functions.package.app import lambda_handler
@@ -552,10 +552,24 @@ def test_a_region_that_refuses_is_named_and_the_others_are_there(world: World) -
     assert list(result["failed"]) == ["us-east-1"]
 
 
-@pytest.mark.parametrize("wrong", [{}, {"project": "x"}, {"source": "aws.codebuild"}])
+@pytest.mark.parametrize("wrong", [{}, {"project": "x"}])
 def test_what_cannot_be_understood_names_the_field(wrong: Mapping[str, Any]) -> None:
     with pytest.raises(InvalidRequestError, match="Field required"):
         parse(wrong)
+
+
+@pytest.mark.parametrize(
+    "event", [None, [], "text", {"CodePipeline.job": None}, {"CodePipeline.job": {"id": 1}}]
+)
+def test_what_nobody_would_send_is_refused_in_one_line(event: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"no JSON object|no job of CodePipeline"):
+        parse(event)
+
+
+def test_an_event_of_codebuild_that_is_malformed_is_ignored_with_its_reason() -> None:
+    ignored = parse({"source": "aws.codebuild"})
+    assert isinstance(ignored, Ignored)
+    assert "detail: Field required" in ignored.reason
 
 
 def test_nothing_is_left_on_the_functions_disk(

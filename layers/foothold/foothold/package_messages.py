@@ -189,7 +189,7 @@ class Job:
 
     id: str
     account: str
-    raw: Mapping[str, Any] = field(repr=False)
+    raw: object = field(repr=False)
 
     def data(self) -> JobData:
         """Raises InvalidRequestError for data that CodePipeline would not send."""
@@ -241,19 +241,28 @@ class Ignored:
     reason: str
 
 
-def parse(event: Mapping[str, Any]) -> Job | Build | DirectOrder | Ignored:
+def parse(event: object) -> Job | Build | DirectOrder | Ignored:
     """What an event asks for, by its shape.
 
     Raises InvalidRequestError with one line that names each wrong field.
     """
+    if not isinstance(event, Mapping):
+        raise InvalidRequestError(f"the request is no JSON object; {ORDER_HELP}")
     if "CodePipeline.job" in event:
-        job = event["CodePipeline.job"]
-        if not isinstance(job, Mapping) or not job.get("id"):
-            return Ignored("a job without an id: there is nobody to answer")
-        return Job(str(job["id"]), str(job.get("accountId", "")), job.get("data", {}))
+        return _job(event["CodePipeline.job"])
     if event.get("source") == "aws.codebuild":
-        return _build(checked(_BuildEvent, event, "the event of CodeBuild").detail)
+        try:
+            return _build(checked(_BuildEvent, event, "the event of CodeBuild").detail)
+        except InvalidRequestError as error:  # nobody waits for an answer
+            return Ignored(str(error))
     return checked(DirectOrder, event, f'the request; {ORDER_HELP}, and its "source"')
+
+
+def _job(job: object) -> Job:
+    """All that is needed to answer a job; the rest is read by whoever can answer it."""
+    if not isinstance(job, Mapping) or not isinstance(job.get("id"), str):
+        raise InvalidRequestError("this is no job of CodePipeline: it has no id to answer to")
+    return Job(job["id"], str(job.get("accountId", "")), job.get("data"))
 
 
 def _build(detail: _Detail) -> Build | Ignored:
