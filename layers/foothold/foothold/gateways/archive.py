@@ -25,7 +25,7 @@ from foothold.domain.manifest import Folder, LoneFile
 LAMBDA_PERMISSIONS = 0o100444
 UNIX = 3  # ZipInfo.create_system (PKWARE APPNOTE 4.4.2)
 CHUNK = 1 << 20  # bytes
-# ISA-L's levels go to 3: a tenth slower each, and hardly smaller.
+# Of ISA-L's levels, 0 to 3: as fast as 1 and smaller; 3 takes twice as long for one per cent.
 LEVEL = 2
 
 
@@ -78,7 +78,7 @@ def _members(content: Folder | LoneFile) -> Iterator[tuple[str, zipfile.ZipInfo]
         found.extend(os.path.join(folder, name) for name in names)  # noqa: PTH118  # 1000s of them
     start = len(os.path.join(content.path, ""))  # noqa: PTH118
     for path in sorted(found):
-        status = os.stat(path)  # noqa: PTH116
+        status = os.stat(path)  # noqa: PTH116  # 1000s of them
         yield path, _member(path[start:], status.st_mode | added, status.st_size)
 
 
@@ -92,6 +92,7 @@ def _member(name: str, mode: int, size: int) -> zipfile.ZipInfo:
 
 
 def _add(archive: zipfile.ZipFile, path: str, member: zipfile.ZipInfo) -> None:
+    # PTH123: a path is a str here, because there are thousands of them.
     with open(path, "rb", buffering=0) as source, archive.open(member, "w") as target:  # noqa: PTH123
         # zipfile knows no other deflate. Where a later Python does not look here any more, it
         # uses zlib: as right, and slower.
