@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-CODE := layers/foothold/foothold functions local tests benchmarks
+CODE := layers/foothold/foothold functions local proof tests benchmarks
 # The lock is whole, so nothing is left to resolve: --no-deps. (With hashes pip would not see that
 # boto3-stubs[s3] is met by the locked boto3-stubs: pypa/pip#9644.)
 INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps
@@ -14,7 +14,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: setup demo test lint local local-down bench-stores bench-package bench-pipeline lock clean
+.PHONY: setup demo test prove prove-full lint local local-down bench-stores bench-package bench-pipeline lock clean
 .DELETE_ON_ERROR:
 
 setup: $(BIN)/foothold .venv-emulator/complete
@@ -24,6 +24,14 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# A sample of every proof, in minutes; SEED=n takes another. prove-full takes all of it, in less
+# than an hour, and writes docs/proof.md.
+prove: setup .venv-checkov/complete
+	$(BIN)/python -m proof $(if $(SEED),--seed $(SEED))
+
+prove-full: setup .venv-checkov/complete
+	$(BIN)/python -m proof --full $(if $(SEED),--seed $(SEED))
 
 local: setup
 	$(BIN)/python -m local up

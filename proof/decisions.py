@@ -1,0 +1,331 @@
+"""Who may do what with a store, row by row, judged by an evaluator that is not ours.
+
+The expected verdicts follow from the rules in `expected`, which say in plain words what the two
+policies are for; they are not read from the policies.
+"""
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from foothold.domain.models import ControlPlane, StoreSpec
+from foothold.domain.policies import bucket_policy, key_policy
+from proof.judge import Row, allowed
+from proof.result import Result, Scale, side_by_side
+
+TOOLS, MEMBER, OTHER = "111111111111", "222222222222", "999999999999"
+ORGANIZATION, ANOTHER_ORGANIZATION = "o-example", "o-another"
+READERS = ("foothold-deploy", "foothold-cloudformation")
+POLICY_BYTES = {"bucket": 20 * 1024, "key": 32 * 1024}  # S3 and KMS quotas
+
+FULL = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": ["s3:*", "kms:*"], "Resource": "*"}],
+}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Somebody with every permission of their own account, or none; what is left to decide is
+    decided by the store's policies."""
+
+    account: str
+    name: str
+    organization: str | None
+    permitted: bool = True
+
+    def arn(self, partition: str) -> str:
+        if self.name == "Anonymous":
+            return "Anonymous"
+        if not self.account:
+            return self.name
+        return f"arn:{partition}:iam::{self.account}:role/{self.name}"
+
+
+PRINCIPALS = (
+    Principal(TOOLS, "control-plane", ORGANIZATION),
+    Principal(TOOLS, "nobody", ORGANIZATION, permitted=False),
+    # A mistyped organisation must not lock the owner out.
+    Principal(TOOLS, "owner-of-another-organization", ANOTHER_ORGANIZATION),
+    Principal(MEMBER, "foothold-deploy", ORGANIZATION),
+    Principal(MEMBER, "foothold-cloudformation", ORGANIZATION),
+    Principal(MEMBER, "foothold-deploy-not", ORGANIZATION),
+    Principal(MEMBER, "admin", ORGANIZATION),
+    Principal(MEMBER, "foothold-deploy", ORGANIZATION, permitted=False),
+    Principal(OTHER, "foothold-deploy", ANOTHER_ORGANIZATION),
+    Principal(OTHER, "foothold-deploy", None),
+    Principal("", "Anonymous", None, permitted=False),
+)
+SERVICE = Principal("", "logging.s3.amazonaws.com", None, permitted=False)
+OPENED = {
+    "Sid": "SomebodyLetsEverybodyRead",
+    "Effect": "Allow",
+    "Principal": "*",
+    "Action": "s3:GetObject*",
+    "Resource": "*",
+}
+BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucket")
+OBJECT_ACTIONS = (
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+)
+READS = ("s3:GetObject", "s3:GetObjectVersion")
+KEY_ACTIONS = (
+    "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "kms:Encrypt", "kms:PutKeyPolicy",
+    "kms:ScheduleKeyDeletion", "kms:CreateGrant",
+)  # fmt: skip
+# Whether over TLS, and which version.
+TRANSPORTS = ((True, "1.2"), (True, "1.3"), (True, "1.1"), (False, None))
+THE_KEY, ANOTHER_KEY = "the key", "another key"
+# The encryption headers of a PutObject: algorithm, key, whether the customer provides the key.
+HEADERS = (
+    (None, None, False),
+    ("aws:kms", None, False),
+    ("aws:kms", THE_KEY, False),
+    ("aws:kms", ANOTHER_KEY, False),
+    ("aws:kms:dsse", THE_KEY, False),
+    ("AES256", None, False),
+    (None, None, True),
+)
+VIA = ("s3 here", "s3 elsewhere", "lambda here", None)
+PLACES = (("eu-west-1", True), ("cn-north-1", True), ("us-gov-west-1", True), ("eu-west-1", False))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One row of the table. `place` is a region, and whether an organisation is configured."""
+
+    place: tuple[str, bool]
+    principal: Principal
+    action: str
+    tls: tuple[bool, str | None] = (True, "1.2")
+    headers: tuple[str | None, str | None, bool] = (None, None, False)
+    via: str | None = None
+    # Somebody has added a statement that lets everybody read.
+    opened: bool = False
+
+    def __str__(self) -> str:
+        who = self.principal
+        return (
+            f"{who.name} of {who.account} in {who.organization} {self.action} "
+            f"tls={self.tls} headers={self.headers} via={self.via} at {self.place}"
+            f"{', opened' if self.opened else ''}"
+        )
+
+
+def table() -> list[Decision]:
+    rows = []
+    for place, principal in product(PLACES, PRINCIPALS):
+        for action, tls in product((*BUCKET_ACTIONS, *OBJECT_ACTIONS), TRANSPORTS):
+            rows.append(Decision(place, principal, action, tls))
+        for headers, tls in product(HEADERS, TRANSPORTS[:3:2]):
+            rows.append(Decision(place, principal, "s3:PutObject", tls, headers))
+        for action, via in product(KEY_ACTIONS, VIA):
+            rows.append(Decision(place, principal, action, via=via))
+    for place, principal, tls in product(PLACES, (*PRINCIPALS, SERVICE), TRANSPORTS):
+        rows.append(Decision(place, principal, "s3:GetObject", tls, opened=True))
+    return rows
+
+
+def expected(row: Decision) -> bool:  # noqa: PLR0911  one rule after the other
+    """What the policies are for, in plain words."""
+    who = row.principal
+    if row.opened:
+        if who.account not in ("", TOOLS) and not who.permitted:
+            return False  # their own account has to permit it, too
+        # Without an organisation there is nobody to tell apart.
+        inside = who.organization == ORGANIZATION or who.account == TOOLS or who is SERVICE
+        return row.tls in TRANSPORTS[:2] and (inside or not row.place[1])
+    reader = row.place[1] and who.organization == ORGANIZATION and who.name in READERS
+    if not who.permitted:
+        return False
+    if row.action.startswith("kms:"):
+        if who.account == TOOLS:
+            return True
+        if row.action == "kms:Decrypt":
+            return reader and row.via == "s3 here"
+        return reader and row.action == "kms:DescribeKey"
+    secure, version = row.tls
+    if not secure or version == "1.1":
+        return False
+    algorithm, key, customers = row.headers
+    if customers or algorithm not in (None, "aws:kms") or key == ANOTHER_KEY:
+        return False
+    return who.account == TOOLS or (reader and row.action in READS)
+
+
+# --- Asking ------------------------------------------------------------------------------------
+
+
+def spec_of(place: tuple[str, bool]) -> StoreSpec:
+    region, organized = place
+    plane = ControlPlane(
+        account=TOOLS,
+        home_region=region,
+        stack="foothold",
+        organization_ids=(ORGANIZATION,) if organized else (),
+        reader_roles=READERS,
+    )
+    return plane.spec(region)
+
+
+def key_arn(spec: StoreSpec, number: str = "1") -> str:
+    return f"arn:{spec.partition.name}:kms:{spec.region}:{TOOLS}:key/{number * 8}"
+
+
+Documents = dict[str, Any]
+
+
+def documents() -> Documents:
+    """Every policy that has a say, by the name that the rows give it."""
+    named: Documents = {"full": FULL}
+    for place in PLACES:
+        spec = spec_of(place)
+        named[f"bucket {place}"] = bucket_policy(spec, key_arn(spec))
+        named[f"key {place}"] = key_policy(spec)
+    return _with_opened(named)
+
+
+def _with_opened(named: Documents) -> Documents:
+    """Each bucket policy also with the statement that somebody adds to it."""
+    opened = {
+        f"opened {name}": document | {"Statement": [*document["Statement"], OPENED]}
+        for name, document in named.items()
+        if name.startswith("bucket ")
+    }
+    return named | opened
+
+
+def asked(row: Decision) -> Row:
+    """The request of this row, as AWS sees it."""
+    spec = spec_of(row.place)
+    partition, suffix = spec.partition.name, spec.partition.dns_suffix
+    who = row.principal
+    context: dict[str, str | list[str]] = {
+        "aws:SecureTransport": str(row.tls[0]).lower(),
+        "aws:PrincipalIsAWSService": str(who is SERVICE).lower(),
+    }
+    if who.account:
+        context |= {"aws:PrincipalAccount": who.account, "aws:PrincipalArn": who.arn(partition)}
+    if who.organization:
+        context["aws:PrincipalOrgID"] = who.organization
+    if row.action.startswith("kms:"):
+        hosts = {
+            "s3 here": f"s3.{spec.region}.{suffix}",
+            "s3 elsewhere": f"s3.xx-other-1.{suffix}",
+            "lambda here": f"lambda.{spec.region}.{suffix}",
+        }
+        if row.via:
+            context["kms:ViaService"] = hosts[row.via]
+        resource, policy = key_arn(spec), f"key {row.place}"
+    else:
+        if row.tls[1]:
+            context["s3:TlsVersion"] = row.tls[1]
+        context |= _headers(spec, row.headers)
+        objects = row.action not in BUCKET_ACTIONS
+        resource = f"{spec.bucket_arn}/p/builds/abc" if objects else spec.bucket_arn
+        policy = f"{'opened ' if row.opened else ''}bucket {row.place}"
+    return Row(
+        who.arn(partition),
+        row.action,
+        resource,
+        TOOLS,
+        context,
+        ("full",) if who.permitted else (),
+        policy,
+    )
+
+
+def _headers(spec: StoreSpec, headers: tuple[str | None, str | None, bool]) -> dict[str, str]:
+    algorithm, key, customers = headers
+    sent = {}
+    if algorithm:
+        sent["s3:x-amz-server-side-encryption"] = algorithm
+    if key:
+        arn = key_arn(spec) if key == THE_KEY else key_arn(spec, "2")
+        sent["s3:x-amz-server-side-encryption-aws-kms-key-id"] = arn
+    if customers:
+        sent["s3:x-amz-server-side-encryption-customer-algorithm"] = "AES256"
+    return sent
+
+
+def wrong(named: Mapping[str, Any], rows: list[Decision]) -> list[str]:
+    """The rows that are judged otherwise than they should be."""
+    verdicts = allowed(named, [asked(row) for row in rows])
+    return [
+        f"{row}: {'allowed' if verdict else 'denied'}"
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if verdict != expected(row)
+    ]
+
+
+def decisions(_scale: Scale) -> Result:
+    """Principal x action x TLS x header x service x organisation, in three partitions."""
+    rows = table()
+    return Result(len(rows), tuple(wrong(documents(), rows)))
+
+
+# Whoever gets past one of these meets the other: each is taken away together with its twin.
+TWO_LOCKS = {("OrganizationDeployRolesRead", "aws:PrincipalOrgID"): "DenyOutsideOrganization"}
+
+
+def weakened() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each document without one of its statements or conditions: what is missing, the name of
+    the document, and what is left of it."""
+    place = PLACES[0]
+    for name in (f"bucket {place}", f"key {place}"):
+        whole = documents()[name]
+        for number, statement in enumerate(whole["Statement"]):
+            less = copy.deepcopy(whole)
+            del less["Statement"][number]
+            yield f"{name} without {statement['Sid']}", name, less
+            for operator, keys in statement.get("Condition", {}).items():
+                for key in keys:
+                    less = copy.deepcopy(whole)
+                    del less["Statement"][number]["Condition"][operator][key]
+                    twin = TWO_LOCKS.get((statement["Sid"], key))
+                    less["Statement"] = [one for one in less["Statement"] if one["Sid"] != twin]
+                    yield f"{name}, {statement['Sid']} without {operator} {key}", name, less
+
+
+def necessary(_scale: Scale) -> Result:
+    """Each statement and each condition matters: without it, some row is judged otherwise."""
+    return side_by_side(unnoticed, list(weakened()))
+
+
+def unnoticed(cases: Sequence[tuple[str, str, dict[str, Any]]]) -> Result:
+    failures = []
+    for title, name, less in cases:
+        kind = name.split()[0]
+        rows = [
+            row
+            for row in table()
+            if row.place == PLACES[0] and (kind == "key") == row.action.startswith("kms:")
+        ]
+        if not wrong(_with_opened({"full": FULL, name: less}), rows):
+            failures.append(f"{title}: none of {len(rows)} rows notices")
+    return Result(len(cases), tuple(failures))
+
+
+def sizes(_scale: Scale) -> Result:
+    """One account or ten thousand: the same bytes, because none but the owner is named."""
+    failures, notes = [], []
+    for place in PLACES:
+        spec = spec_of(place)
+        for kind, document in (
+            ("bucket", bucket_policy(spec, key_arn(spec))),
+            ("key", key_policy(spec)),
+        ):
+            text = json.dumps(document)
+            named = set(re.findall(r"\b\d{12}\b", text))
+            if place == PLACES[0]:
+                notes.append(f"{kind} policy: {len(text)} bytes for 1 account and for 10,000")
+            if len(text) > POLICY_BYTES[kind] or named - {TOOLS}:
+                failures.append(f"{kind} policy of {place}: {len(text)} bytes, names {named}")
+    return Result(2 * len(PLACES), tuple(failures), tuple(notes))

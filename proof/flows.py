@@ -1,0 +1,328 @@
+"""Every way through the house, in one table. The proofs take all of them, also the next one.
+
+A flow begins in a world, is one thing that AWS or an operator asks for, and may be asked again.
+"""
+
+import io
+import math
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from foothold.domain import planner
+from foothold.domain.errors import FootholdError
+from proof.cloud import ACCOUNT, HOME, Cloud
+from proof.house import Context, door, saved
+
+TURN_SECONDS = 900.0
+
+REGION = "eu-west-1"
+# S3 keeps no account-regional names there, so a stranger may hold the bucket's name.
+GLOBAL_NAMES_REGION = "me-south-1"
+LIST = (HOME, "/foothold/regions")
+
+
+# The schedule looks at a part of the settings at a time; this many turns are a round.
+ROUND = math.ceil(len(planner.LOOKED_AT_IN_TURN) / planner.IN_TURN_AT_ONCE)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`begin` makes the world it starts from; `ask` is one request to the function of this name.
+    `answers` is how many replies to CloudFormation, `job_answers` how many to CodePipeline one
+    request has to give. `turns` is how often it is asked until everything has been looked at;
+    `already` is part of the refusal that means: it is done."""
+
+    name: str
+    ask: Callable[[], Any]
+    begin: Callable[[], Cloud] = field(default=Cloud)
+    answers: int = 0
+    job_answers: int = 0
+    function: str = "reconcile"
+    turns: int = 1
+    already: str | None = None
+
+
+def run(flow: Flow, cloud: Cloud) -> FootholdError | None:
+    """Ask once. Returns what the function raised for Lambda to retry; anything else that is
+    raised, but for a process being killed, is a defect and passes."""
+    with cloud.in_use():
+        try:
+            flow.ask()
+        except FootholdError as error:
+            return None if flow.already and flow.already in str(error) else error
+    return None
+
+
+def ask_all_turns(flow: Flow, cloud: Cloud) -> FootholdError | None:
+    """Ask until everything has been looked at. Returns what was raised last, if anything."""
+    error = None
+    for turn in range(flow.turns):
+        cloud.clock += TURN_SECONDS * bool(turn)
+        error = run(flow, cloud) or error
+    return error
+
+
+# --- Requests ---------------------------------------------------------------------------------
+
+
+def event(name: str, **changes: Any) -> Callable[[], Any]:
+    """EventBridge delivers the saved event."""
+    return lambda: door("reconcile")(saved(name, **changes), Context())
+
+
+def requested(*regions: str) -> Callable[[], Any]:
+    return event("regions_requested", detail={"regions": list(regions)})
+
+
+def stack(name: str, **properties: Any) -> Callable[[], Any]:
+    """CloudFormation sends the saved request, with these properties instead."""
+    request = saved(name)
+    request["ResourceProperties"] = request["ResourceProperties"] | properties
+    return lambda: door("artifact_store")(request, Context())
+
+
+def parameter_changed(region: str, name: str) -> Callable[[], Any]:
+    detail = {"operation": "Update", "name": name, "type": "String"}
+    return event("parameter_changed", region=region, detail=detail)
+
+
+def command(**what: Any) -> Callable[[], Any]:
+    """An operator's command, as the command line invokes the function."""
+
+    def ask() -> None:
+        from foothold.command_messages import raise_refusal
+
+        raise_refusal(door("reconcile")(what, Context()))
+
+    return ask
+
+
+def job() -> dict[str, Any]:
+    """A job of CodePipeline that asks for packages, with the key of the home region's store."""
+    request = saved("codepipeline_job")
+    data = request["CodePipeline.job"]["data"]
+    data["encryptionKey"]["id"] = f"arn:aws:kms:{HOME}:{ACCOUNT}:key/0000-000000000000"
+    return request
+
+
+def packaged(request: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
+    return lambda: door("package")(request(), Context(300.0))
+
+
+# --- Worlds -----------------------------------------------------------------------------------
+
+
+@lru_cache
+def _made(*regions: str) -> Cloud:
+    cloud = Cloud()
+    flow = Flow("make the stores", requested(*regions))
+    assert run(flow, cloud) is None
+    return cloud
+
+
+def converged(*regions: str) -> Cloud:
+    """A world in which these regions have their stores."""
+    return _made(*(regions or (REGION,))).copy()
+
+
+def store_of(cloud: Cloud, region: str = REGION) -> tuple[Any, Any]:
+    """The region's bucket and aliased key."""
+    key = cloud.keys[cloud.aliases[region, "alias/foothold/artifacts"]]
+    bucket = next(
+        b
+        for name, b in cloud.buckets.items()
+        if f"-{ACCOUNT}-{region}-" in name and b.owner == ACCOUNT
+    )
+    return bucket, key
+
+
+def changed(change: Callable[[Cloud], None], *regions: str) -> Callable[[], Cloud]:
+    """The converged world, after somebody changed something."""
+
+    def begin() -> Cloud:
+        cloud = converged(*regions)
+        change(cloud)
+        return cloud
+
+    return begin
+
+
+def _listed(value: str) -> Callable[[Cloud], None]:
+    def change(cloud: Cloud) -> None:
+        cloud.parameters[LIST] = (value, "StringList")
+
+    return change
+
+
+def _everything_drifted(cloud: Cloud) -> None:
+    bucket, key = store_of(cloud)
+    bucket.settings = {"ownership": "ObjectWriter", "versioning": "Suspended"}
+    bucket.tags["team"] = "somebody-else's tag"
+    key.policy = {"Version": "2012-10-17", "Statement": []}
+    key.rotation = False
+    for where, name in list(cloud.parameters):
+        cloud.parameters[where, name] = ("garbage", "String")
+
+
+def _key_pending(cloud: Cloud) -> None:
+    store_of(cloud)[1].state = "PendingDeletion"
+
+
+def _key_disabled(cloud: Cloud) -> None:
+    store_of(cloud)[1].state = "Disabled"
+
+
+def _alias_lost(cloud: Cloud) -> None:
+    del cloud.aliases[REGION, "alias/foothold/artifacts"]
+
+
+def _bucket_lost(cloud: Cloud) -> None:
+    bucket = store_of(cloud)[0]
+    cloud.buckets = {name: b for name, b in cloud.buckets.items() if b is not bucket}
+
+
+def claimed() -> Cloud:
+    cloud = converged(HOME)
+    assert run(Flow("claim", stack("cfn_create")), cloud) is None
+    assert cloud.answers[-1]["Status"] == "SUCCESS", cloud.answers
+    return cloud.copy()
+
+
+def retired() -> Cloud:
+    """A world in which the region was retired."""
+    cloud = with_objects()
+    assert run(Flow("retire", command(command="retire", region=REGION)), cloud) is None
+    return cloud.copy()
+
+
+def with_objects() -> Cloud:
+    cloud = converged(HOME, REGION)
+    for number in range(3):
+        store_of(cloud)[0].objects[f"orders/builds/{number}"] = [_object(b"{}")] * 2
+    return cloud
+
+
+def followed() -> Cloud:
+    """A stack follows the stores, and does not know of the latest one."""
+    cloud = converged(HOME, REGION)
+    cloud.stacks["orders"] = {
+        "StackName": "orders",
+        "StackStatus": "CREATE_COMPLETE",
+        "RoleARN": f"arn:aws:iam::{ACCOUNT}:role/orders",
+        "Tags": [{"Key": "foothold:follow", "Value": "true"}],
+        "Outputs": [{"OutputKey": "FootholdStores", "OutputValue": "stale"}],
+    }
+    return cloud
+
+
+def built() -> Cloud:
+    """A build lies in the home region's store, where the saved events look for it."""
+    cloud = converged(HOME, REGION, "us-east-1")
+    cloud.parameters[HOME, "/foothold/service-token"] = ("arn:of-the-function", "String")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as written:
+        for name, text in BUILD.items():
+            # The date is fixed: packages are named by what is in them.
+            written.writestr(zipfile.ZipInfo(name), text)
+    for key in ("orders/build.zip", "orders/BuildOutpu/a1b2c3d"):
+        store_of(cloud, HOME)[0].objects[key] = [_object(archive.getvalue())]
+    return cloud
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    return {"Body": body, "VersionId": "v", "SSEKMSKeyId": None, "ChecksumSHA256": None}
+
+
+BUILD = {
+    "template.yaml": """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Hello:
+    Type: AWS::Serverless::Function
+    Properties: {CodeUri: Hello, Handler: app.handler, Runtime: python3.12}
+""",
+    "Hello/app.py": "def handler(event, context):\n    return 'hello'\n",
+}
+
+
+def new_update() -> dict[str, Any]:
+    """Properties for the saved Update: another region than the one that is claimed."""
+    return {"Region": "us-east-1"}
+
+
+# --- The table ----------------------------------------------------------------------------------
+
+FLOWS: tuple[Flow, ...] = (
+    Flow("a region is requested", requested(REGION)),
+    Flow("us-east-1 is requested", requested("us-east-1")),
+    Flow("a region of global names is requested", requested(GLOBAL_NAMES_REGION)),
+    Flow("two regions are requested", requested(REGION, "ap-east-1")),
+    Flow("a region opts in", event("region_opt_in"), changed(_listed("all-enabled"))),
+    Flow(
+        "the operator's list changes",
+        parameter_changed(HOME, "/foothold/regions"),
+        changed(_listed(f"{REGION},us-east-1")),
+    ),
+    Flow(
+        "a parameter is overwritten",
+        parameter_changed(HOME, f"/foothold/artifact-stores/{REGION}/bucket"),
+        changed(
+            lambda cloud: cloud.parameters.update(
+                {(HOME, f"/foothold/artifact-stores/{REGION}/bucket"): ("garbage", "String")}
+            )
+        ),
+    ),
+    Flow("a stack follows the stores", event("schedule"), followed, turns=ROUND),
+    Flow(
+        "a region is retired",
+        command(command="retire", region=REGION),
+        with_objects,
+        already="was retired already",
+    ),
+    Flow(
+        "a retirement is undone",
+        command(command="undo", region=REGION),
+        retired,
+        already="nothing to undo",
+    ),
+    Flow("a retired region is asked for again", requested(REGION), retired),
+    Flow("an operator looks at the plan", command(command="plan"), changed(_everything_drifted)),
+    Flow("an operator checks a region", command(command="check", regions=["us-east-1"])),
+    Flow("a job asks for packages", packaged(job), built, job_answers=1, function="package"),
+    Flow(
+        "somebody asks for packages",
+        packaged(lambda: saved("package_direct")),
+        built,
+        function="package",
+    ),
+    *(
+        Flow(f"the schedule finds {what}", event("schedule"), begin, turns=ROUND)
+        for what, begin in (
+            ("nothing to do", converged),
+            ("everything drifted", changed(_everything_drifted)),
+            ("the key pending deletion", changed(_key_pending)),
+            ("the key disabled", changed(_key_disabled)),
+            ("no alias", changed(_alias_lost)),
+            ("no bucket", changed(_bucket_lost)),
+        )
+    ),
+    *(
+        Flow(name, ask, begin, answers=1, function="artifact_store")
+        for name, ask, begin in (
+            ("a stack asks for a store", stack("cfn_create"), Cloud),
+            ("a stack asks for two stores", stack("cfn_create_stores"), Cloud),
+            ("a stack asks for another region", stack("cfn_update", **new_update()), claimed),
+            ("a stack gives its claim back", stack("cfn_delete"), claimed),
+        )
+    ),
+)
+
+
+def look_at_everything() -> None:
+    """One look at every setting of every desired region, as the schedule takes in turns."""
+    from foothold import bootstrap
+
+    bootstrap.reconciler().keep()

@@ -1,0 +1,189 @@
+"""The functions of the control plane, in this process, on a cloud in memory.
+
+Everything is entered by the doors that AWS uses, with the events that AWS sends: the handlers of
+`functions/`, and behind them the whole house.
+"""
+
+import importlib.util
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import patch
+
+from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Refused
+
+ROOT = Path(__file__).resolve().parent.parent
+EVENTS = ROOT / "events"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "proof",
+    "AWS_SECRET_ACCESS_KEY": "canary-secret-access-key",
+    "AWS_SESSION_TOKEN": "canary-session-token",
+    "AWS_REGION": HOME,
+    "AWS_DEFAULT_REGION": HOME,
+    "AWS_LAMBDA_FUNCTION_NAME": "foothold",
+    "FOOTHOLD_ACCOUNT": ACCOUNT,
+    "FOOTHOLD_STACK": STACK,
+    "FOOTHOLD_NAME_PREFIX": "foothold",
+    "FOOTHOLD_PARAMETER_ROOT": "/foothold",
+    "FOOTHOLD_ORGANIZATION_IDS": "o-example",
+    "FOOTHOLD_READER_ROLE_NAMES": "foothold-deploy,foothold-cloudformation",
+    "POWERTOOLS_SERVICE_NAME": "foothold",
+    "POWERTOOLS_METRICS_NAMESPACE": "Foothold",
+    "POWERTOOLS_TRACE_DISABLED": "true",
+    "POWERTOOLS_LOG_LEVEL": "DEBUG",
+}
+
+
+class Context:
+    """What Lambda hands over (AWS Lambda Developer Guide, "Context object")."""
+
+    aws_request_id = "the-invocation"
+    function_name = "foothold"
+    memory_limit_in_mb = 256
+    invoked_function_arn = f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:foothold"
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._milliseconds = int(seconds * 1000)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self._milliseconds
+
+
+class CloudConnection:
+    """`http.client.HTTPSConnection` that leads to the cloud in use: an answer is a call too."""
+
+    def __init__(self, host: str, _port: int | None = None, timeout: float = 0.0) -> None:
+        self.host, self.timeout, self.status = host, timeout, 0
+
+    def request(self, method: str, target: str, body: bytes, _headers: Mapping[str, str]) -> None:
+        asked = {"Method": method, "Host": self.host, "Target": target, "Body": body}
+        cloud = Cloud.current
+        assert cloud is not None
+        try:
+            cloud.receive(Call("cloudformation", "Answer", HOME, asked))
+            self.status = 200
+        except Refused as refused:
+            self.status = refused.status
+
+    def getresponse(self) -> "CloudConnection":
+        return self
+
+    def close(self) -> None: ...
+
+
+class Log(logging.Handler):
+    """Everything that a process logs, with all its fields, as text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = io.StringIO()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text.write(record.getMessage())
+        self.text.write(repr({k: v for k, v in vars(record).items() if k != "exc_info"}))
+        if record.exc_info:
+            self.text.write(logging.Formatter().formatException(record.exc_info))
+        self.text.write("\n")
+
+
+def door(name: str) -> Callable[[Any, Any], Any]:
+    """The handler of the function `name`, loaded from its own file as Lambda does."""
+    return load(name).lambda_handler  # type: ignore[no-any-return]  # a module's attribute
+
+
+@lru_cache
+def load(name: str) -> ModuleType:
+    path = ROOT / "functions" / name / "app.py"
+    spec = importlib.util.spec_from_file_location(f"proof_door_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def house(*, paced: bool = False) -> Iterator[Log]:
+    """The process of a warm function: its environment, its clients, and what it writes.
+
+    Many clouds may be used inside, one after the other. Without `paced` nobody waits for a
+    service's rates.
+    """
+    with patch.dict(os.environ, ENVIRONMENT), redirect_stdout(io.StringIO()) as written:
+        from foothold import bootstrap, bootstrap_operations
+        from foothold.gateways import account, cfn_reply, pace
+        from foothold.observability import logger
+        from foothold.services.reconcile import Reconciler
+
+        _forget()
+        log = Log()
+        log.text = written  # one text: what is logged and what is printed
+        root, level = logging.getLogger(), logging.getLogger().level
+        root.addHandler(log)
+        root.setLevel(logging.INFO)
+        streams = [h for h in logger.handlers if isinstance(h, logging.StreamHandler)]
+        outputs = [handler.setStream(written) for handler in streams]
+        wait = pace.Pace.wait if paced else lambda _pace, _region: None
+        with (
+            patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
+            patch.object(cfn_reply, "FIRST_PAUSE", 0.0),
+            patch.object(pace.Pace, "wait", wait),
+            patch.object(account.AccountCapacity, "missing_services", _missing_services()),
+            patch.object(bootstrap, "time", _Clock()),
+            patch.object(bootstrap_operations, "time", _Clock()),
+            patch.dict(Reconciler.__init__.__kwdefaults__, clock=_Clock().time),
+        ):
+            try:
+                yield log
+            finally:
+                for handler, output in zip(streams, outputs, strict=True):
+                    handler.setStream(output or sys.__stdout__)
+                root.removeHandler(log)
+                root.setLevel(level)
+                _forget()
+
+
+@lru_cache
+def _missing_services() -> Callable[[Any, str], tuple[str, ...]]:
+    """The SDK's list of endpoints, read once: it is no call, and takes longer than all calls."""
+    from foothold.gateways.account import AccountCapacity
+
+    return lru_cache(AccountCapacity.missing_services)
+
+
+class _Clock:
+    """The module `time`, as bootstrap uses it, on the clock of the cloud in use."""
+
+    def time(self) -> float:
+        assert Cloud.current is not None
+        return Cloud.current.clock
+
+    def monotonic(self) -> float:
+        return self.time()
+
+    def sleep(self, seconds: float) -> None:
+        assert Cloud.current is not None
+        Cloud.current.clock += seconds
+
+
+def _forget() -> None:
+    """Every composition root makes its objects anew."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("foothold.bootstrap"):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+
+
+def saved(name: str, **changes: Any) -> dict[str, Any]:
+    """The saved event of this name, with these fields instead."""
+    event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return event | changes

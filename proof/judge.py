@@ -1,0 +1,72 @@
+"""Ask the independent policy evaluator (@cloud-copilot/iam-simulate), in a process of its own."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "policies"
+INSTALLED = FOLDER / "node_modules" / ".package-lock.json"
+MINUTES = 10
+
+Policies = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request: who asks for what, under which conditions, and the names of the policies that
+    have a say. `owner` is the account of the resource; `principal` an ARN, or "Anonymous"."""
+
+    principal: str
+    action: str
+    resource: str
+    owner: str
+    context: Mapping[str, str | list[str]] = field(default_factory=dict)
+    identity: tuple[str, ...] = ()
+    policy: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.principal} {self.action} {self.resource} {dict(self.context)}"
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        principal: Any = self.principal
+        if principal == "Anonymous":
+            principal = {"type": "Anonymous"}
+        return {**vars(self), "principal": principal}
+
+
+def allowed(policies: Policies, rows: Sequence[Row]) -> list[bool]:
+    """For each row whether it is allowed. Raises RuntimeError where the evaluator cannot run."""
+    _install()
+    question = json.dumps({"policies": policies, "rows": [row.asked for row in rows]})
+    answer = subprocess.run(
+        ["node", "judge.mjs"],
+        cwd=FOLDER,
+        input=question,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60 * MINUTES,
+    )
+    if answer.returncode:
+        raise RuntimeError(f"the policy evaluator failed: {answer.stderr[-2000:]}")
+    return [verdict == "Allowed" for verdict in json.loads(answer.stdout)]
+
+
+def _install() -> None:
+    lock = FOLDER / "package-lock.json"
+    if INSTALLED.exists() and INSTALLED.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    if not shutil.which("npm"):
+        raise RuntimeError("the policy evaluator needs Node.js: install node and npm")
+    subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
+        cwd=FOLDER,
+        check=True,
+        timeout=60 * MINUTES,
+    )
+    INSTALLED.touch()

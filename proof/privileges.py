@@ -1,0 +1,504 @@
+"""Every action that template.yaml grants is needed, and together they are enough.
+
+The flows run; every API call they make becomes the requests that IAM is asked about (Service
+Authorization Reference). With all of a role's policies each request is allowed; and for every
+action of every statement there is a request that nothing else allows.
+"""
+
+import copy
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
+
+from foothold.domain.models import ControlPlane
+from foothold.domain.policies import key_policy
+from proof.cloud import ACCOUNT, HOME, STACK, STACK_TAG, Call, Cloud, Json, Perform
+from proof.flows import (
+    FLOWS,
+    GLOBAL_NAMES_REGION,
+    REGION,
+    Flow,
+    built,
+    changed,
+    claimed,
+    command,
+    converged,
+    job,
+    packaged,
+    requested,
+    retired,
+    run,
+    stack,
+    store_of,
+    with_objects,
+)
+from proof.house import ROOT, house, saved
+from proof.judge import Row, allowed
+from proof.result import Result, Scale
+
+# Granted to Lambda itself rather than to our code, so no flow makes these calls (AWS Lambda
+# Developer Guide, "Defining Lambda function permissions with an execution role", "Visualize
+# Lambda function invocations using AWS X-Ray", "Retaining records of asynchronous invocations").
+BY_LAMBDA = frozenset(
+    {
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "sqs:SendMessage",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    }
+)
+# Statements for what no flow comes to.
+WITHOUT_A_FLOW = {
+    "GiveAdoptedKeysBack": "a store with an adopted key is retired",
+    "RunTheMacroForThem": "CloudFormation asks; the evaluator's data know no transforms",
+}
+# Allowed on `*` without a condition, and why.
+KNOW_NO_RESOURCE = {
+    "tag:GetResources": "knows no resource and no condition but the caller's",
+    "xray:PutTelemetryRecords": "knows no resource",
+    "xray:PutTraceSegments": "knows no resource",
+    "codepipeline:PutJobSuccessResult": "knows no resource: the job's own id and secret decide",
+    "codepipeline:PutJobFailureResult": "knows no resource: the job's own id and secret decide",
+    "codepipeline:ListPipelines": "knows no resource",
+    "cloudformation:ListStacks": "knows no resource",
+    "cloudformation:DescribeStacks": "knows no resource where no stack is named",
+    "s3:ListAllMyBuckets": "knows no resource",
+    "servicequotas:GetServiceQuota": "reads a number",
+}
+
+# IAM's name of an action where it is not the API's.
+S3_ACTIONS = {
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListObjectsV2": "ListBucket",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+}
+OF_OBJECTS = frozenset({"GetObject", "HeadObject", "PutObject"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question to IAM: may this function do this, under these condition keys?"""
+
+    action: str
+    resource: str
+    context: Mapping[str, str | list[str]]
+    function: str = ""
+
+
+def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR0912  one a service
+    """What IAM is asked about this call, in the state that the cloud is in."""
+    asked = call.params
+    match call.service:
+        case "s3" if call.operation == "ListBuckets":
+            yield Asked("s3:ListAllMyBuckets", "*", {})
+        case "s3":
+            yield from _s3(cloud, call, asked)
+        case "kms":
+            yield from _kms(cloud, call, asked)
+        case "ssm":
+            names = asked.get("Names") or [asked.get("Name") or asked["Path"]]
+            for name in names:
+                arn = f"arn:aws:ssm:{call.region}:{ACCOUNT}:parameter{name}"
+                yield Asked(f"ssm:{call.operation}", arn, {})
+        case "account":
+            yield Asked(f"account:{call.operation}", f"arn:aws:account::{ACCOUNT}:account", {})
+        case "resourcegroupstaggingapi":
+            yield Asked(f"tag:{call.operation}", "*", {})
+        case "events":
+            arn = f"arn:aws:events:{call.region}:{ACCOUNT}:event-bus/default"
+            for one in asked["Entries"]:
+                sent: dict[str, str | list[str]] = {
+                    "events:source": [one["Source"]],
+                    "events:detail-type": one["DetailType"],
+                }
+                yield Asked(f"events:{call.operation}", arn, sent)
+        case "codepipeline" if "Job" not in call.operation:
+            arn = asked.get("resourceArn", "")
+            name = asked.get("name") or arn.rpartition(":")[2] or "any"
+            where = f"arn:aws:codepipeline:{call.region}:{ACCOUNT}:{name}"
+            yield Asked(f"codepipeline:{call.operation}", where, {})
+        case "cloudformation" if call.operation == "Answer":
+            return
+        case "sts" if call.operation == "GetCallerIdentity":
+            return  # nobody needs a permission for it
+        case "cloudformation":
+            yield from _cloudformation(cloud, call, asked)
+        case "service-quotas":
+            what = f"{asked['ServiceCode']}/{asked['QuotaCode']}"
+            where = f"arn:aws:servicequotas:{call.region}:{ACCOUNT}:{what}"
+            yield Asked(f"servicequotas:{call.operation}", where, {})
+        case "iam":
+            yield Asked(f"iam:{call.operation}", asked["PolicySourceArn"], {})
+        case "codebuild":
+            for name in asked["names"]:
+                where = f"arn:aws:codebuild:{call.region}:{ACCOUNT}:project/{name}"
+                yield Asked(f"codebuild:{call.operation}", where, {})
+        case service:
+            yield Asked(f"{service}:{call.operation}", "*", {})
+
+
+def _s3(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
+    bucket = f"arn:aws:s3:::{asked['Bucket']}"
+    found = cloud.buckets.get(asked["Bucket"])
+    owner = {"aws:ResourceAccount": found.owner if found else ACCOUNT}
+    resource = f"{bucket}/{asked['Key']}" if call.operation in OF_OBJECTS else bucket
+    if call.operation == "DeleteObjects":
+        for one in asked["Delete"]["Objects"]:
+            action = "DeleteObjectVersion" if "VersionId" in one else "DeleteObject"
+            yield Asked(f"s3:{action}", f"{bucket}/{one['Key']}", owner)
+        return
+    action = S3_ACTIONS.get(call.operation, call.operation)
+    yield Asked(f"s3:{action}", resource, owner)
+    if call.operation == "CreateBucket":
+        # Amazon S3 API Reference, "CreateBucket", "Permissions".
+        if "ObjectOwnership" in asked:
+            yield Asked("s3:PutBucketOwnershipControls", bucket, owner)
+        if asked.get("CreateBucketConfiguration", {}).get("Tags"):
+            yield Asked("s3:TagResource", bucket, owner)
+    if call.operation == "PutObject" and asked.get("SSEKMSKeyId"):
+        yield from _through_s3("kms:GenerateDataKey", cloud, call, asked["SSEKMSKeyId"])
+    if call.operation in ("GetObject", "HeadObject") and found:
+        versions = found.objects.get(asked["Key"])
+        if not versions:
+            # Without it S3 does not say that nothing is there (API Reference, "HeadObject").
+            yield Asked("s3:ListBucket", bucket, owner)
+        elif versions[-1]["SSEKMSKeyId"]:
+            yield from _through_s3("kms:Decrypt", cloud, call, versions[-1]["SSEKMSKeyId"])
+
+
+def _through_s3(action: str, cloud: Cloud, call: Call, key_arn: str) -> Iterator[Asked]:
+    tags = cloud.keys[key_arn].tags if key_arn in cloud.keys else {}
+    context = {f"aws:ResourceTag/{name}": value for name, value in tags.items()}
+    yield Asked(action, key_arn, {**context, "kms:ViaService": f"s3.{call.region}.amazonaws.com"})
+
+
+def _kms(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
+    action = f"kms:{call.operation}"
+    sent = {f"aws:RequestTag/{tag['TagKey']}": tag["TagValue"] for tag in asked.get("Tags", [])}
+    if call.operation == "CreateKey":
+        yield Asked(action, "*", sent)
+        if sent:
+            yield Asked("kms:TagResource", "*", sent)
+        return
+    if call.operation in ("ListKeys", "ListAliases"):
+        yield Asked(action, "*", {})
+        return
+    if "AliasName" in asked:
+        yield Asked(action, f"arn:aws:kms:{call.region}:{ACCOUNT}:{asked['AliasName']}", {})
+    names = [asked[field] for field in ("KeyId", "TargetKeyId") if field in asked]
+    if call.operation in ("UpdateAlias", "DeleteAlias"):
+        names.append(asked["AliasName"])
+    for name in names:
+        arn = cloud.aliases.get((call.region, name), name)
+        key = cloud.keys.get(arn)
+        tags = {f"aws:ResourceTag/{k}": v for k, v in key.tags.items()} if key else {}
+        if arn.startswith("alias/"):
+            arn = f"arn:aws:kms:{call.region}:{ACCOUNT}:key/none"
+        yield Asked(action, arn, {**tags, **sent})
+
+
+def _cloudformation(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
+    """An update of a stack with a macro also takes what CloudFormation does in our name (AWS
+    CloudFormation User Guide, "Control access with IAM")."""
+    place = f"arn:aws:cloudformation:{call.region}:{ACCOUNT}"
+    action = f"cloudformation:{call.operation}"
+    if "StackName" not in asked:
+        yield Asked(action, "*", {})
+        return
+    stack = cloud.stacks.get(asked["StackName"], {})
+    tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in stack.get("Tags", ())}
+    yield Asked(action, f"{place}:stack/{asked['StackName']}/1", tags)
+    if call.operation == "UpdateStack":
+        yield Asked("lambda:InvokeFunction", ATTRIBUTES["PipelineMacroFunction.Arn"], {})
+
+
+# --- Flows that come to what seldom happens -------------------------------------------------------
+
+
+def _tags_drifted(cloud: Cloud) -> None:
+    bucket, key = store_of(cloud)
+    bucket.tags["foothold:region"] = key.tags["foothold:region"] = "elsewhere"
+    bucket.settings.pop("policy")
+
+
+def _unfinished(cloud: Cloud) -> None:
+    store_of(cloud)[0].tags.clear()
+    store_of(cloud)[0].settings.pop("policy")
+
+
+def _others_alias(call: Call, perform: Perform) -> Json:
+    """Another run gets its alias in first, each time."""
+    cloud = Cloud.current
+    assert cloud is not None
+    name = (call.region, str(call.params.get("AliasName")))
+    if call.operation == "CreateAlias" and name not in cloud.aliases:
+        other = cloud.add_key(call.region, {STACK_TAG: STACK}, {})
+        cloud.aliases[name] = other.arn
+    return perform()
+
+
+def _in_use() -> Cloud:
+    cloud = with_objects()
+    cloud.pipelines["orders"] = f"foothold-{ACCOUNT}-{REGION}-an"
+    cloud.stacks["orders"] = {"StackName": "orders", "StackStatus": "CREATE_COMPLETE"}
+    return cloud
+
+
+def _packaged_before() -> Cloud:
+    cloud = built()
+    run(Flow("packages", packaged(job)), cloud)
+    return cloud.copy()
+
+
+Meet = Callable[[Call, Perform], Json]
+SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
+    (Flow("tags drifted", requested(REGION), changed(_tags_drifted)), None),
+    (Flow("a bucket cut short", requested(REGION), changed(_unfinished)), None),
+    (Flow("a race for the alias", requested(REGION)), _others_alias),
+    (Flow("a stack loses the race", stack("cfn_create"), function="artifact_store"), _others_alias),
+    (Flow("a stack comes back", stack("cfn_create"), claimed, function="artifact_store"), None),
+    (Flow("a store in use stays", command(command="retire", region=REGION), _in_use), None),
+    (
+        Flow(
+            "a stack calls a retirement off",
+            stack("cfn_create"),
+            retired,
+            function="artifact_store",
+        ),
+        None,
+    ),
+    (
+        Flow(
+            "a build ends",
+            packaged(lambda: saved("codebuild_succeeded")),
+            built,
+            function="package",
+        ),
+        None,
+    ),
+    (Flow("a job fails", packaged(job), partial(converged, HOME), function="package"), None),
+    (Flow("packages again", packaged(job), _packaged_before, function="package"), None),
+    (Flow("global names", requested(GLOBAL_NAMES_REGION), partial(converged, HOME)), None),
+)
+
+
+def recorded() -> list[Asked]:
+    """Every request that any flow comes to, once for each function."""
+    found: dict[str, Asked] = {}
+    for flow, meet in (*((flow, None) for flow in FLOWS), *SELDOM):
+        cloud = flow.begin()
+
+        def watched(
+            call: Call,
+            perform: Perform,
+            cloud: Cloud = cloud,
+            meet: Meet | None = meet,
+            function: str = flow.function,
+        ) -> Json:
+            for asked in requests(cloud, call):
+                one = replace(asked, function=function)
+                found[str(one)] = one
+            return meet(call, perform) if meet else perform()
+
+        cloud.meet = watched
+        run(flow, cloud)
+    return list(found.values())
+
+
+# --- What template.yaml grants -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One action of one statement of one policy."""
+
+    policy: str
+    statement: int
+    sid: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.sid} {self.action}"
+
+
+ATTRIBUTES = {
+    "PipelineMacroFunction.Arn": f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:foothold-macro",
+    "ReconcileRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/foothold-reconcile",
+}
+VALUES = {
+    "AWS::Partition": "aws",
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Region": HOME,
+    "AWS::StackName": STACK,
+    "AWS::URLSuffix": "amazonaws.com",
+    "ParameterRoot": "/foothold",
+    "NamePrefix": "foothold",
+}
+
+
+NO_VALUE = "<AWS::NoValue>"
+
+
+def resolved(value: Any) -> Any:  # noqa: PLR0911  one case a function
+    """The template's value with its intrinsic functions worked out, as far as policies use them."""
+    if isinstance(value, list):
+        return [one for one in map(resolved, value) if one != NO_VALUE]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"Ref": name}:
+            return VALUES.get(name, f"<{name}>")
+        case {"Fn::Sub": str(text)}:
+            return re.sub(r"\$\{([^}]+)\}", lambda m: VALUES.get(m[1], f"<{m[1]}>"), text)
+        case {"Fn::GetAtt": name}:
+            path = name if isinstance(name, str) else ".".join(name)
+            return ATTRIBUTES.get(path, f"<{path}>")
+        case {"Fn::If": [_, _then, otherwise]}:
+            return resolved(otherwise)  # as by default, where nothing more is given
+        case _:
+            return {name: resolved(one) for name, one in value.items()}
+
+
+def template() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+    return parsed
+
+
+def policies(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Every policy document of the template's roles and managed policies, by name."""
+    found = {}
+    for name, resource in resources.items():
+        properties = resource.get("Properties", {})
+        if resource["Type"] in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"):
+            found[name] = resolved(properties["PolicyDocument"])
+        for inline in properties.get("Policies", ()):
+            if resource["Type"] == "AWS::IAM::Role":
+                found[f"{name}/{inline['PolicyName']}"] = resolved(inline["PolicyDocument"])
+    return found
+
+
+def attached(resources: Mapping[str, Any], role: str) -> list[str]:
+    """The names of the policies that a role has."""
+    properties = resources[role]["Properties"]
+    inline = [f"{role}/{one['PolicyName']}" for one in properties.get("Policies", ())]
+    inline += [
+        name
+        for name, one in resources.items()
+        if one["Type"] == "AWS::IAM::Policy"
+        and {"Ref": role} in one["Properties"]["Roles"]
+        and "Condition" not in one
+    ]
+    return inline + [one["Ref"] for one in properties.get("ManagedPolicyArns", ()) if "Ref" in one]
+
+
+def grants(documents: Mapping[str, Any]) -> list[Grant]:
+    found = []
+    for policy, document in documents.items():
+        for number, statement in enumerate(document["Statement"]):
+            actions = statement["Action"]
+            found += [
+                Grant(policy, number, statement.get("Sid", "?"), action)
+                for action in ([actions] if isinstance(actions, str) else actions)
+            ]
+    return found
+
+
+def without(documents: Mapping[str, Any], grant: Grant) -> dict[str, Any]:
+    less = copy.deepcopy(dict(documents))
+    statement = less[grant.policy]["Statement"][grant.statement]
+    actions = statement["Action"]
+    left = [
+        one for one in ([actions] if isinstance(actions, str) else actions) if one != grant.action
+    ]
+    statement["Action"] = left or ["none:none"]
+    return less
+
+
+# A key's own policy lets the account's policies decide; IAM is not asked otherwise (AWS KMS
+# Developer Guide, "Default key policy").
+KEY_POLICY = {"of keys": key_policy(ControlPlane(ACCOUNT, HOME, STACK).spec(HOME))}
+
+
+def role_of(resources: Mapping[str, Any], function: str) -> str:
+    """The role of the function whose code is in functions/<function>/."""
+    for resource in resources.values():
+        properties = resource.get("Properties", {})
+        if properties.get("CodeUri") == f"functions/{function}/":
+            attribute = properties["Role"]["Fn::GetAtt"]
+            return str(attribute[0] if isinstance(attribute, list) else attribute.split(".")[0])
+    raise LookupError(f"template.yaml has no function with CodeUri functions/{function}/")
+
+
+def row_of(asked: Asked, identity: tuple[str, ...]) -> Row:
+    role = f"arn:aws:iam::{ACCOUNT}:role/foothold-{asked.function}"
+    policy = "of keys" if ":key/" in asked.resource else None
+    return Row(role, asked.action, asked.resource, ACCOUNT, asked.context, identity, policy)
+
+
+def least_privilege(_scale: Scale, documents: Mapping[str, Any] | None = None) -> Result:
+    """Every granted action is needed by some flow, and every flow has what it needs."""
+    resources = template()["Resources"]
+    documents = documents or policies(resources)
+    with house():
+        asked = recorded()
+    roles = {one.function: role_of(resources, one.function) for one in asked}
+    granted = [grant for grant in grants(documents) if grant.action not in BY_LAMBDA]
+    rows = [row_of(one, tuple(attached(resources, roles[one.function]))) for one in asked]
+    verdicts = allowed({**documents, **KEY_POLICY}, rows)
+    failures = [
+        f"not granted to {row.principal}: {row.action} on {row.resource} {dict(row.context)}"
+        for row, verdict in zip(rows, verdicts, strict=True)
+        if not verdict
+    ]
+    # Each grant taken away from its policy, which alone is asked about the requests for it: two
+    # policies may each have their own reason to allow the same.
+    variants: dict[str, Any] = {}
+    questions: list[tuple[Grant, Row]] = []
+    for number, grant in enumerate(granted):
+        less = without(documents, grant)
+        variants |= {f"{number} {name}": document for name, document in less.items()}
+        questions += [
+            (grant, replace(row, identity=(f"{number} {name}",)))
+            for row, verdict in zip(rows, verdicts, strict=True)
+            for name in row.identity
+            if verdict and row.action.lower() == grant.action.lower() and name == grant.policy
+        ]
+    still = allowed({**variants, **KEY_POLICY}, [row for _, row in questions])
+    needed = {grant for (grant, _), verdict in zip(questions, still, strict=True) if not verdict}
+    in_use = {name for role in roles.values() for name in attached(resources, role)}
+    failures += [
+        f"granted and never needed: {grant}"
+        for grant in granted
+        if grant.policy in in_use and grant not in needed and grant.sid not in WITHOUT_A_FLOW
+    ]
+    failures += list(stars(documents))
+    idle = sorted(set(documents) - in_use)
+    note = f"{len(rows)} different requests, {len(granted)} granted actions"
+    note += f"; no flow for {', '.join(idle)}" if idle else ""
+    return Result(len(rows) + len(granted), tuple(failures), (note,))
+
+
+def stars(documents: Mapping[str, Any]) -> Iterator[str]:
+    """Actions allowed on everything without a condition, but for those that know no resource."""
+    for name, document in documents.items():
+        for statement in document["Statement"]:
+            actions = statement["Action"]
+            for action in [actions] if isinstance(actions, str) else actions:
+                everywhere = statement.get("Resource") == "*" and "Condition" not in statement
+                if statement["Effect"] == "Allow" and (
+                    (everywhere and action not in KNOW_NO_RESOURCE) or "*" in action
+                ):
+                    yield f"{name}: {action} on {statement.get('Resource')} without a condition"

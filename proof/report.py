@@ -1,0 +1,109 @@
+"""The table that `python -m proof` prints, and docs/proof.md, which a full run writes."""
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from proof.house import ROOT
+from proof.result import Result, Scale
+
+PAGE = ROOT / "docs" / "proof.md"
+FOUND = ROOT / "proof" / "found.md"
+TOOLS = ("boto3", "botocore", "aws-lambda-powertools", "pydantic", "hypothesis", "cfn-lint", "mypy")
+SHOWN = 20  # failures of one check
+
+
+@dataclass(frozen=True)
+class Check:
+    """One proof: its name on the command line, and in the table what was proven."""
+
+    name: str
+    what: str
+    run: Callable[[Scale], Result]
+
+
+@dataclass(frozen=True)
+class Line:
+    check: Check
+    result: Result
+    seconds: float
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        rate = self.result.cases / self.seconds if self.seconds else 0.0
+        return (
+            self.check.what,
+            f"{self.result.cases:,}",
+            f"{len(self.result.failures):,}",
+            f"{self.seconds:.1f}",
+            f"{rate:,.0f}",
+        )
+
+
+HEAD = ("what", "cases", "failed", "seconds", "cases/s")
+
+
+def timed(check: Check, scale: Scale) -> Line:
+    """Run one check. What it raises counts as a failure: a proof that breaks proves nothing."""
+    began = time.monotonic()
+    try:
+        result = check.run(scale)
+        if not result.cases:
+            result += Result(0, ("nothing was checked",))
+    except Exception as error:  # noqa: BLE001  reported, and the next check goes on
+        result = Result(0, (f"{type(error).__name__}: {error}",))
+    return Line(check, result, time.monotonic() - began)
+
+
+def show(lines: Sequence[Line], console: Console) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for number, title in enumerate(HEAD):
+        table.add_column(title, justify="left" if number == 0 else "right")
+    for line in lines:
+        style = "red" if line.result.failures else None
+        table.add_row(*line.cells, style=style)
+    console.print(table)
+    for line in lines:
+        for note in line.result.notes:
+            console.print(f"{line.check.name}: {note}", style="dim")
+        for failure in line.result.failures[:SHOWN]:
+            console.print(f"{line.check.name}: {failure}", style="red")
+        if len(line.result.failures) > SHOWN:
+            console.print(f"{line.check.name}: and {len(line.result.failures) - SHOWN} more")
+
+
+def write(lines: Sequence[Line], scale: Scale) -> None:
+    """docs/proof.md: the table with date and versions, what each check caught, what is left."""
+    versions = ", ".join(f"{name} {version(name)}" for name in TOOLS)
+    today, python = f"{datetime.now(UTC):%Y-%m-%d}", f"Python {platform.python_version()}"
+    rows = [f"| {' | '.join(line.cells)} |" for line in lines]
+    notes = [f"- {line.check.what}: {note}" for line in lines for note in line.result.notes]
+    PAGE.write_text(
+        "\n".join(
+            (
+                "# Proof",
+                "",
+                "Written by `make prove-full`; `make prove` runs a sample of every line, and so",
+                "does CI. Everything here runs on one machine, without AWS: what only AWS can",
+                "show is listed at the end.",
+                "",
+                f"{today}, seed {scale.seed}, {python}, {versions}.",
+                "",
+                f"| {' | '.join(HEAD)} |",
+                "| --- | ---: | ---: | ---: | ---: |",
+                *rows,
+                "",
+                *notes,
+                "",
+                FOUND.read_text().rstrip(),
+                "",
+            )
+        )
+    )

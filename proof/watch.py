@@ -1,0 +1,427 @@
+"""What must never happen, however the world behaves: a byte written to a stranger's bucket, an S3
+call that does not say whose bucket it means, a secret in a log, more calls than a service takes.
+"""
+
+import heapq
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+import botocore.session
+
+from foothold.domain.errors import FootholdError
+from foothold.domain.models import ControlPlane
+from proof.cloud import (
+    ACCOUNT,
+    HOME,
+    STACK_TAG,
+    STRANGER,
+    Bucket,
+    Call,
+    Cloud,
+    Json,
+    Perform,
+    Refused,
+)
+from proof.flows import (
+    FLOWS,
+    GLOBAL_NAMES_REGION,
+    Flow,
+    changed,
+    event,
+    look_at_everything,
+    requested,
+    run,
+    stack,
+    store_of,
+)
+from proof.house import Context, Log, door, house, saved
+from proof.privileges import SELDOM
+from proof.result import Result, Scale, side_by_side
+
+# --- Whose bucket -------------------------------------------------------------------------------
+
+
+def owner_named(_scale: Scale) -> Result:
+    """Every S3 call that can name the bucket's owner names us."""
+    failures: list[str] = []
+    operations: Counter[str] = Counter()
+    with house():
+        for flow, meet in (*((flow, None) for flow in FLOWS), *SELDOM):
+            cloud = flow.begin()
+            cloud.meet = meet or cloud.meet
+            run(flow, cloud)
+            for call in cloud.calls:
+                if call.service == "s3" and call.owner_can_be_named:
+                    operations[call.operation] += 1
+                    if call.params.get("ExpectedBucketOwner") != ACCOUNT:
+                        failures.append(f"{flow.name}: {call} names no owner")
+    note = f"{len(operations)} operations of S3; CreateBucket takes no owner"
+    return Result(operations.total(), tuple(failures), (note,))
+
+
+# --- Squatting ------------------------------------------------------------------------------------
+
+# Where names are global, a stranger may hold one; elsewhere only S3's own namespace stops them.
+WHERE = GLOBAL_NAMES_REGION
+ALIAS = (WHERE, "alias/foothold/artifacts")
+OURS = ControlPlane(ACCOUNT, HOME, "foothold").spec(WHERE).bucket
+
+
+def strangers_bucket(cloud: Cloud) -> None:
+    """A stranger holds the name, and lets everybody write: that is the trap."""
+    cloud.add_bucket(OURS, WHERE, STRANGER)
+
+
+def another_stacks_bucket(cloud: Cloud) -> None:
+    """Somebody else in our own account takes the name, where it is free."""
+    if OURS in cloud.buckets:
+        return
+    bucket = cloud.add_bucket(OURS, WHERE, ACCOUNT)
+    bucket.tags = {STACK_TAG: "another"}
+    bucket.objects["theirs"] = [
+        {"Body": b"theirs", "VersionId": "1", "SSEKMSKeyId": None, "ChecksumSHA256": None}
+    ]
+
+
+def foreign_alias(cloud: Cloud) -> None:
+    """The alias points at a key of our account that is not Foothold's."""
+    key = cloud.add_key(WHERE, {STACK_TAG: "another"}, {"theirs": True})
+    cloud.aliases[ALIAS] = key.arn
+
+
+def tampered_parameters(cloud: Cloud) -> None:
+    """Both parameters name what a stranger holds."""
+    arn = f"arn:aws:kms:{WHERE}:{STRANGER}:key/0000"
+    for where, path in (
+        (HOME, f"/foothold/artifact-stores/{WHERE}"),
+        (WHERE, "/foothold/artifact-store"),
+    ):
+        cloud.parameters[where, f"{path}/bucket"] = ("strangers-bucket", "String")
+        cloud.parameters[where, f"{path}/key-arn"] = (arn, "String")
+
+
+ATTACKS = (strangers_bucket, another_stacks_bucket, foreign_alias, tampered_parameters)
+# Parameters are put right; for the others a person has to decide, so there is an alarm.
+REPAIRED = (tampered_parameters,)
+ATTACKED = (
+    Flow("a region of global names is requested", requested(WHERE)),
+    Flow("its store is there", requested(WHERE), changed(lambda _cloud: None, WHERE)),
+    Flow(
+        "its store has drifted",
+        requested(WHERE),
+        changed(lambda cloud: store_of(cloud, WHERE)[0].settings.clear(), WHERE),
+    ),
+    Flow(
+        "a stack asks for it",
+        stack("cfn_create", Region=WHERE),
+        answers=1,
+        function="artifact_store",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Attack:
+    flow: int
+    number: int
+    attack: int
+
+    def __str__(self) -> str:
+        name = ATTACKS[self.attack].__name__.replace("_", " ")
+        return f"{ATTACKED[self.flow].name}: {name} before call {self.number}"
+
+
+def squatting(_scale: Scale) -> Result:
+    """Foreign bucket, foreign alias, tampered parameters, at every step."""
+    with house():
+        lengths = []
+        for flow in ATTACKED:
+            cloud = flow.begin()
+            run(flow, cloud)
+            lengths.append(len(cloud.calls))
+    attacks = [
+        Attack(flow, number, attack)
+        for flow, length in enumerate(lengths)
+        for number in range(length)
+        for attack in range(len(ATTACKS))
+    ]
+    return side_by_side(attacked, attacks)
+
+
+def attacked(attacks: Sequence[Attack]) -> Result:
+    failures: list[str] = []
+    with house() as log:
+        for attack in attacks:
+            failures += [f"{attack}: {wrong}" for wrong in _withstood(attack, log)]
+    return Result(len(attacks), tuple(failures))
+
+
+def _withstood(attack: Attack, log: Log) -> Iterator[str]:  # noqa: C901  one check each
+    flow, strike = ATTACKED[attack.flow], ATTACKS[attack.attack]
+    cloud = flow.begin()
+    count = iter(range(1_000_000))
+    theirs: list[Bucket] = []
+
+    def meet(_call: Call, perform: Perform) -> Json:
+        if next(count) == attack.number:
+            strike(cloud)
+            theirs.extend(b for b in cloud.buckets.values() if _foreign(b))
+        return perform()
+
+    cloud.meet = meet
+    log.text.seek(0)
+    log.text.truncate()
+    errors: list[FootholdError | None] = [run(flow, cloud)]
+    cloud.meet = lambda _call, perform: perform()
+    # Whatever was too late to be seen in this run is seen in the next look.
+    errors += [run(flow, cloud), run(Flow("a look", look_at_everything), cloud)]
+    if cloud.written_to_strangers:
+        yield f"wrote to {set(cloud.written_to_strangers)}"
+    for bucket in theirs:
+        if bucket.settings or len(bucket.objects) > 1:
+            yield f"changed a bucket that is not ours: {sorted(bucket.settings)}"
+    for key in cloud.keys.values():
+        if "theirs" in key.policy and (key.rotation or key.tags != {STACK_TAG: "another"}):
+            yield "changed a key that is not ours"
+    if strike in REPAIRED:
+        name = (HOME, f"/foothold/artifact-stores/{WHERE}/bucket")
+        if cloud.parameters[name][0] != OURS:
+            yield f"{name} still says {cloud.parameters[name]}"
+    elif (theirs or strike is foreign_alias) and not any(errors) and not alarmed(log):
+        yield "no alarm"
+
+
+def _foreign(bucket: Bucket) -> bool:
+    return bucket.owner == STRANGER or bucket.tags.get(STACK_TAG) == "another"
+
+
+def alarmed(log: Log) -> bool:
+    """Whether the metric that template.yaml alarms on was above zero, or the stack was told."""
+    written = log.text.getvalue()
+    return '"RegionsFailed":[1' in written.replace(" ", "") or "request failed" in written
+
+
+# --- Secrets ----------------------------------------------------------------------------------
+
+CANARY = "canary"
+
+
+def secrets(_scale: Scale) -> Result:
+    """ResponseURL, credentials, tokens and values of others' never come to a log."""
+    failures: list[str] = []
+    requests: list[tuple[str, Callable[[], Any]]] = [(flow.name, flow.ask) for flow in FLOWS]
+    for name in ("cfn_create", "cfn_update", "cfn_delete"):
+        request = saved(name)
+        url = request["ResponseURL"].replace("example", f"{CANARY}-signature")
+        for region in ("eu-west-1", "nowhere", "af-south-1"):
+            properties = {"Region": region} | (
+                {"Secret": f"{CANARY}-no-echo"} if region == "nowhere" else {}
+            )
+            requests.append((name, partial(_ask, request, url, properties)))
+    cases = silent = 0
+    with house() as log:
+        for title, ask in requests:
+            for fault in (None, "AccessDenied", "boom"):
+                cases += 1
+                log.text.seek(0)
+                log.text.truncate()
+                cloud = Cloud()
+                cloud.meet = partial(_refuse, fault)
+                # What nobody has foreseen is logged too.
+                with suppress(RuntimeError):
+                    run(Flow(title, ask), cloud)
+                written = log.text.getvalue()
+                if CANARY in written:
+                    at = written.index(CANARY)
+                    failures.append(f"{title}, {fault}: ...{written[max(0, at - 80) : at + 40]}")
+                silent += not written
+    # What is raised instead of answered is logged by Lambda itself.
+    if silent > cases / 3:
+        failures.append(
+            f"{silent} of {cases} requests logged nothing: there was nothing to look at"
+        )
+    return Result(cases, tuple(failures))
+
+
+def _ask(request: Json, url: str, properties: Json) -> Any:
+    changed_request = request | {"ResponseURL": url}
+    changed_request["ResourceProperties"] = request["ResourceProperties"] | properties
+    return door("artifact_store")(changed_request, Context())
+
+
+def _refuse(fault: str | None, call: Call, perform: Perform) -> Json:
+    if fault == "boom" and call.operation == "ListRegions":
+        raise RuntimeError(f"nobody has foreseen this in {call}")
+    if fault == "AccessDenied" and call.writes:
+        raise Refused("AccessDenied", 403)
+    return perform()
+
+
+# --- Limits -----------------------------------------------------------------------------------
+
+CALL_SECONDS = 0.1
+REGIONS = 34
+MOST_READS = 6
+PATIENCE = 60.0  # real seconds
+# Calls a second in one region. SSM's PutParameter: what AWS Support says of it (below the
+# documented 40 of all of Parameter Store). KMS: AWS KMS Developer Guide, "Request quotas", each.
+LIMITS = {"ssm:PutParameter": 3} | {
+    f"kms:{name}": 5
+    for name in (
+        "CreateKey", "CreateAlias", "EnableKeyRotation", "PutKeyPolicy", "TagResource", "EnableKey",
+        "CancelKeyDeletion", "ScheduleKeyDeletion", "UpdateAlias", "DeleteAlias", "UntagResource",
+    )
+}  # fmt: skip
+
+
+class SimulatedTime:
+    """A clock that stands still while anybody works, and goes on to whoever wakes first."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._lock = threading.Lock()
+        self._asleep: list[tuple[float, int, threading.Event]] = []
+        self._tasks = self._events = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        wake = threading.Event()
+        with self._lock:
+            self._events += 1
+            heapq.heappush(self._asleep, (self.now + seconds, self._events, wake))
+        assert wake.wait(PATIENCE), "the simulated time stands still"
+
+    def submit(self, submit: Callable[..., Any], pool: Any, work: Any, *args: Any) -> Any:
+        """`ThreadPoolExecutor.submit`: whoever has work counts until it is done."""
+
+        def counted() -> Any:
+            try:
+                return work(*args)
+            finally:
+                with self._lock:
+                    self._tasks -= 1
+                    self._events += 1
+
+        with self._lock:
+            self._tasks += 1
+            self._events += 1
+        return submit(pool, counted)
+
+    def run(self, work: Callable[[], object]) -> float:
+        """Do the work; return how many simulated seconds it took."""
+        began = self.now
+        worker = threading.Thread(target=work)
+        worker.start()
+        seen = -1
+        while worker.is_alive():
+            with self._lock:
+                everybody = max(1, self._tasks)
+                quiet, seen = self._events == seen, self._events
+                if quiet and len(self._asleep) >= everybody:
+                    self.now = self._asleep[0][0]
+                    while self._asleep and self._asleep[0][0] <= self.now:
+                        heapq.heappop(self._asleep)[2].set()
+                    self._events += 1
+            worker.join(0.001)
+        return self.now - began
+
+
+@dataclass
+class Clocked:
+    """A cloud whose calls take their time, and when each of them was made."""
+
+    cloud: Cloud
+    time: SimulatedTime
+    made: list[tuple[float, Call]]
+
+    def meet(self, call: Call, perform: Perform) -> Json:
+        self.time.sleep(CALL_SECONDS)
+        with self.time._lock:  # noqa: SLF001  one and the same record
+            self.made.append((self.time.now, call))
+        return perform()
+
+    def take(self, ask: Callable[[], object]) -> float:
+        self.made.clear()
+        with self.cloud.in_use():
+            return self.time.run(ask)
+
+
+def limits(_scale: Scale) -> Result:
+    """34 regions from nothing within the rates of SSM and KMS; steady, in twice the time of one."""
+    from foothold.gateways.pace import Pace
+
+    time = SimulatedTime()
+    begin, submit = Pace.__init__, ThreadPoolExecutor.submit
+    names = sorted(botocore.session.get_session().get_available_regions("s3"))[:REGIONS]
+    failures: list[str] = []
+
+    def paced(pace: Any, most: int, *_: Any) -> None:
+        begin(pace, most, time.clock, time.sleep)
+
+    with (
+        house(paced=True),
+        patch.object(Pace, "__init__", paced),
+        patch.object(ThreadPoolExecutor, "submit", _submitting(time, submit)),
+    ):
+        clocked = Clocked(Cloud(dict.fromkeys(names, "ENABLED")), time, [])
+        clocked.cloud.meet = clocked.meet
+        cold = clocked.take(requested(*names))
+        too_fast = busiest(clocked.made)
+        ready = [name for _, name in clocked.cloud.parameters if name.endswith("/bucket")]
+        if len(set(ready)) != REGIONS + 1:  # the home region's name for each, and the regional one
+            failures.append(f"{len(set(ready)) - 1} of {REGIONS} stores were made")
+        failures += [
+            f"{what} in {region}: {count} calls in one second, {LIMITS[what]} are allowed"
+            for (what, region), count in too_fast.items()
+            if count > LIMITS[what]
+        ]
+        steady = clocked.take(event("schedule"))
+        reads = Counter(call.region for _, call in clocked.made if call.service != "account")
+        writes = [str(call) for _, call in clocked.made if call.writes]
+        one = Clocked(Cloud(dict.fromkeys(names, "ENABLED")), time, [])
+        one.cloud.meet = one.meet
+        one.take(requested(HOME))
+        alone = one.take(event("schedule"))
+    if writes:
+        failures.append(f"a steady look writes: {writes[:5]}")
+    if steady > 2 * alone:
+        failures.append(
+            f"a steady look at {REGIONS} regions takes {steady:.1f} s, {alone:.1f} at one"
+        )
+    most = max(count for region, count in reads.items() if region != HOME)
+    if most > MOST_READS:
+        failures.append(f"a steady look reads {most} times in a region")
+    note = (
+        f"{REGIONS} regions from nothing in {cold:.0f} s of {CALL_SECONDS:.1f} s calls, steady in "
+        f"{steady:.1f} s (one: {alone:.1f} s), {most} reads a region"
+    )
+    return Result(len(too_fast) + 4, tuple(failures), (note,))
+
+
+def _submitting(time: SimulatedTime, submit: Callable[..., Any]) -> Any:
+    return lambda pool, work, /, *args: time.submit(submit, pool, work, *args)
+
+
+def busiest(made: Sequence[tuple[float, Call]]) -> dict[tuple[str, str], int]:
+    """The most calls in any second, for each limited operation in each region."""
+    times: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for at, call in sorted(made, key=lambda one: one[0]):
+        what = f"{call.service}:{call.operation}"
+        if what in LIMITS:
+            times[what, call.region].append(at)
+    return {
+        key: max(
+            sum(1 for later in ats[number:] if later < at + 1.0 - 1e-9)
+            for number, at in enumerate(ats)
+        )
+        for key, ats in times.items()
+    }

@@ -1,0 +1,244 @@
+"""Every proof can fail: each is shown a house with one thing broken, and says so."""
+
+import copy
+import json
+import subprocess
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foothold import bootstrap
+from foothold.domain import planner
+from foothold.domain.errors import PermanentError
+from foothold.gateways import archive, cfn_reply
+from foothold.gateways.kms import KmsKeys
+from foothold.gateways.pace import Pace
+from foothold.gateways.s3 import S3Buckets
+from foothold.services.reconcile import Reconciler
+from proof import (
+    decisions,
+    faults,
+    fuzz,
+    histories,
+    killed,
+    mutants,
+    privileges,
+    races,
+    report,
+    static,
+    watch,
+)
+from proof.flows import FLOWS
+from proof.house import ROOT, house, load
+from proof.result import Result, Scale
+
+SCALE = Scale()
+NEW_REGION = next(n for n, flow in enumerate(FLOWS) if flow.name == "a region is requested")
+
+
+def call_number(flow: int, operation: str) -> int:
+    """The number of the flow's first call to this operation."""
+    with house():
+        calls = faults.undisturbed(FLOWS[flow]).calls
+    return next(n for n, call in enumerate(calls) if call.operation == operation)
+
+
+def judged(*runs: Mapping[int, int]) -> tuple[str, ...]:
+    return faults.judged([faults.Case(NEW_REGION, runs)]).failures
+
+
+def looks_for_no_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The naive way: what the alias does not point at is created."""
+    monkeypatch.setattr(KmsKeys, "tagged", lambda *_: ())
+    monkeypatch.setattr(KmsKeys, "unused", lambda *_: (), raising=False)
+
+
+def test_a_key_that_is_forgotten_when_its_reply_is_lost_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = faults.fault_named("reply lost after success")
+    assert judged({call_number(NEW_REGION, "CreateKey"): lost}) == ()
+    looks_for_no_key_of_its_own(monkeypatch)
+    failures = judged({call_number(NEW_REGION, "CreateKey"): lost})
+    assert any("orphan" in failure for failure in failures)
+
+
+def test_a_key_that_is_forgotten_in_a_crash_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_after = faults.fault_named("killed after the call")
+    assert judged({call_number(NEW_REGION, "CreateKey"): killed_after}) == ()
+    looks_for_no_key_of_its_own(monkeypatch)
+    gone = {call_number(NEW_REGION, "CreateKey"): killed_after}
+    assert any("orphan" in failure for failure in judged(gone))
+    assert any("orphan" in failure for failure in judged(gone, {0: killed_after}))
+
+
+def test_a_key_that_is_forgotten_by_a_killed_process_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks_for_no_key_of_its_own(monkeypatch)
+    number = call_number(NEW_REGION, "CreateKey")
+    with house():
+        assert killed.after_the_kill(FLOWS[NEW_REGION], number, killed.AFTER)
+
+
+def test_an_error_that_nobody_translates_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = {call_number(NEW_REGION, "CreateKey"): faults.fault_named("connection refused")}
+    assert judged(refused) == ()
+    monkeypatch.setattr("foothold.gateways.kms.aws_call", lambda _doing: nullcontext())
+    assert any("unhandled EndpointConnectionError" in failure for failure in judged(refused))
+
+
+def test_a_schedule_that_repairs_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reconciler, "keep", lambda *_args, **_kwargs: ())
+    assert histories.histories_of(40, [1]).failures
+
+
+def test_a_lost_race_that_leaves_its_key_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KmsKeys, "discard", lambda *_: None)
+    assert any("orphan" in failure for failure in races.raced(range(30)).failures)
+
+
+def test_an_answer_that_is_too_long_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def whole(event: Mapping[str, Any], reason: str) -> bytes:
+        told = {name: event.get(name) for name in ("StackId", "RequestId", "LogicalResourceId")}
+        body = told | {"Status": "FAILED", "Reason": reason * 20, "PhysicalResourceId": "x" * 3000}
+        return json.dumps(body).encode()
+
+    monkeypatch.setattr(cfn_reply, "failure", whole)
+    failures = fuzz.fuzzed(fuzz.TARGETS[0], range(60)).failures
+    assert any("bytes" in failure for failure in failures)
+
+
+def test_an_event_that_breaks_the_parser_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "parse_event", lambda event, **_: event["detail"]["status"])
+    failures = fuzz.fuzzed(fuzz.TARGETS[1], range(60)).failures
+    assert any("unhandled KeyError" in failure for failure in failures)
+
+
+def test_an_archive_that_leaves_its_folder_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_refuse_harm", lambda *_: None)
+    assert fuzz.zips_of(range(300)).failures
+
+
+def test_a_statement_that_changes_nothing_is_caught() -> None:
+    name = f"bucket {decisions.PLACES[0]}"
+    whole = decisions.documents()[name]
+    assert decisions.unnoticed([("nothing less", name, whole)]).failures
+
+
+def test_a_policy_that_names_accounts_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    longer = {"Statement": [{"Principal": {"AWS": "arn:aws:iam::222222222222:root"}}]}
+    monkeypatch.setattr(decisions, "bucket_policy", lambda *_: longer)
+    assert decisions.sizes(SCALE).failures
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda actions: [*actions, "kms:Encrypt"], "granted and never needed"),
+        (lambda actions: actions[1:], "not granted"),
+    ],
+    ids=["one action too many", "one action too few"],
+)
+def test_a_grant_that_does_not_fit_is_caught(change: Any, found: str) -> None:
+    granted = copy.deepcopy(privileges.policies(privileges.template()["Resources"]))
+    statement = next(
+        one for one in granted["StoreKeeping"]["Statement"] if one["Sid"] == "ReadKeys"
+    )
+    statement["Action"] = change(statement["Action"])
+    failures = privileges.least_privilege(SCALE, granted).failures
+    assert any(failure.startswith(found) for failure in failures)
+
+
+def test_an_allow_on_everything_is_caught() -> None:
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+    assert list(privileges.stars({"policy": {"Statement": [statement]}}))
+
+
+def test_an_s3_call_that_names_no_owner_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        S3Buckets,
+        "verify",
+        lambda gateway, spec: gateway._s3(spec).head_bucket(Bucket=spec.bucket),
+    )
+    assert any("HeadBucket" in failure for failure in watch.owner_named(SCALE).failures)
+
+
+def test_taking_over_what_is_not_ours_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "_refuse_what_is_not_ours", lambda *_: None)
+    attack = watch.Attack(0, 0, watch.ATTACKS.index(watch.another_stacks_bucket))
+    assert any("not ours" in failure for failure in watch.attacked([attack]).failures)
+
+
+def test_a_request_that_is_logged_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = load("artifact_store")
+    parse = door.parse_request
+
+    def careless(event: Mapping[str, Any]) -> Any:
+        door.logger.info("request", event=event)
+        return parse(event)
+
+    monkeypatch.setattr(door, "parse_request", careless)
+    assert watch.secrets(SCALE).failures
+
+
+def test_writes_that_are_not_paced_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, "wait", lambda *_: None)
+    failures = watch.limits(SCALE).failures
+    assert any("PutParameter" in failure for failure in failures)
+
+
+def test_a_suppression_without_a_reason_is_caught(tmp_path: Path) -> None:
+    (tmp_path / "proof").mkdir()
+    (tmp_path / "proof" / "hasty.py").write_text("x = 1  # " + "noqa: E501\n")
+    (tmp_path / "proof" / "fair.py").write_text("x = 1  # " + "noqa: E501  a table is wide\n")
+    (found,) = static.suppressions_without_reason(tmp_path)
+    assert found.startswith("proof/hasty.py:1")
+
+
+def test_a_weak_policy_is_caught_by_our_guard_rules() -> None:
+    assert not list(static.guarded(static.rendered()))
+    key = static.rendered()["Resources"]["Key"]["Properties"]["KeyPolicy"]
+    key["Statement"][1]["Action"] = "kms:*"
+    assert list(static.guarded(static.rendered({"key": key})))
+
+
+def test_a_mutant_that_no_test_notices_is_caught() -> None:
+    source = "def half(x: int) -> int:\n    return x // 2\n"
+    ((what, changed), *_) = mutants.mutants_of(source)
+    assert "x // 2" in what
+    assert changed != source
+    its_tests, others = (
+        mutants.Subject("foothold.messages", (f"tests/{path}",))
+        for path in ("messages/test_requests.py", "stores/test_names.py")
+    )
+    every = list(mutants.mutants_of(its_tests.path.read_text()))
+    number = next(n for n, (what, _) in enumerate(every) if "'Delete' -> " in what)
+    assert survivors(its_tests, number) == []
+    assert len(survivors(others, number)) == 1
+
+
+def survivors(subject: mutants.Subject, number: int) -> list[str]:
+    """What is left of this mutant when these tests have run, in a process of their own."""
+    script = (
+        "import json; from proof import mutants; "
+        f"mutants.SUBJECTS = (mutants.Subject({subject.module!r}, {subject.tests!r}),); "
+        f"print(json.dumps(mutants.work({subject.module!r}, [{number}])))"
+    )
+    command = mutants.command_of("-c", script)
+    done = subprocess.run(
+        command, cwd=ROOT, env=mutants.environment(), capture_output=True, check=True
+    )
+    found: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_a_proof_that_breaks_or_checks_nothing_has_failed() -> None:
+    def breaks(_scale: Scale) -> Result:
+        raise PermanentError("broken")
+
+    for run in (breaks, lambda _scale: Result(0)):
+        assert report.timed(report.Check("x", "x", run), SCALE).result.failures
