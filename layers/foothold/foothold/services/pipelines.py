@@ -269,9 +269,12 @@ def update_following(
     `seconds_left` (of the caller's time) does not suffice for is left for the next run. One
     stack that fails stops no other.
     """
+    following = tuple(stacks.following())
+    if not following:
+        return ()
     digest = stores_digest(stores.ready())
     outcomes = []
-    for stack in stacks.following():
+    for stack in following:
         outcome = standing(stack, digest)
         if outcome is None and seconds_left() < 2 * SECONDS_BETWEEN_UPDATES:
             outcome = FollowOutcome(stack.name, State.LEFT, "no time left; the next run goes on")

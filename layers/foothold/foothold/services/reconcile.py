@@ -86,7 +86,7 @@ class Reconciler:
         outcome carries the error. Raises only what concerns all regions alike, such as a
         missing permission to list them.
         """
-        return self._converge_all(regions, aspects, asked=True)
+        return self._converge_all(regions, aspects, self._published(), asked=True)
 
     def keep(
         self,
@@ -96,22 +96,26 @@ class Reconciler:
         """Converge those of the regions that are not being retired; where None is given, all
         that are desired. This is what the schedule and events about stores ask, which want
         nothing for themselves."""
-        desired = self.desired_regions()
+        published = self._published()
+        desired = self._desired(published)
         if regions is not None:
-            published = self._published()
             desired = tuple(
                 name for name in regions if name in desired or not self._is_going(name, published)
             )
-        return self._converge_all(desired, aspects, asked=False)
+        return self._converge_all(desired, aspects, published, asked=False)
 
     def _converge_all(
-        self, regions: Iterable[str], aspects: Sequence[Aspect], *, asked: bool
+        self,
+        regions: Iterable[str],
+        aspects: Sequence[Aspect],
+        published: Mapping[str, str],
+        *,
+        asked: bool,
     ) -> tuple[Outcome, ...]:
         names = tuple(dict.fromkeys(regions))
         if not names:
             return ()
         statuses = self._regions.statuses()
-        published = self._published()
 
         def converge(region: str) -> Outcome:
             steps: list[Step] = []
@@ -145,7 +149,9 @@ class Reconciler:
     def desired_regions(self) -> tuple[str, ...]:
         """Every region that somebody wants or that has a store: the operator's list, the
         claims, and the stores already published (they are retained until they are retired)."""
-        published = self._published()
+        return self._desired(self._published())
+
+    def _desired(self, published: Mapping[str, str]) -> tuple[str, ...]:
         path = self._control_plane.stores_path
         kept = {name.removeprefix(f"{path}/").split("/")[0] for name in published}
         going = {region for region in kept if self._is_going(region, published)}
