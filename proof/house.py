@@ -4,6 +4,7 @@ Everything is entered by the doors that AWS uses, with the events that AWS sends
 `functions/`, and behind them the whole house.
 """
 
+import gc
 import importlib.util
 import io
 import json
@@ -11,6 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +20,12 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
+from botocore import loaders
+from botocore.useragent import UserAgentString
+
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Refused
+
+_create_loader = lru_cache(loaders.create_loader)
 
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"
@@ -111,11 +118,12 @@ def load(name: str) -> ModuleType:
 
 
 @contextmanager
-def house(*, paced: bool = False) -> Iterator[Log]:
+def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
     """The process of a warm function: its environment, its clients, and what it writes.
 
     Many clouds may be used inside, one after the other. Without `paced` nobody waits for a
-    service's rates.
+    service's rates. Without `threads` regions come one after the other, so that the n-th call of
+    a flow is the same one in every run.
     """
     with patch.dict(os.environ, ENVIRONMENT), redirect_stdout(io.StringIO()) as written:
         from foothold import bootstrap, bootstrap_operations
@@ -127,12 +135,20 @@ def house(*, paced: bool = False) -> Iterator[Log]:
         log = Log()
         log.text = written  # one text: what is logged and what is printed
         root, level = logging.getLogger(), logging.getLogger().level
+        # Most of the time goes to looking for garbage among the SDK's models otherwise.
+        thresholds = gc.get_threshold()
+        gc.set_threshold(100_000, 20, 100)
         root.addHandler(log)
         root.setLevel(logging.INFO)
         streams = [h for h in logger.handlers if isinstance(h, logging.StreamHandler)]
         outputs = [handler.setStream(written) for handler in streams]
         wait = pace.Pace.wait if paced else lambda _pace, _region: None
+        submit = ThreadPoolExecutor.submit if threads else _at_once
         with (
+            patch.object(ThreadPoolExecutor, "submit", submit),
+            # Service models are read once for all sessions: reading them is no call.
+            patch.object(loaders, "create_loader", _create_loader),
+            patch.object(UserAgentString, "to_string", lambda _string: "proof"),
             patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
             patch.object(cfn_reply, "FIRST_PAUSE", 0.0),
             patch.object(pace.Pace, "wait", wait),
@@ -146,6 +162,7 @@ def house(*, paced: bool = False) -> Iterator[Log]:
             finally:
                 for handler, output in zip(streams, outputs, strict=True):
                     handler.setStream(output or sys.__stdout__)
+                gc.set_threshold(*thresholds)
                 root.removeHandler(log)
                 root.setLevel(level)
                 _forget()
@@ -157,6 +174,16 @@ def _missing_services() -> Callable[[Any, str], tuple[str, ...]]:
     from foothold.gateways.account import AccountCapacity
 
     return lru_cache(AccountCapacity.missing_services)
+
+
+def _at_once(_pool: Any, work: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
+    """`ThreadPoolExecutor.submit` without threads."""
+    future: Future[Any] = Future()
+    try:
+        future.set_result(work(*args, **named))
+    except BaseException as error:  # noqa: BLE001  as a pool does: it belongs to whoever asks
+        future.set_exception(error)
+    return future
 
 
 class _Clock:

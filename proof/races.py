@@ -201,7 +201,7 @@ def race(seed: int, workers: int = WORKERS) -> list[str]:
 
 def raced(seeds: Sequence[int]) -> Result:
     failures: list[str] = []
-    with house(), workers_known():
+    with house(threads=True), workers_known():
         converged()
         for seed in seeds:
             failures += race(seed)
