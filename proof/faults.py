@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
@@ -79,8 +80,11 @@ def _reply_lost(call: Call, perform: Perform) -> Json:
     return _read_timeout(call, perform)
 
 
-def _repeated(_call: Call, perform: Perform) -> Json:
+def _repeated(call: Call, perform: Perform) -> Json:
     perform()
+    body: Any = call.params.get("Body")
+    if hasattr(body, "seek"):
+        body.seek(0)  # as the SDK does
     return perform()
 
 

@@ -17,15 +17,19 @@ from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
-from botocore import loaders
+import boto3
+import botocore.session
+from botocore.loaders import create_loader
 from botocore.useragent import UserAgentString
 
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Refused
 
-_create_loader = lru_cache(loaders.create_loader)
+JOBS_KEPT = 500
+
+_create_loader = lru_cache(create_loader)
 
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"
@@ -147,7 +151,8 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
         with (
             patch.object(ThreadPoolExecutor, "submit", submit),
             # Service models are read once for all sessions: reading them is no call.
-            patch.object(loaders, "create_loader", _create_loader),
+            patch.object(botocore.session, "create_loader", _create_loader),
+            patch.object(boto3, "Session", _Session),
             patch.object(UserAgentString, "to_string", lambda _string: "proof"),
             patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
             patch.object(cfn_reply, "FIRST_PAUSE", 0.0),
@@ -184,6 +189,22 @@ def _at_once(_pool: Any, work: Callable[..., Any], /, *args: Any, **named: Any) 
     except BaseException as error:  # noqa: BLE001  as a pool does: it belongs to whoever asks
         future.set_exception(error)
     return future
+
+
+class _Session(boto3.Session):
+    """Keeps the clients of jobs' credentials: making one is no call, and takes longer than all."""
+
+    kept: ClassVar[dict[Any, Any]] = {}
+
+    def client(self, service: str, **named: Any) -> Any:  # type: ignore[override]  # one for all
+        make = super().client
+        used = self.get_credentials()
+        if used is None or used.method != "explicit" or len(self.kept) > JOBS_KEPT:
+            return make(service, **named)  # type: ignore[call-overload]  # one for all
+        name = (service, self.region_name, used.access_key, used.secret_key, used.token)
+        if name not in self.kept:
+            self.kept[name] = make(service, **named)  # type: ignore[call-overload]  # one for all
+        return self.kept[name]
 
 
 class _Clock:

@@ -8,8 +8,8 @@ import io
 import os
 import random
 import signal
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Lock
@@ -17,13 +17,14 @@ from typing import Any
 
 from botocore.response import StreamingBody
 
-from proof.cloud import Call, Cloud, Json, Refused, footprint
-from proof.faults import lengths, singles, undisturbed
+from proof.cloud import Call, Cloud, Footprint, Json, Refused, footprint
+from proof.faults import lengths, undisturbed
 from proof.flows import FLOWS, Flow, ask_all_turns, run
 from proof.house import house
-from proof.result import Result, Scale
+from proof.result import Result, Scale, side_by_side
 
 BEFORE, AFTER = 0, 1
+SAMPLE = 60
 
 
 class FarCloud(Cloud):
@@ -87,26 +88,57 @@ def _performed(cloud: Cloud, call: Call) -> Json | Refused:
     return answer
 
 
+@dataclass(frozen=True)
+class Kill:
+    """A flow, the number of its call, and whether that call takes effect first."""
+
+    flow: int
+    call: int
+    when: int
+
+    def __str__(self) -> str:
+        when = "after" if self.when == AFTER else "before"
+        return f"{FLOWS[self.flow].name}: SIGKILL {when} call {self.call}"
+
+
 def kills(scale: Scale) -> Result:
     """SIGKILL before or after a call takes effect; then the same request once more."""
-    cases = [(c.flow, *one) for c in singles(lengths(), range(2)) for one in c.runs[0].items()]
-    chosen = cases if scale.full else random.Random(scale.seed).sample(cases, 24)
+    cases = [
+        Kill(flow, call, when)
+        for flow, length in enumerate(lengths())
+        for call in range(length)
+        for when in (BEFORE, AFTER)
+    ]
+    chosen = cases if scale.full else random.Random(scale.seed).sample(cases, SAMPLE)
+    return side_by_side(killed, chosen)
+
+
+def killed(cases: Sequence[Kill]) -> Result:
+    """Kill each in this process's children."""
     failures: list[str] = []
     with house():
-        for number, call, when in chosen:
-            failures += after_the_kill(FLOWS[number], call, when)
-    return Result(len(chosen), tuple(failures))
+        expected: dict[int, Footprint] = {}
+        for case in cases:
+            if case.flow not in expected:
+                expected[case.flow] = undisturbed(FLOWS[case.flow]).left
+            failures += [f"{case}: {wrong}" for wrong in _wrong_after(case, expected[case.flow])]
+    return Result(len(cases), tuple(failures))
 
 
-def after_the_kill(flow: Flow, call: int, when: int) -> Sequence[str]:
-    expected = undisturbed(flow)
+def _wrong_after(case: Kill, expected: Footprint) -> Iterator[str]:
+    flow = FLOWS[case.flow]
     cloud = flow.begin()
-    title = f"{flow.name}: SIGKILL {'after' if when == AFTER else 'before'} call {call}"
-    if not kill_at(flow, cloud, call, when):
-        return [f"{title}: the flow ended first"]
+    if not kill_at(flow, cloud, case.call, case.when):
+        yield "the flow ended first"
+        return
     cloud.answers.clear()
+    cloud.job_answers.clear()
     error = ask_all_turns(flow, cloud)
     left = footprint(cloud)
-    if error or left != expected.left or len(cloud.answers) != flow.answers:
-        return [f"{title}: {error or left.orphans or 'another state than undisturbed'}"]
-    return []
+    if error:
+        yield f"asked again: {error}"
+    if left != expected:
+        orphans = f"orphan {', '.join(left.orphans)}" if left.orphans else ""
+        yield orphans or "another state than undisturbed"
+    if len(cloud.answers) != flow.answers or len(cloud.job_answers) != flow.job_answers:
+        yield f"{len(cloud.answers)} answers, {len(cloud.job_answers)} job answers"

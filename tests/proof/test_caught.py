@@ -79,9 +79,8 @@ def test_a_key_that_is_forgotten_by_a_killed_process_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looks_for_no_key_of_its_own(monkeypatch)
-    number = call_number(NEW_REGION, "CreateKey")
-    with house():
-        assert killed.after_the_kill(FLOWS[NEW_REGION], number, killed.AFTER)
+    created = killed.Kill(NEW_REGION, call_number(NEW_REGION, "CreateKey"), killed.AFTER)
+    assert any("orphan" in failure for failure in killed.killed([created]).failures)
 
 
 def test_an_error_that_nobody_translates_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
