@@ -32,6 +32,7 @@ from foothold.domain.pipeline import stores_digest
 HOME = "eu-central-1"
 ACCOUNT = "111111111111"
 STRANGER = "999999999999"
+ACCESS_KEY = "proof"  # of the functions' own roles
 CALLER = f"arn:aws:sts::{ACCOUNT}:assumed-role/foothold-reconcile/proof"
 STACK_TAG = "foothold:stack"
 STACK = "foothold"
@@ -57,14 +58,15 @@ class Refused(Exception):  # noqa: N818  it is an answer, not a mistake
 
 @dataclass(frozen=True)
 class Call:
-    """One API call, as a client made it. `worker` says whose client, where that matters."""
+    """One API call, as a client made it. `borrowed`: with other credentials than the function's
+    own, such as a job's."""
 
     service: str
     operation: str
     region: str
     params: Mapping[str, Any]
     owner_can_be_named: bool = False
-    worker: int | None = None
+    borrowed: bool = False
 
     def __str__(self) -> str:
         return f"{self.service}:{self.operation} in {self.region}"
@@ -187,6 +189,11 @@ class Cloud:
 
     def _sts_GetCallerIdentity(self, _region: str, _asked: Mapping[str, Any]) -> Json:
         return {"Account": ACCOUNT, "Arn": CALLER, "UserId": "A"}
+
+    def _sts_AssumeRole(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        lent = {"AccessKeyId": "lent", "SecretAccessKey": "canary-lent", "SessionToken": "canary"}
+        arn = asked["RoleArn"].replace(":role/", ":assumed-role/")
+        return {"Credentials": lent, "AssumedRoleUser": {"Arn": arn, "AssumedRoleId": "A"}}
 
     # --- the answer to a custom resource --------------------------------------------------------
 
@@ -827,7 +834,9 @@ def _keep_params(params: Json, context: Json, **_: Any) -> None:
         context["proof_params"] = params
 
 
-def _answer(model: Any, params: Json, context: Json, **_: Any) -> tuple[AWSResponse, Json] | None:
+def _answer(
+    model: Any, params: Json, request_signer: Any, context: Json, **_: Any
+) -> tuple[AWSResponse, Json] | None:
     cloud = Cloud.current
     if cloud is None:
         return None
@@ -842,7 +851,7 @@ def _answer(model: Any, params: Json, context: Json, **_: Any) -> tuple[AWSRespo
         region,
         context["proof_params"],
         "ExpectedBucketOwner" in members,
-        context.get("proof_worker"),
+        request_signer._credentials.access_key != ACCESS_KEY,  # noqa: SLF001  nothing else tells
     )
     status, headers = 200, cast("Any", HeadersDict())
     try:

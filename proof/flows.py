@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from foothold.domain import planner
-from foothold.domain.errors import FootholdError
+from foothold.domain.errors import FootholdError, TemporaryError
 from proof.cloud import ACCOUNT, HOME, Cloud
 from proof.house import Context, door, saved
 
@@ -205,6 +205,42 @@ def with_objects() -> Cloud:
     return cloud
 
 
+OLD_BUCKET = "old-artifacts"
+
+
+def to_adopt() -> Cloud:
+    """A bucket and a key that somebody made before there was Foothold."""
+    cloud = converged(HOME)
+    key = cloud.add_key(REGION, {}, {"Version": "2012-10-17", "Statement": []})
+    rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key.arn}
+    bucket = cloud.add_bucket(OLD_BUCKET, REGION, ACCOUNT)
+    bucket.settings["encryption"] = [{"ApplyServerSideEncryptionByDefault": rule}]
+    bucket.objects["theirs"] = [_object(b"theirs")]
+    return cloud
+
+
+def adopt() -> Any:
+    """The operator adopts the bucket, and the key that it is encrypted with."""
+    assert Cloud.current is not None
+    rule = Cloud.current.buckets[OLD_BUCKET].settings["encryption"][0]
+    key_arn = rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"]
+    named = {"region": REGION, "bucket": OLD_BUCKET, "key_arn": key_arn}
+    return command(command="adopt", **named)()
+
+
+def adopted() -> Cloud:
+    cloud = to_adopt()
+    assert run(Flow("adopt", adopt), cloud) is None
+    return cloud.copy()
+
+
+def macro() -> None:
+    """CloudFormation sends a template that declares a pipeline."""
+    answer = door("pipeline_macro")(saved("macro_expand"), Context())
+    if answer["status"] != "success":
+        raise TemporaryError(answer["errorMessage"])
+
+
 def followed() -> Cloud:
     """A stack follows the stores, and does not know of the latest one."""
     cloud = converged(HOME, REGION)
@@ -253,6 +289,13 @@ def new_update() -> dict[str, Any]:
     return {"Region": "us-east-1"}
 
 
+def _adopted_and_drifted() -> Cloud:
+    cloud = adopted()
+    cloud.buckets[OLD_BUCKET].settings.pop("policy")
+    cloud.buckets[OLD_BUCKET].settings["versioning"] = "Suspended"
+    return cloud
+
+
 # --- The table ----------------------------------------------------------------------------------
 
 FLOWS: tuple[Flow, ...] = (
@@ -288,9 +331,23 @@ FLOWS: tuple[Flow, ...] = (
         retired,
         already="nothing to undo",
     ),
+    Flow("an operator adopts a store", adopt, to_adopt),
+    Flow("an adopted store has drifted", event("schedule"), _adopted_and_drifted, turns=ROUND),
+    Flow(
+        "an adopted store is retired",
+        command(command="retire", region=REGION),
+        adopted,
+        already="was retired already",
+    ),
     Flow("a retired region is asked for again", requested(REGION), retired),
     Flow("an operator looks at the plan", command(command="plan"), changed(_everything_drifted)),
     Flow("an operator checks a region", command(command="check", regions=["us-east-1"])),
+    Flow(
+        "a template declares a pipeline",
+        macro,
+        lambda: converged(HOME, "us-east-1"),
+        function="pipeline_macro",
+    ),
     Flow("a job asks for packages", packaged(job), built, job_answers=1, function="package"),
     Flow(
         "somebody asks for packages",

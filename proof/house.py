@@ -25,7 +25,7 @@ import botocore.session
 from botocore.loaders import create_loader
 from botocore.useragent import UserAgentString
 
-from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Refused
+from proof.cloud import ACCESS_KEY, ACCOUNT, HOME, STACK, Call, Cloud, Refused
 
 JOBS_KEPT = 500
 
@@ -34,7 +34,7 @@ _create_loader = lru_cache(create_loader)
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"
 ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "proof",
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
     "AWS_SECRET_ACCESS_KEY": "canary-secret-access-key",
     "AWS_SESSION_TOKEN": "canary-session-token",
     "AWS_REGION": HOME,
@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "FOOTHOLD_PARAMETER_ROOT": "/foothold",
     "FOOTHOLD_ORGANIZATION_IDS": "o-example",
     "FOOTHOLD_READER_ROLE_NAMES": "foothold-deploy,foothold-cloudformation",
+    "FOOTHOLD_STACK_READER_ROLE_ARNS": "arn:aws:iam::222222222222:role/foothold-stack-reader",
     "POWERTOOLS_SERVICE_NAME": "foothold",
     "POWERTOOLS_METRICS_NAMESPACE": "Foothold",
     "POWERTOOLS_TRACE_DISABLED": "true",

@@ -20,6 +20,7 @@ from proof.cloud import ACCOUNT, HOME, STACK, STACK_TAG, Call, Cloud, Json, Perf
 from proof.flows import (
     FLOWS,
     GLOBAL_NAMES_REGION,
+    OLD_BUCKET,
     REGION,
     Flow,
     built,
@@ -36,7 +37,7 @@ from proof.flows import (
     store_of,
     with_objects,
 )
-from proof.house import ROOT, house, saved
+from proof.house import ENVIRONMENT, ROOT, house, saved
 from proof.judge import Row, allowed
 from proof.result import Result, Scale
 
@@ -54,7 +55,6 @@ BY_LAMBDA = frozenset(
 )
 # Statements for what no flow comes to.
 WITHOUT_A_FLOW = {
-    "GiveAdoptedKeysBack": "a store with an adopted key is retired",
     "RunTheMacroForThem": "CloudFormation asks; the evaluator's data know no transforms",
 }
 # Allowed on `*` without a condition, and why.
@@ -102,6 +102,8 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
     """What IAM is asked about this call, in the state that the cloud is in."""
     asked = call.params
     match call.service:
+        case _ if call.borrowed:
+            return
         case "s3" if call.operation == "ListBuckets":
             yield Asked("s3:ListAllMyBuckets", "*", {})
         case "s3":
@@ -134,6 +136,8 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
             return
         case "sts" if call.operation == "GetCallerIdentity":
             return  # nobody needs a permission for it
+        case "sts":
+            yield Asked(f"sts:{call.operation}", asked["RoleArn"], {})
         case "cloudformation":
             yield from _cloudformation(cloud, call, asked)
         case "service-quotas":
@@ -156,9 +160,7 @@ def _s3(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
     owner = {"aws:ResourceAccount": found.owner if found else ACCOUNT}
     resource = f"{bucket}/{asked['Key']}" if call.operation in OF_OBJECTS else bucket
     if call.operation == "DeleteObjects":
-        for one in asked["Delete"]["Objects"]:
-            action = "DeleteObjectVersion" if "VersionId" in one else "DeleteObject"
-            yield Asked(f"s3:{action}", f"{bucket}/{one['Key']}", owner)
+        yield from _deletions(asked, bucket, owner)
         return
     action = S3_ACTIONS.get(call.operation, call.operation)
     yield Asked(f"s3:{action}", resource, owner)
@@ -179,6 +181,14 @@ def _s3(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
             yield from _through_s3("kms:Decrypt", cloud, call, versions[-1]["SSEKMSKeyId"])
 
 
+def _deletions(asked: Mapping[str, Any], bucket: str, owner: Mapping[str, str]) -> Iterator[Asked]:
+    """Amazon S3 API Reference, "DeleteObjects", "Permissions": the first one always."""
+    for one in asked["Delete"]["Objects"]:
+        yield Asked("s3:DeleteObject", f"{bucket}/{one['Key']}", owner)
+        if "VersionId" in one:
+            yield Asked("s3:DeleteObjectVersion", f"{bucket}/{one['Key']}", owner)
+
+
 def _through_s3(action: str, cloud: Cloud, call: Call, key_arn: str) -> Iterator[Asked]:
     tags = cloud.keys[key_arn].tags if key_arn in cloud.keys else {}
     context = {f"aws:ResourceTag/{name}": value for name, value in tags.items()}
@@ -187,7 +197,11 @@ def _through_s3(action: str, cloud: Cloud, call: Call, key_arn: str) -> Iterator
 
 def _kms(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
     action = f"kms:{call.operation}"
-    sent = {f"aws:RequestTag/{tag['TagKey']}": tag["TagValue"] for tag in asked.get("Tags", [])}
+    sent: dict[str, str | list[str]] = {
+        f"aws:RequestTag/{tag['TagKey']}": tag["TagValue"] for tag in asked.get("Tags", [])
+    }
+    if "TagKeys" in asked:
+        sent["aws:TagKeys"] = list(asked["TagKeys"])
     if call.operation == "CreateKey":
         yield Asked(action, "*", sent)
         if sent:
@@ -347,6 +361,10 @@ VALUES = {
     "ParameterRoot": "/foothold",
     "NamePrefix": "foothold",
 }
+LISTS = {
+    "AdoptableBuckets": [f"arn:aws:s3:::{OLD_BUCKET}"],
+    "StackReaderRoleArns": ENVIRONMENT["FOOTHOLD_STACK_READER_ROLE_ARNS"].split(","),
+}
 
 
 NO_VALUE = "<AWS::NoValue>"
@@ -360,14 +378,14 @@ def resolved(value: Any) -> Any:  # noqa: PLR0911  one case a function
         return value
     match value:
         case {"Ref": name}:
-            return VALUES.get(name, f"<{name}>")
+            return LISTS.get(name) or VALUES.get(name, f"<{name}>")
         case {"Fn::Sub": str(text)}:
             return re.sub(r"\$\{([^}]+)\}", lambda m: VALUES.get(m[1], f"<{m[1]}>"), text)
         case {"Fn::GetAtt": name}:
             path = name if isinstance(name, str) else ".".join(name)
             return ATTRIBUTES.get(path, f"<{path}>")
-        case {"Fn::If": [_, _then, otherwise]}:
-            return resolved(otherwise)  # as by default, where nothing more is given
+        case {"Fn::If": [_, then, _otherwise]}:
+            return resolved(then)  # everything is given that can be
         case _:
             return {name: resolved(one) for name, one in value.items()}
 
@@ -397,9 +415,7 @@ def attached(resources: Mapping[str, Any], role: str) -> list[str]:
     inline += [
         name
         for name, one in resources.items()
-        if one["Type"] == "AWS::IAM::Policy"
-        and {"Ref": role} in one["Properties"]["Roles"]
-        and "Condition" not in one
+        if one["Type"] == "AWS::IAM::Policy" and {"Ref": role} in one["Properties"]["Roles"]
     ]
     return inline + [one["Ref"] for one in properties.get("ManagedPolicyArns", ()) if "Ref" in one]
 
@@ -463,21 +479,25 @@ def least_privilege(_scale: Scale, documents: Mapping[str, Any] | None = None) -
         for row, verdict in zip(rows, verdicts, strict=True)
         if not verdict
     ]
-    # Each grant taken away from its policy, which alone is asked about the requests for it: two
-    # policies may each have their own reason to allow the same.
-    variants: dict[str, Any] = {}
-    questions: list[tuple[Grant, Row]] = []
+    # Each grant's policy alone is asked about the requests for it, with the grant and without:
+    # two policies may each have their own reason to allow the same.
+    variants = dict(documents)
+    questions: list[tuple[Grant, Row, Row]] = []
     for number, grant in enumerate(granted):
-        less = without(documents, grant)
-        variants |= {f"{number} {name}": document for name, document in less.items()}
+        less = f"{number} {grant.policy}"
+        variants[less] = without(documents, grant)[grant.policy]
         questions += [
-            (grant, replace(row, identity=(f"{number} {name}",)))
-            for row, verdict in zip(rows, verdicts, strict=True)
-            for name in row.identity
-            if verdict and row.action.lower() == grant.action.lower() and name == grant.policy
+            (grant, replace(row, identity=(grant.policy,)), replace(row, identity=(less,)))
+            for row in rows
+            if row.action.lower() == grant.action.lower() and grant.policy in row.identity
         ]
-    still = allowed({**variants, **KEY_POLICY}, [row for _, row in questions])
-    needed = {grant for (grant, _), verdict in zip(questions, still, strict=True) if not verdict}
+    asked_of = [row for _, *both in questions for row in both]
+    alone = allowed({**variants, **KEY_POLICY}, asked_of)
+    needed = {
+        grant
+        for (grant, *_), with_it, without_it in zip(questions, alone[::2], alone[1::2], strict=True)
+        if with_it and not without_it
+    }
     in_use = {name for role in roles.values() for name in attached(resources, role)}
     failures += [
         f"granted and never needed: {grant}"

@@ -2,12 +2,12 @@
 call that does not say whose bucket it means, a secret in a log, more calls than a service takes.
 """
 
+import copy
 import heapq
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,9 +33,12 @@ from proof.flows import (
     FLOWS,
     GLOBAL_NAMES_REGION,
     Flow,
+    built,
     changed,
     event,
+    job,
     look_at_everything,
+    packaged,
     requested,
     run,
     stack,
@@ -214,40 +217,64 @@ CANARY = "canary"
 
 
 def secrets(_scale: Scale) -> Result:
-    """ResponseURL, credentials, tokens and values of others' never come to a log."""
+    """ResponseURL, credentials, tokens and values of others' never come to a log or an answer."""
     failures: list[str] = []
-    requests: list[tuple[str, Callable[[], Any]]] = [(flow.name, flow.ask) for flow in FLOWS]
-    for name in ("cfn_create", "cfn_update", "cfn_delete"):
-        request = saved(name)
-        url = request["ResponseURL"].replace("example", f"{CANARY}-signature")
-        for region in ("eu-west-1", "nowhere", "af-south-1"):
-            properties = {"Region": region} | (
-                {"Secret": f"{CANARY}-no-echo"} if region == "nowhere" else {}
-            )
-            requests.append((name, partial(_ask, request, url, properties)))
     cases = silent = 0
     with house() as log:
-        for title, ask in requests:
+        for flow in (*FLOWS, *_with_canaries()):
             for fault in (None, "AccessDenied", "boom"):
                 cases += 1
                 log.text.seek(0)
                 log.text.truncate()
-                cloud = Cloud()
+                cloud = flow.begin()
                 cloud.meet = partial(_refuse, fault)
-                # What nobody has foreseen is logged too.
-                with suppress(RuntimeError):
-                    run(Flow(title, ask), cloud)
-                written = log.text.getvalue()
+                raised: object = None
+                # What nobody has foreseen is logged too, by Lambda itself.
+                try:
+                    raised = run(flow, cloud)
+                except RuntimeError as error:
+                    raised = error
+                answers = (*cloud.answer_bodies, *cloud.job_answers)
+                written = f"{log.text.getvalue()} {raised} {answers}"
                 if CANARY in written:
                     at = written.index(CANARY)
-                    failures.append(f"{title}, {fault}: ...{written[max(0, at - 80) : at + 40]}")
-                silent += not written
-    # What is raised instead of answered is logged by Lambda itself.
+                    where = written[max(0, at - 80) : at + 40]
+                    failures.append(f"{flow.name}, {fault}: ...{where}")
+                silent += not log.text.getvalue()
     if silent > cases / 3:
         failures.append(
             f"{silent} of {cases} requests logged nothing: there was nothing to look at"
         )
     return Result(cases, tuple(failures))
+
+
+def _with_canaries() -> Iterator[Flow]:
+    """Requests whose every secret is a canary."""
+    for name in ("cfn_create", "cfn_update", "cfn_delete"):
+        request = saved(name)
+        url = request["ResponseURL"].replace("example", f"{CANARY}-signature")
+        assert CANARY in url
+        for region in ("eu-west-1", "nowhere", "af-south-1"):
+            properties = {"Region": region} | (
+                {"Secret": f"{CANARY}-no-echo"} if region == "nowhere" else {}
+            )
+            yield Flow(name, partial(_ask, request, url, properties))
+    for begin in (built, Cloud):
+        for wrong in ({}, {"encryptionKey": {"id": f"{CANARY}-key", "type": 7}}):
+            request = job()
+            data = request["CodePipeline.job"]["data"] | wrong
+            data["artifactCredentials"] = dict.fromkeys(
+                ("accessKeyId", "secretAccessKey", "sessionToken"), f"{CANARY}-lent"
+            )
+            data["continuationToken"] = f"{CANARY}-token"
+            request["CodePipeline.job"]["data"] = data
+            yield Flow("a job", packaged(partial(copy.deepcopy, request)), begin)
+        build = saved("codebuild_succeeded")
+        environment = build["detail"]["additional-information"]["environment"]
+        environment["environment-variables"] = [
+            {"name": "TOKEN", "type": "PLAINTEXT", "value": f"{CANARY}-value"}
+        ]
+        yield Flow("a build", packaged(partial(copy.deepcopy, build)), begin)
 
 
 def _ask(request: Json, url: str, properties: Json) -> Any:
