@@ -5,8 +5,8 @@ call that does not say whose bucket it means, a secret in a log, more calls than
 import copy
 import heapq
 import threading
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -306,6 +306,8 @@ LIMITS = {"ssm:PutParameter": 3} | {
         "CancelKeyDeletion", "ScheduleKeyDeletion", "UpdateAlias", "DeleteAlias", "UntagResource",
     )
 }  # fmt: skip
+# All of a service together: AWS General Reference, "AWS Systems Manager endpoints and quotas".
+LIMITS |= {"ssm": 40}
 
 
 class SimulatedTime:
@@ -382,13 +384,15 @@ class Clocked:
             return self.time.run(ask)
 
 
-def limits(_scale: Scale) -> Result:
-    """34 regions from nothing within the rates of SSM and KMS; steady, in twice the time of one."""
+def limits(scale: Scale) -> Result:
+    """34 regions from nothing within the rates of SSM and KMS; steady, in twice the time of one;
+    and while 1,000 accounts ask, no call more than for as many requests of one account."""
     from foothold.gateways.pace import Pace
 
     time = SimulatedTime()
     begin, submit = Pace.__init__, ThreadPoolExecutor.submit
     names = sorted(botocore.session.get_session().get_available_regions("s3"))[:REGIONS]
+    accounts = scale.of(100, 1_000)
     failures: list[str] = []
 
     def paced(pace: Any, most: int, *_: Any) -> None:
@@ -402,24 +406,30 @@ def limits(_scale: Scale) -> Result:
         clocked = Clocked(Cloud(dict.fromkeys(names, "ENABLED")), time, [])
         clocked.cloud.meet = clocked.meet
         cold = clocked.take(requested(*names))
-        too_fast = busiest(clocked.made)
+        made = list(clocked.made)
         ready = [name for _, name in clocked.cloud.parameters if name.endswith("/bucket")]
         if len(set(ready)) != REGIONS + 1:  # the home region's name for each, and the regional one
             failures.append(f"{len(set(ready)) - 1} of {REGIONS} stores were made")
-        failures += [
-            f"{what} in {region}: {count} calls in one second, {LIMITS[what]} are allowed"
-            for (what, region), count in too_fast.items()
-            if count > LIMITS[what]
-        ]
         steady = clocked.take(event("schedule"))
+        made += clocked.made
         reads = Counter(call.region for _, call in clocked.made if call.service != "account")
         writes = [str(call) for _, call in clocked.made if call.writes]
+        clocked.take(partial(_accounts_ask, names, accounts))
+        made += clocked.made
+        writes += [str(call) for _, call in clocked.made if call.writes]
+        each = len(clocked.made) / accounts
         one = Clocked(Cloud(dict.fromkeys(names, "ENABLED")), time, [])
         one.cloud.meet = one.meet
         one.take(requested(HOME))
         alone = one.take(event("schedule"))
+    busy = busiest(made)
+    failures += [
+        f"{what} in {region}: {count} calls in one second, {LIMITS[what]} are allowed"
+        for (what, region), count in busy.items()
+        if count > LIMITS[what]
+    ]
     if writes:
-        failures.append(f"a steady look writes: {writes[:5]}")
+        failures.append(f"with nothing to do, it writes: {writes[:5]}")
     if round(steady, 3) > round(2 * alone, 3):
         failures.append(
             f"a steady look at {REGIONS} regions takes {steady:.1f} s, {alone:.1f} at one"
@@ -427,11 +437,29 @@ def limits(_scale: Scale) -> Result:
     most = max(count for region, count in reads.items() if region != HOME)
     if most > MOST_READS:
         failures.append(f"a steady look reads {most} times in a region")
-    note = (
+    stores = (
         f"{REGIONS} regions from nothing in {cold:.0f} s of {CALL_SECONDS:.1f} s calls, steady in "
         f"{steady:.1f} s (one: {alone:.1f} s), {most} reads a region"
     )
-    return Result(len(too_fast) + 4, tuple(failures), (note,))
+    asked = (
+        f"{accounts:,} accounts ask for a region each: {each:.0f} reads a request, no write; the "
+        f"most in a second: {_most(busy)}"
+    )
+    return Result(len(busy) + accounts + 3, tuple(failures), (stores, asked))
+
+
+def _accounts_ask(names: Sequence[str], accounts: int) -> None:
+    """An account's events come one at a time, because the function runs one at a time."""
+    for number in range(accounts):
+        requested(names[number % len(names)])()
+
+
+def _most(busy: Mapping[tuple[str, str], int]) -> str:
+    most: Counter[str] = Counter()
+    for (what, _region), count in busy.items():
+        most[what] = max(most[what], count)
+    closest = sorted(most, key=lambda what: -most[what] / LIMITS[what])[:3]
+    return ", ".join(f"{what} {most[what]} of {LIMITS[what]}" for what in closest)
 
 
 def _submitting(time: SimulatedTime, submit: Callable[..., Any]) -> Any:
@@ -439,16 +467,15 @@ def _submitting(time: SimulatedTime, submit: Callable[..., Any]) -> Any:
 
 
 def busiest(made: Sequence[tuple[float, Call]]) -> dict[tuple[str, str], int]:
-    """The most calls in any second, for each limited operation in each region."""
-    times: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    """The most calls in any second, for each limited operation or service in each region."""
+    recent: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
+    most: dict[tuple[str, str], int] = {}
     for at, call in sorted(made, key=lambda one: one[0]):
-        what = f"{call.service}:{call.operation}"
-        if what in LIMITS:
-            times[what, call.region].append(at)
-    return {
-        key: max(
-            sum(1 for later in ats[number:] if later < at + 1.0 - 1e-9)
-            for number, at in enumerate(ats)
-        )
-        for key, ats in times.items()
-    }
+        for what in (call.service, f"{call.service}:{call.operation}"):
+            if what in LIMITS:
+                name = (what, call.region)
+                recent[name].append(at)
+                while recent[name][0] <= at - 1.0 + 1e-9:
+                    recent[name].popleft()
+                most[name] = max(most.get(name, 0), len(recent[name]))
+    return most

@@ -70,7 +70,7 @@ def dependencies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_layer_is_half_of_what_it_may_be(layer: Path) -> None:
+def test_the_layer_is_small(layer: Path) -> None:
     """Lambda takes 250 MB for a function and all its layers; bytecode is included."""
     size = sum(path.stat().st_size for path in layer.rglob("*") if path.is_file())
     assert size < 45 * MEGABYTE

@@ -46,15 +46,20 @@ from foothold.domain.models import ArtifactStore
 
 # --- Importing aws-sam-cli without what packaging never runs ---------------------------------
 
-# Together more than half of the time that the import takes.
+# Together three quarters of the time that the import takes.
 NEVER_RUN = (
+    "jsonschema",  # see _ignored: nobody looks at what it finds
     "mypy_boto3_cloudformation",  # types only
     "mypy_boto3_s3",  # types only
     "samcli.commands.package.command",  # the command line itself
     "samcli.lib.bootstrap",  # stacks for --resolve-s3 and --resolve-image-repos
     "samcli.lib.package.ecr_uploader",  # Docker; images are refused, see Images
-    "samtranslator.internal.schema_source",  # the translation to CloudFormation
+    "samtranslator.compat",  # pydantic, for the translation to CloudFormation
+    "samtranslator.internal.schema_source",  # the models of that translation
 )
+# So what is imported here is no use to others, who get their own (such as cfn-lint).
+OWN = ("samcli", "samtranslator")
+_own: dict[str, types.ModuleType] = {}
 
 
 class _AnyName(type):
@@ -93,17 +98,40 @@ class _NeverRun(Loader):
 
 
 @contextlib.contextmanager
-def _lean_import() -> Iterator[None]:
-    """Import without NEVER_RUN."""
-    hook = _NeverRun()
-    sys.meta_path.insert(0, hook)
+def _own_modules() -> Iterator[None]:
+    """aws-sam-cli as it was imported here; anybody else's is set aside for so long."""
+
+    def of_aws_sam_cli() -> dict[str, types.ModuleType]:
+        return {name: sys.modules[name] for name in sys.modules if name.partition(".")[0] in OWN}
+
+    others = of_aws_sam_cli()
+    for name in others:
+        del sys.modules[name]
+    sys.modules.update(_own)
     try:
         yield
     finally:
-        sys.meta_path.remove(hook)
-        for name, module in list(sys.modules.items()):
-            if isinstance(module, _UnusedModule):
-                del sys.modules[name]
+        _own.update(of_aws_sam_cli())
+        for name in _own:
+            del sys.modules[name]
+        sys.modules.update(others)
+
+
+@contextlib.contextmanager
+def _lean_import() -> Iterator[None]:
+    """Import without NEVER_RUN, for this module alone."""
+    hook = _NeverRun()
+    with _own_modules():
+        known = {name: sys.modules.pop(name) for name in NEVER_RUN if name in sys.modules}
+        sys.meta_path.insert(0, hook)
+        try:
+            yield
+        finally:
+            sys.meta_path.remove(hook)
+            for name, module in list(sys.modules.items()):
+                if isinstance(module, _UnusedModule):
+                    del sys.modules[name]
+            sys.modules.update(known)
 
 
 with _lean_import():
@@ -117,6 +145,8 @@ with _lean_import():
     from samcli.lib.providers import sam_stack_provider
     from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
     from samcli.lib.providers.sam_web_function_provider import check_no_web_functions_in_foreach
+    from samtranslator.policy_template_processor.processor import PolicyTemplatesProcessor
+    from samtranslator.validator.validator import SamTemplateValidator
 
 # It logs what it raises as well, with a traceback, which nobody asked for.
 logging.getLogger("samtranslator").addHandler(logging.NullHandler())
@@ -172,10 +202,12 @@ class Recording:
             (sam_stack_provider, "get_template_data", self.get_template_data),
             (zips, "export", self.naming(zips.export)),
             (graphs, "export", self.naming(graphs.export)),
+            (SamTemplateValidator, "validate", staticmethod(_ignored)),
+            (PolicyTemplatesProcessor, "_is_valid_templates_dict", staticmethod(_ignored)),
         ]
-        with _one_at_a_time, contextlib.ExitStack() as undo:
+        with _one_at_a_time, _own_modules(), contextlib.ExitStack() as undo:
             for owner, name, replacement in replacements:
-                undo.callback(setattr, owner, name, getattr(owner, name))
+                undo.callback(setattr, owner, name, vars(owner)[name])
                 setattr(owner, name, replacement)
             yield
 
@@ -253,6 +285,12 @@ class Recording:
             self.assets[key] = Asset(key, content, (resource,))
         elif resource not in met.resources:
             self.assets[key] = Asset(key, met.content, (*met.resources, resource))
+
+
+def _ignored(*_: object) -> bool:
+    """Two validations that take longer than all else that is asked of samtranslator: one's result
+    is thrown away (`samcli.lib.samlib.wrapper`), the other is of samtranslator's own files."""
+    return True
 
 
 def _what(data: object) -> str:
