@@ -32,6 +32,8 @@ CHECKS: tuple[Check, ...] = (
         "requests", "custom resource requests, mutated and made up", fuzz.custom_resource_requests
     ),
     Check("events", "every other event, mutated and made up", fuzz.events),
+    Check("declarations", "declarations of pipelines, mutated and garbled", fuzz.declarations),
+    Check("templates", "templates to package, mutated and garbled", fuzz.templates),
     Check("zips", "archives that somebody wants to do harm with", fuzz.zips),
     Check("decisions", "who may do what: the table, judged independently", decisions.decisions),
     Check("necessary", "no statement or condition can be left out", decisions.necessary),

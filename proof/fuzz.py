@@ -9,7 +9,6 @@ import copy
 import io
 import json
 import random
-import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from foothold.domain.errors import FootholdError, PermanentError
-from proof.cloud import Cloud
-from proof.flows import converged
-from proof.house import EVENTS, ROOT, Context, Log, door, house, saved
-from proof.result import Result, Scale, side_by_side
+from foothold.domain.models import ArtifactStore
+from proof.cloud import ACCOUNT, HOME, Cloud
+from proof.flows import built, converged
+from proof.house import ROOT, Context, Log, door, house, saved
+from proof.result import Result, Scale, side_by_side, total
 
 REPLY_LIMIT, ID_LIMIT = 4096, 1024  # AWS CloudFormation User Guide, "Custom resource reference"
 SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
@@ -179,54 +179,46 @@ Check = Callable[[Any, Any, Cloud, Log], Iterator[str]]
 
 @dataclass(frozen=True)
 class Target:
-    """A door, the saved events that belong there, and what has to come of any event."""
+    """A door, the saved events of one kind that belong there, what has to come of any event, and
+    the world that they come into."""
 
     door: str
     events: tuple[str, ...]
     check: Check
-    sample: int = 4_000
-
-    @property
-    def there(self) -> bool:
-        """Whether the door is there, and opens."""
-        path = ROOT / "functions" / self.door / "app.py"
-        if not path.exists() or not self.saved():
-            return False
-        with house():
-            from foothold import bootstrap
-
-            wanted = re.findall(r"bootstrap\.(\w+)", path.read_text())
-            return all(hasattr(bootstrap, name) for name in wanted)
-
-    def saved(self) -> list[Any]:
-        return [saved(name) for name in self.events if (EVENTS / f"{name}.json").exists()]
+    sample: int = 1_000
+    full: int = 100_000
+    begin: Callable[[], Cloud] = converged
 
 
-TARGETS = (
-    Target(
-        "artifact_store",
-        ("cfn_create", "cfn_create_stores", "cfn_update", "cfn_delete"),
-        custom_resource,
-    ),
+REQUESTS = Target(
+    "artifact_store",
+    ("cfn_create", "cfn_create_stores", "cfn_update", "cfn_delete"),
+    custom_resource,
+    sample=4_000,
+)
+EVENTS = (
+    Target("reconcile", ("regions_requested",), reconcile),
+    Target("reconcile", ("region_opt_in",), reconcile),
+    Target("reconcile", ("parameter_changed",), reconcile),
+    Target("reconcile", ("schedule",), reconcile),
     Target(
         "reconcile",
-        (
-            "regions_requested",
-            "region_opt_in",
-            "parameter_changed",
-            "schedule",
-            "bucket_deleted",
-            "bucket_policy_changed",
-            "key_deletion_scheduled",
-            "key_disabled",
-            "command_plan",
-            "command_retire",
-        ),
+        ("bucket_deleted", "bucket_policy_changed", "key_deletion_scheduled", "key_disabled"),
         reconcile,
     ),
-    Target("pipeline_macro", ("macro_expand", "macro_without_properties"), macro, 1_000),
+    Target("reconcile", ("command_plan", "command_retire"), reconcile),
+    Target("pipeline_macro", ("macro_expand", "macro_without_properties"), macro),
+    Target("package", ("codepipeline_job",), package),
+    Target("package", ("codebuild_succeeded",), package),
+    Target("package", ("package_direct",), package),
+    # Where there is a build, an event that is still whole packages it: slower than all the rest.
     Target(
-        "package", ("codepipeline_job", "codebuild_succeeded", "package_direct"), package, 1_000
+        "package",
+        ("codepipeline_job", "codebuild_succeeded", "package_direct"),
+        package,
+        sample=100,
+        full=2_000,
+        begin=built,
     ),
 )
 
@@ -234,12 +226,12 @@ TARGETS = (
 def fuzzed(target: Target, seeds: Sequence[int]) -> Result:
     """One event for each seed, at this door."""
     failures: list[str] = []
-    originals = target.saved()
+    originals = [saved(name) for name in target.events]
     with house() as log:
-        cloud = converged()
+        cloud = target.begin()
         for number, seed in enumerate(seeds):
             if number % CLOUD_LASTS == 0:
-                cloud = converged()
+                cloud = target.begin()
                 log.text.seek(0)
                 log.text.truncate()
             cloud.answer_bodies.clear()
@@ -257,25 +249,155 @@ def fuzzed(target: Target, seeds: Sequence[int]) -> Result:
 
 def custom_resource_requests(scale: Scale) -> Result:
     """Custom resource requests, mutated and made up."""
-    return _fuzz(TARGETS[:1], scale)
+    return _fuzz((REQUESTS,), scale)
 
 
 def events(scale: Scale) -> Result:
-    """Every other event, mutated and made up."""
-    return _fuzz(TARGETS[1:], scale)
+    """Every other kind of event, mutated and made up."""
+    result = _fuzz(EVENTS, scale)
+    kinds = f"{len(EVENTS) - 1} kinds of event, {scale.of(EVENTS[0].sample, EVENTS[0].full):,} each"
+    return result + Result(0, notes=(kinds,))
 
 
 def _fuzz(targets: Sequence[Target], scale: Scale) -> Result:
-    result = Result(0)
     first = scale.seed * 10_000_000
-    for target in targets:
-        if target.there:
-            seeds = range(first, first + scale.of(target.sample, 100_000))
-            result += side_by_side(partial(fuzzed, target), seeds)
-    return result
+    return total(
+        side_by_side(
+            partial(fuzzed, target), range(first, first + scale.of(target.sample, target.full))
+        )
+        for target in targets
+    )
 
 
 # --- Files that somebody else made ----------------------------------------------------------------
+
+DECLARATION = ROOT / "pipelines" / "example.yaml"
+STORES = tuple(
+    ArtifactStore(
+        region,
+        f"foothold-{ACCOUNT}-{region}-an",
+        f"arn:aws:kms:{region}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555",
+    )
+    for region in (HOME, "eu-west-1", "us-east-1")
+)
+
+
+def declarations(scale: Scale) -> Result:
+    """Pipelines that are declared wrong, in YAML that is not quite YAML."""
+    first = scale.seed * 1_000_000
+    return side_by_side(declarations_of, range(first, first + scale.of(1_000, 50_000)))
+
+
+def declarations_of(seeds: Sequence[int]) -> Result:
+    from foothold.cli.pipeline import parameter_values, read_template
+    from foothold.services.pipelines import expand_template
+
+    failures: list[str] = []
+    ready = {store.region: store for store in STORES}
+    whole = read_template(DECLARATION)
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        path = Path(folder) / "declaration.yaml"
+        for seed in seeds:
+            dice = random.Random(seed)
+            path.write_bytes(_written(whole, DECLARATION.read_bytes(), dice))
+            try:
+                fragment = read_template(path)
+                values = parameter_values(fragment, [])
+                json.dumps(expand_template(fragment, ready, HOME, values))
+            except FootholdError as error:
+                if not str(error):
+                    failures.append(f"declaration seed {seed}: refused without a word")
+            except Exception as error:  # noqa: BLE001  whatever gets out
+                failures.append(f"declaration seed {seed}: unhandled {_first_line(error)}")
+    return Result(len(seeds), tuple(failures))
+
+
+def _written(whole: Any, text: bytes, dice: random.Random) -> bytes:
+    """The document with something changed in its values, or in its letters."""
+    if dice.random() < 0.7:  # noqa: PLR2004  more often what can still be read
+        changed = json.loads(json.dumps(mutated(whole, dice)))
+        return json.dumps(changed).encode("utf-8", "surrogatepass")
+    letters = bytearray(text)
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(letters))
+        match dice.randrange(3):
+            case 0:
+                letters[at] = dice.choice(b"\x00\t\n :-[]{}!&*#'\"\xff0a")
+            case 1:
+                del letters[at : at + dice.randrange(40)]
+            case _:
+                letters[at:at] = letters[at : at + dice.randrange(40)]
+    return bytes(letters)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[:1]}"
+
+
+TEMPLATE: Any = {
+    "Transform": "AWS::Serverless-2016-10-31",
+    "Globals": {"Function": {"Runtime": "python3.12", "CodeUri": "app"}},
+    "Parameters": {"Stage": {"Type": "String", "Default": "test"}},
+    "Resources": {
+        "Hello": {
+            "Type": "AWS::Serverless::Function",
+            "Properties": {"CodeUri": "app", "Handler": "app.handler", "Layers": [{"Ref": "Libs"}]},
+        },
+        "Plain": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {"Code": "app", "Handler": "app.handler", "Role": {"Fn::Sub": "${X}"}},
+        },
+        "Libs": {"Type": "AWS::Serverless::LayerVersion", "Properties": {"ContentUri": "app"}},
+        "Flow": {
+            "Type": "AWS::StepFunctions::StateMachine",
+            "Properties": {"DefinitionS3Location": "one.json"},
+        },
+        "Api": {"Type": "AWS::Serverless::Api", "Properties": {"DefinitionUri": "one.json"}},
+        "Child": {
+            "Type": "AWS::CloudFormation::Stack",
+            "Properties": {"TemplateURL": "child.yaml"},
+        },
+    },
+    "Outputs": {"Name": {"Value": {"Fn::GetAtt": ["Hello", "Arn"]}}},
+}
+
+
+def templates(scale: Scale) -> Result:
+    """Builds whose template is not what sam build would write."""
+    first = scale.seed * 1_000_000
+    return side_by_side(templates_of, range(first, first + scale.of(300, 20_000)))
+
+
+def templates_of(seeds: Sequence[int]) -> Result:
+    from foothold.gateways.sam_cli import SamTemplates
+
+    failures: list[str] = []
+    exporter = SamTemplates(lambda region: f"https://s3.{region}.amazonaws.com")
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        root = Path(folder) / "build"
+        (root / "app").mkdir(parents=True)
+        (root / "app" / "app.py").write_text("def handler(event, context): ...\n")
+        (root / "one.json").write_text("{}")
+        (root / "child.yaml").write_text("Resources: {T: {Type: 'AWS::SNS::Topic'}}\n")
+        path = root / "template.yaml"
+        for seed in seeds:
+            dice = random.Random(seed)
+            path.write_bytes(_written(TEMPLATE, json.dumps(TEMPLATE, indent=1).encode(), dice))
+            try:
+                exports = exporter.export(
+                    path, "orders/builds", STORES, language_extensions=None, within=root
+                )
+                for export in exports.values():
+                    export.template.render()
+            except FootholdError as error:
+                if not str(error):
+                    failures.append(f"template seed {seed}: refused without a word")
+            except Exception as error:  # noqa: BLE001  whatever gets out
+                failures.append(f"template seed {seed}: unhandled {_first_line(error)}")
+            outside = {one.name for one in Path(folder).iterdir()} - {root.name}
+            if outside:
+                failures.append(f"template seed {seed}: wrote {outside}")
+    return Result(len(seeds), tuple(failures))
 
 
 def zips(scale: Scale) -> Result:

@@ -107,13 +107,13 @@ def test_an_answer_that_is_too_long_is_caught(monkeypatch: pytest.MonkeyPatch) -
         return json.dumps(body).encode()
 
     monkeypatch.setattr(cfn_reply, "failure", whole)
-    failures = fuzz.fuzzed(fuzz.TARGETS[0], range(60)).failures
+    failures = fuzz.fuzzed(fuzz.REQUESTS, range(60)).failures
     assert any("bytes" in failure for failure in failures)
 
 
 def test_an_event_that_breaks_the_parser_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "parse_event", lambda event, **_: event["detail"]["status"])
-    failures = fuzz.fuzzed(fuzz.TARGETS[1], range(60)).failures
+    failures = fuzz.fuzzed(fuzz.EVENTS[1], range(60)).failures
     assert any("unhandled KeyError" in failure for failure in failures)
 
 

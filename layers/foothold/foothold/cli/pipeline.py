@@ -136,6 +136,24 @@ def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
 
 def read_template(file: Path) -> dict[str, Any]:
     """The template in the file; a bare declaration becomes a template's only resource."""
+    document = _document(file)
+    if not isinstance(document, dict):
+        raise DeclarationError([f"{file}: empty; write Name, Source and Targets"])
+    if "Resources" not in document:
+        document = {"Resources": {"Pipeline": {"Type": RESOURCE_TYPE, "Properties": document}}}
+    resources, parameters = document["Resources"], document.get("Parameters") or {}
+    if not isinstance(resources, dict):
+        raise DeclarationError([f"{file}: Resources is no map; name each resource in it"])
+    if not isinstance(parameters, dict) or not all(
+        isinstance(declared, dict) for declared in parameters.values()
+    ):
+        raise DeclarationError([f"{file}: Parameters is no map; give each name its Type"])
+    if not any(is_pipeline(resource) for resource in resources.values()):
+        raise DeclarationError([f"{file}: no {RESOURCE_TYPE} among its Resources; declare one"])
+    return {"AWSTemplateFormatVersion": "2010-09-09", **document}
+
+
+def _document(file: Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8")
         document = yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  # a SafeLoader
@@ -153,13 +171,7 @@ def read_template(file: Path) -> dict[str, Any]:
         raise DeclarationError([f"{file}: a part of it contains itself; write it out"]) from error
     except TypeError as error:
         raise PermanentError(f"{file} holds what JSON has no word for: {error}") from error
-    if not isinstance(document, dict):
-        raise DeclarationError([f"{file}: empty; write Name, Source and Targets"])
-    if "Resources" not in document:
-        document = {"Resources": {"Pipeline": {"Type": RESOURCE_TYPE, "Properties": document}}}
-    if not any(is_pipeline(resource) for resource in document["Resources"].values()):
-        raise DeclarationError([f"{file}: no {RESOURCE_TYPE} among its Resources; declare one"])
-    return {"AWSTemplateFormatVersion": "2010-09-09", **document}
+    return document
 
 
 def parameter_values(fragment: Mapping[str, Any], given: list[str]) -> dict[str, Any]:
