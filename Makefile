@@ -22,7 +22,7 @@ setup: $(BIN)/foothold .venv-emulator/complete
 demo: setup
 	$(BIN)/python -m local demo
 
-test: setup
+test: setup .venv-checkov/complete
 	$(BIN)/python -m pytest
 
 # A sample of every proof, in minutes; SEED=n takes another. prove-full takes all of it, in less

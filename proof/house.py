@@ -133,7 +133,7 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
     with patch.dict(os.environ, ENVIRONMENT), redirect_stdout(io.StringIO()) as written:
         from foothold import bootstrap, bootstrap_operations
         from foothold.gateways import account, cfn_reply, pace
-        from foothold.observability import logger
+        from foothold.observability import logger, metrics
         from foothold.services.reconcile import Reconciler
 
         _forget()
@@ -145,6 +145,8 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
         gc.set_threshold(100_000, 20, 100)
         root.addHandler(log)
         root.setLevel(logging.INFO)
+        told = logger.log_level
+        logger.setLevel(logging.DEBUG)
         streams = [h for h in logger.handlers if isinstance(h, logging.StreamHandler)]
         outputs = [handler.setStream(written) for handler in streams]
         wait = pace.Pace.wait if paced else lambda _pace, _region: None
@@ -153,6 +155,11 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
             patch.object(ThreadPoolExecutor, "submit", submit),
             # Service models are read once for all sessions: reading them is no call.
             patch.object(botocore.session, "create_loader", _create_loader),
+            # Whoever imported them before this environment stood had others.
+            patch.object(
+                metrics.provider, "namespace", ENVIRONMENT["POWERTOOLS_METRICS_NAMESPACE"]
+            ),
+            patch.object(metrics.provider, "service", ENVIRONMENT["POWERTOOLS_SERVICE_NAME"]),
             patch.object(boto3, "Session", _Session),
             patch.object(UserAgentString, "to_string", lambda _string: "proof"),
             patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
@@ -169,6 +176,7 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
                 for handler, output in zip(streams, outputs, strict=True):
                     handler.setStream(output or sys.__stdout__)
                 gc.set_threshold(*thresholds)
+                logger.setLevel(told)
                 root.removeHandler(log)
                 root.setLevel(level)
                 _forget()

@@ -1,6 +1,8 @@
 """The table that `python -m proof` prints, and docs/proof.md, which a full run writes."""
 
+import os
 import platform
+import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,6 +64,20 @@ def timed(check: Check, scale: Scale) -> Line:
     return Line(check, result, time.monotonic() - began)
 
 
+def totals(lines: Sequence[Line]) -> tuple[str, ...]:
+    cases = sum(line.result.cases for line in lines)
+    failed = sum(len(line.result.failures) for line in lines)
+    seconds = sum(line.seconds for line in lines)
+    return ("all", f"{cases:,}", f"{failed:,}", f"{seconds:.1f}", f"{cases / (seconds or 1):,.0f}")
+
+
+def peak_memory() -> str:
+    """The largest that one process became; Linux counts in KiB (getrusage(2))."""
+    users = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    most = max(resource.getrusage(who).ru_maxrss for who in users)
+    return f"peak memory of one process: {most >> 10:,} MiB, of {os.cpu_count()} at a time"
+
+
 def show(lines: Sequence[Line], console: Console) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for number, title in enumerate(HEAD):
@@ -69,7 +85,10 @@ def show(lines: Sequence[Line], console: Console) -> None:
     for line in lines:
         style = "red" if line.result.failures else None
         table.add_row(*line.cells, style=style)
+    table.add_section()
+    table.add_row(*totals(lines))
     console.print(table)
+    console.print(peak_memory(), style="dim")
     for line in lines:
         for note in line.result.notes:
             console.print(f"{line.check.name}: {note}", style="dim")
@@ -83,8 +102,11 @@ def write(lines: Sequence[Line], scale: Scale) -> None:
     """docs/proof.md: the table with date and versions, what each check caught, what is left."""
     versions = ", ".join(f"{name} {version(name)}" for name in TOOLS)
     today, python = f"{datetime.now(UTC):%Y-%m-%d}", f"Python {platform.python_version()}"
-    rows = [f"| {' | '.join(line.cells)} |" for line in lines]
-    notes = [f"- {line.check.what}: {note}" for line in lines for note in line.result.notes]
+    rows = [
+        f"| {' | '.join(cells)} |" for cells in (*(line.cells for line in lines), totals(lines))
+    ]
+    notes = [f"- {peak_memory()}"]
+    notes += [f"- {line.check.what}: {note}" for line in lines for note in line.result.notes]
     PAGE.write_text(
         "\n".join(
             (

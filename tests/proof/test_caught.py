@@ -31,6 +31,7 @@ from proof import (
     static,
     watch,
 )
+from proof.cloud import Cloud
 from proof.flows import FLOWS
 from proof.house import ROOT, house, load
 from proof.result import Result, Scale
@@ -117,6 +118,19 @@ def test_an_event_that_breaks_the_parser_is_caught(monkeypatch: pytest.MonkeyPat
     assert any("unhandled KeyError" in failure for failure in failures)
 
 
+def test_a_declaration_that_breaks_its_reader_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "foothold.cli.pipeline.parameter_values",
+        lambda fragment, _given: fragment["Parameters"]["ConnectionArn"]["Default"] and {},
+    )
+    assert any("unhandled" in failure for failure in fuzz.declarations_of(range(300)).failures)
+
+
+def test_a_template_that_breaks_the_packager_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foothold.gateways.sam_cli._Work._refusals", nullcontext)
+    assert any("unhandled" in failure for failure in fuzz.templates_of(range(300)).failures)
+
+
 def test_an_archive_that_leaves_its_folder_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_refuse_harm", lambda *_: None)
     assert fuzz.zips_of(range(300)).failures
@@ -184,6 +198,15 @@ def test_a_request_that_is_logged_is_caught(monkeypatch: pytest.MonkeyPatch) -> 
     assert watch.secrets(SCALE).failures
 
 
+def test_a_jobs_credentials_in_an_answer_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(_jobs: Any, job: str, _kind: str, _message: str) -> None:
+        assert Cloud.current is not None
+        Cloud.current.job_answers.append(("failure", {"jobId": job, "message": "canary-lent"}))
+
+    monkeypatch.setattr("foothold.gateways.codepipeline.PipelineJobs.fail", careless)
+    assert any(failure.startswith("a job") for failure in watch.secrets(SCALE).failures)
+
+
 def test_writes_that_are_not_paced_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pace, "wait", lambda *_: None)
     failures = watch.limits(SCALE).failures
@@ -196,6 +219,13 @@ def test_a_suppression_without_a_reason_is_caught(tmp_path: Path) -> None:
     (tmp_path / "proof" / "fair.py").write_text("x = 1  # " + "noqa: E501  a table is wide\n")
     (found,) = static.suppressions_without_reason(tmp_path)
     assert found.startswith("proof/hasty.py:1")
+
+
+def test_a_template_that_a_checker_refuses_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = {"Type": "AWS::S3::Bucket", "Properties": {"Colour": "blue"}}
+    monkeypatch.setattr(static, "translate", lambda: {"Resources": {"Bucket": bucket}})
+    failures = static.static(SCALE).failures
+    assert any(failure.startswith("cfn-lint") and "Colour" in failure for failure in failures)
 
 
 def test_a_weak_policy_is_caught_by_our_guard_rules() -> None:
