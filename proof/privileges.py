@@ -348,6 +348,16 @@ class Grant:
         return f"{self.policy} {self.sid} {self.action}"
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a template is deployed with: the values of its parameters and AWS's own, the attributes
+    of its resources, and the names of the conditions that hold."""
+
+    values: Mapping[str, Any]
+    attributes: Mapping[str, str]
+    conditions: frozenset[str] = frozenset()
+
+
 ATTRIBUTES = {
     "PipelineMacroFunction.Arn": f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:foothold-macro",
     "ReconcileRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/foothold-reconcile",
@@ -365,29 +375,32 @@ LISTS = {
     "AdoptableBuckets": [f"arn:aws:s3:::{OLD_BUCKET}"],
     "StackReaderRoleArns": ENVIRONMENT["FOOTHOLD_STACK_READER_ROLE_ARNS"].split(","),
 }
-
+# Everything is given that can be.
+OF_TEMPLATE = Given(
+    {**VALUES, **LISTS}, ATTRIBUTES, frozenset({"HasAdoptableBuckets", "HasStackReaders"})
+)
 
 NO_VALUE = "<AWS::NoValue>"
 
 
-def resolved(value: Any) -> Any:  # noqa: PLR0911  one case a function
+def resolved(value: Any, given: Given = OF_TEMPLATE) -> Any:  # noqa: PLR0911  one case a function
     """The template's value with its intrinsic functions worked out, as far as policies use them."""
     if isinstance(value, list):
-        return [one for one in map(resolved, value) if one != NO_VALUE]
+        return [one for one in (resolved(each, given) for each in value) if one != NO_VALUE]
     if not isinstance(value, dict):
         return value
     match value:
         case {"Ref": name}:
-            return LISTS.get(name) or VALUES.get(name, f"<{name}>")
+            return given.values.get(name, f"<{name}>")
         case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{([^}]+)\}", lambda m: VALUES.get(m[1], f"<{m[1]}>"), text)
+            return re.sub(r"\$\{([^}]+)\}", lambda m: given.values.get(m[1], f"<{m[1]}>"), text)
         case {"Fn::GetAtt": name}:
             path = name if isinstance(name, str) else ".".join(name)
-            return ATTRIBUTES.get(path, f"<{path}>")
-        case {"Fn::If": [_, then, _otherwise]}:
-            return resolved(then)  # everything is given that can be
+            return given.attributes.get(path, f"<{path}>")
+        case {"Fn::If": [condition, then, otherwise]}:
+            return resolved(then if condition in given.conditions else otherwise, given)
         case _:
-            return {name: resolved(one) for name, one in value.items()}
+            return {name: resolved(one, given) for name, one in value.items()}
 
 
 def template() -> dict[str, Any]:
@@ -511,14 +524,15 @@ def least_privilege(_scale: Scale, documents: Mapping[str, Any] | None = None) -
     return Result(len(rows) + len(granted), tuple(failures), (note,))
 
 
-def stars(documents: Mapping[str, Any]) -> Iterator[str]:
-    """Actions allowed on everything without a condition, but for those that know no resource."""
+def stars(
+    documents: Mapping[str, Any], known: Mapping[str, str] = KNOW_NO_RESOURCE
+) -> Iterator[str]:
+    """Actions allowed on everything without a condition, but for those that are known to be."""
     for name, document in documents.items():
         for statement in document["Statement"]:
             actions = statement["Action"]
             for action in [actions] if isinstance(actions, str) else actions:
                 everywhere = statement.get("Resource") == "*" and "Condition" not in statement
-                if statement["Effect"] == "Allow" and (
-                    (everywhere and action not in KNOW_NO_RESOURCE) or "*" in action
-                ):
+                wide = everywhere or "*" in action
+                if statement["Effect"] == "Allow" and wide and action not in known:
                     yield f"{name}: {action} on {statement.get('Resource')} without a condition"

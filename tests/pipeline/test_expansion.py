@@ -415,7 +415,7 @@ def test_a_role_policy_that_iam_does_not_take_is_refused() -> None:
     refused = [line for line in over_limit(everywhere(1), many) if "foothold-orders" in line]
     assert refused == [
         (
-            "Targets: role foothold-orders-pipeline would need a policy of 11,513 characters and "
+            "Targets: role foothold-orders-pipeline would need a policy of 11,531 characters and "
             "IAM "
             "takes 10,240; declare two pipelines with fewer regions or accounts each"
         )

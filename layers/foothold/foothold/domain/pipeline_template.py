@@ -30,6 +30,8 @@ SOURCE_OUTPUT = "SourceOutput"
 BUILD_OUTPUT = "BuildOutput"
 PACKAGE_OUTPUT = "PackageOutput"
 
+_READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
+
 # AWS CodePipeline User Guide, "Quotas in AWS CodePipeline": 50 stages; 100 actions in a stage
 # and 1,000 in a pipeline since October 2024 (awslabs/aws-deployment-framework, issue 792).
 STAGES = 50
@@ -425,14 +427,14 @@ def _pipeline_statements(
     the CodePipeline service role" and each action's reference). Deployments are not here: the
     pipeline assumes a role of the target account for them."""
     stores = pipeline.stores.values()
-    yield _allow(
-        "PassArtifactsOn",
-        ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
-        [_sub(f"s3:::{store.bucket}/*") for store in stores],
-    )
+    artifacts = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
+    if isinstance(pipeline.declaration.source, S3Object):
+        # An artifact has the tags of the object that it is made from.
+        artifacts += [*_READ_TAGS, "s3:PutObjectTagging"]
+    yield _allow("PassArtifactsOn", artifacts, [_sub(f"s3:::{store.bucket}/*") for store in stores])
     yield _allow(
         "FindArtifactStores",
-        ["s3:GetBucketLocation", "s3:GetBucketVersioning"],
+        ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"],
         [_sub(f"s3:::{store.bucket}") for store in stores],
     )
     yield _use_keys("EncryptArtifacts", stores)
@@ -469,7 +471,7 @@ def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
         case S3Object(bucket, key):
             yield _allow(
                 "ReadSource",
-                ["s3:GetObject", "s3:GetObjectVersion"],
+                ["s3:GetObject", "s3:GetObjectVersion", *_READ_TAGS],
                 _sub(f"s3:::{bucket}/{key}"),
             )
             yield _allow(

@@ -1,0 +1,861 @@
+"""Every action that the roles of pipelines have is needed, and together they are enough.
+
+The roles are those of pipelines/*.yaml and of declarations, expanded. What they are asked for comes
+from elsewhere: from the calls of a rehearsal, from AWS's pages on what CodePipeline, CodeBuild and
+EventBridge do in a role, and from what the handlers of CloudFormation's resource types say that
+they call. With all of a role's policies every such request is allowed, and what strangers ask is
+refused; without any one action or condition, some request is judged otherwise.
+"""
+
+import copy
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
+
+from foothold.domain.models import ArtifactStore, ControlPlane
+from foothold.domain.pipeline import resolve
+from foothold.domain.pipeline_template import expand
+from foothold.domain.policies import bucket_policy, key_policy
+from foothold.pipeline_messages import read_declaration
+from proof.cloud import HOME
+from proof.decisions import ANOTHER_ORGANIZATION, ORGANIZATION, OTHER, READERS, TOOLS, key_arn
+from proof.decisions import MEMBER as TEST
+from proof.house import ROOT
+from proof.judge import Row, allowed
+from proof.privileges import Given, attached, grants, policies, resolved, stars, without
+from proof.rehearsed import RoleCall, rehearsed
+from proof.result import Result, Scale
+
+Json = dict[str, Any]
+
+PRODUCTION, MANAGEMENT = "333333333333", "888888888888"
+REGIONS = (HOME, "eu-west-1", "us-east-1")
+EXPANDED = "expanded declarations"
+PACKAGE_FUNCTION = "{{resolve:ssm:/foothold/package-function}}"
+MACRO = f"arn:aws:lambda:{HOME}:{TOOLS}:function:foothold-macro"
+CONNECTION = f"arn:aws:codeconnections:{HOME}:{TOOLS}:connection/1"
+OLDER_CONNECTION = f"arn:aws:codestar-connections:{HOME}:{TOOLS}:connection/2"
+TOKEN = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:token-AbCdEf"
+TOPIC = f"arn:aws:sns:{HOME}:{TOOLS}:releases"
+HOME_BUS = f"arn:aws:events:{HOME}:{TOOLS}:event-bus/default"
+
+
+# --- What grants ----------------------------------------------------------------------------------
+
+# Every kind of source, both names of a connection, and a build that packages by itself.
+SOURCES: dict[str, Json] = {
+    "Connected": {"CodeConnections": {"ConnectionArn": CONNECTION, "Repository": "example/orders"}},
+    "Older": {"CodeConnections": {"ConnectionArn": OLDER_CONNECTION, "Repository": "example/old"}},
+    "Hub": {"GitHub": {"Owner": "example", "Repository": "orders", "Secret": "token"}},
+    "Shelf": {"S3": {"Bucket": "sources", "Key": "orders.zip"}},
+    "Commits": {"CodeCommit": {"Repository": "orders"}},
+}
+PACKAGES_ITSELF = "Hub"
+STARTED_BY_A_RULE = ("Shelf", "Commits")
+TEMPLATES = " ".join(f"template-export-{region}.yml" for region in REGIONS)
+BUILDSPEC = (
+    f"version: 0.2\nphases: {{build: {{commands: [touch {TEMPLATES}]}}}}\n"
+    "artifacts: {files: ['**/*']}\n"
+)
+
+
+def declaration(name: str) -> Json:
+    places = {"Stack": "orders", "Regions": "follow", "Approval": True}
+    return {
+        "Name": name.lower(),
+        "Source": SOURCES[name],
+        "Build": {
+            "Buildspec": BUILDSPEC,
+            "Environment": {"A": {"Parameter": "/build/user"}, "B": {"Secret": "build:key"}},
+        },
+        "Package": "buildspec" if name == PACKAGES_ITSELF else "function",
+        "Targets": [
+            {"Name": "Test", "Account": TEST, **places},
+            {"Name": "Production", "Account": PRODUCTION, **places},
+        ],
+        "Notifications": {"Topic": TOPIC},
+    }
+
+
+PLANE = ControlPlane(
+    account=TOOLS,
+    home_region=HOME,
+    stack="foothold",
+    organization_ids=(ORGANIZATION,),
+    reader_roles=READERS,
+)
+STORES = {
+    region: ArtifactStore(region, PLANE.spec(region).bucket, key_arn(PLANE.spec(region)))
+    for region in REGIONS
+}
+
+
+def templates() -> dict[str, Json]:
+    """The templates by their files' names, and one with the declarations, expanded."""
+    found = {file.name: yaml_parse(file.read_text()) for file in (ROOT / "pipelines").iterdir()}
+    expanded: Json = {}
+    for name in SOURCES:
+        pipeline = resolve(read_declaration(declaration(name)), STORES, HOME)
+        expanded |= expand(pipeline, logical_id=name)
+    return found | {EXPANDED: {"Resources": expanded}}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A template, where it is deployed, with which parameters, and which conditions then hold."""
+
+    file: str
+    account: str = TOOLS
+    region: str = HOME
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    conditions: tuple[str, ...] = ()
+
+
+TARGET = {
+    "ToolsAccountId": TOOLS,
+    "PipelineRoleArns": [
+        f"arn:aws:iam::{TOOLS}:role/foothold-{name.lower()}-pipeline" for name in SOURCES
+    ],
+    "OrganizationId": ORGANIZATION,
+    "NamePrefix": "foothold",
+    "StackNames": "*",
+}
+PIPELINES = {
+    "ParameterRoot": "/foothold",
+    "MacroFunctionArn": MACRO,
+    "ConnectionArns": [CONNECTION, OLDER_CONNECTION],
+    "SecretArns": [TOKEN],
+}
+EVENTS = {"ToolsAccountId": TOOLS, "ManagementAccountId": MANAGEMENT, "HomeRegion": HOME}
+DEPLOYED = (
+    Deployed("target-account.yaml", TEST, "eu-west-1", TARGET),
+    Deployed("target-account.yaml", PRODUCTION, "eu-west-1", TARGET),
+    Deployed(
+        "tools-account.yaml", parameters=PIPELINES, conditions=("HasConnections", "HasSecrets")
+    ),
+    Deployed("organization-events.yaml", TOOLS, HOME, EVENTS, ("InTools",)),
+    Deployed("organization-events.yaml", MANAGEMENT, "us-east-1", EVENTS, ("InManagement",)),
+    Deployed("region-events.yaml", TOOLS, "eu-west-1", EVENTS),
+    Deployed(EXPANDED),
+)
+
+
+def resources(found: Mapping[str, Json]) -> dict[str, Json]:
+    """Every resource, resolved, by its logical id and account: `DeployRole of 222222222222`."""
+    whole: dict[str, Json] = {}
+    for place in DEPLOYED:
+        declared = found[place.file]["Resources"]
+        pseudo = {
+            "AWS::Partition": "aws",
+            "AWS::AccountId": place.account,
+            "AWS::Region": place.region,
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+        given = Given(
+            {**pseudo, **place.parameters},
+            {f"{name}.Arn": arn_of(name, each, place) for name, each in declared.items()},
+            frozenset(place.conditions),
+        )
+        whole |= {
+            f"{name} of {place.account}": resolved(resource, given)
+            for name, resource in declared.items()
+            if resource.get("Condition") in (None, *place.conditions)
+        }
+    text = json.dumps(whole).replace(PACKAGE_FUNCTION, "foothold-package")
+    known: dict[str, Json] = json.loads(text)
+    return known
+
+
+def arn_of(name: str, resource: Json, place: Deployed) -> str:
+    """What Fn::GetAtt gives for a resource's Arn."""
+    properties, here = resource.get("Properties", {}), f"{place.region}:{place.account}"
+    match resource["Type"]:
+        case "AWS::IAM::Role":
+            return f"arn:aws:iam::{place.account}:role/{properties.get('RoleName', name)}"
+        case "AWS::CodeBuild::Project":
+            return f"arn:aws:codebuild:{here}:project/{properties['Name']}"
+        case "AWS::Logs::LogGroup":
+            return f"arn:aws:logs:{here}:log-group:{properties['LogGroupName']}:*"
+        case "AWS::Events::Rule":
+            return f"arn:aws:events:{here}:rule/{name}"
+    return f"arn:aws:sqs:{here}:{name}"
+
+
+# Around the roles: stores, what strangers may in their own account, and what lets everybody in.
+SURROUNDING: Json = {
+    "anything": {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+    },
+    "open": {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
+    },
+    **{f"bucket {store.bucket}": bucket_policy(PLANE.spec(region), store.key_arn)
+       for region, store in STORES.items()},
+    **{f"key {store.key_arn}": key_policy(PLANE.spec(region)) for region, store in STORES.items()},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The roles by ARN, each with the names of its policies; `documents` are all the policies
+    there are, those of trust, of the bus and of the queue among them."""
+
+    resources: Mapping[str, Json]
+    identities: Mapping[str, tuple[str, ...]]
+    documents: Mapping[str, Any]
+
+
+def roles_of(whole: Mapping[str, Json]) -> Roles:
+    documents, identities = policies(whole), {}
+    for name, resource in whole.items():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::IAM::Role":
+                logical_id, _, account = name.partition(" of ")
+                arn = arn_of(logical_id, resource, Deployed("", account))
+                identities[arn] = tuple(attached(whole, name))
+                documents[f"trust {arn}"] = properties["AssumeRolePolicyDocument"]
+            case "AWS::Events::EventBusPolicy":
+                documents["bus"] = {"Version": "2012-10-17", "Statement": [properties["Statement"]]}
+            case "AWS::SQS::QueuePolicy":
+                documents["queue"] = properties["PolicyDocument"]
+    return Roles(whole, identities, {name: judgeable(each) for name, each in documents.items()})
+
+
+def judgeable(document: Any) -> Any:
+    """The evaluator's data know no transforms: a stack of that name stands for each."""
+    return json.loads(json.dumps(document).replace(":transform/", ":stack/transform/"))
+
+
+# Allowed on `*` without a condition, or by a pattern, and why.
+KNOWN_WIDE = {
+    "logs:DescribeLogGroups": "knows no resource",
+    "logs:DescribeIndexPolicies": "knows no resource",
+    "logs:DescribeResourcePolicies": "knows no resource",
+    "kms:GenerateDataKey*": "both of its kind, of named keys, as CodePipeline's page has it",
+    "kms:ReEncrypt*": "both of its kind, of named keys, as CodePipeline's page has it",
+}
+
+
+# --- What is asked --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request, whether it is to be allowed, and who says so."""
+
+    row: Row
+    why: str
+    allowed: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.row.principal} {self.row.action} {self.row.resource} ({self.why})"
+
+
+def ask(who: str, action: str, resource: str, why: str, **context: str) -> Ask:
+    """A request by `who`: a role's ARN, or an AWS service. Of `context`, whose names have `_` for
+    `:`, `owner` is the resource's account, `policy` the name of the resource's policy where that
+    is not its own, and `organization` where the caller is."""
+    account = who.split(":")[4] if ":" in who else ""
+    owner = context.pop("owner", resource.split(":")[4] or TOOLS)
+    policy = context.pop("policy", None) or policy_of(action, resource)
+    keys: dict[str, str | list[str]] = {
+        "aws:ResourceAccount": owner,
+        "aws:SecureTransport": "true",
+        "aws:PrincipalIsAWSService": str(not account).lower(),
+    }
+    organization = context.pop("organization", ORGANIZATION)
+    if account:
+        keys |= {
+            "aws:PrincipalArn": who,
+            "aws:PrincipalAccount": account,
+            "aws:PrincipalOrgID": organization,
+        }
+    if action.startswith("s3:"):
+        keys["s3:TlsVersion"] = "1.3"
+    for name, value in context.items():
+        key = name.replace("_", ":", 1)
+        keys[key] = [value] if key == "events:source" else value  # a request holds several events
+    return Ask(Row(who, action, resource, owner, keys, (), policy), why)
+
+
+def policy_of(action: str, resource: str) -> str | None:
+    """The name of the policy that the resource itself has, if any."""
+    name = {
+        "s3": f"bucket {resource.removeprefix('arn:aws:s3:::').partition('/')[0]}",
+        "kms": f"key {resource}",
+        "sts": f"trust {resource}",
+        "sqs": "queue",
+        "events": "bus" if resource == HOME_BUS else "",
+    }.get(action.partition(":")[0], "")
+    return name if name in SURROUNDING or name.startswith(("trust", "queue", "bus")) else None
+
+
+def through_s3(who: str, action: str, store: ArtifactStore, why: str) -> Ask:
+    via = f"s3.{store.region}.amazonaws.com"
+    return ask(who, action, store.key_arn, why, kms_ViaService=via)
+
+
+def of_bucket(bucket: str) -> ArtifactStore:
+    return next(store for store in STORES.values() if store.bucket == bucket)
+
+
+def of_call(call: RoleCall) -> Iterator[Ask]:
+    """What IAM is asked about a call of the rehearsal (Service Authorization Reference)."""
+    asked, why, account = call.params, "a rehearsal", call.role.split(":")[4]
+    action = f"{call.service}:{call.operation}"
+    here = f"{call.region}:{account}"
+    match call.service:
+        case "s3" if "Key" in asked:
+            store = of_bucket(asked["Bucket"])
+            put = call.operation == "PutObject"
+            name = "s3:GetObjectVersion" if "VersionId" in asked else action
+            folder, _, _ = asked["Key"].rpartition("/")  # what follows is made up
+            yield ask(call.role, name, f"arn:aws:s3:::{store.bucket}/{folder}/1", why)
+            yield through_s3(call.role, "kms:GenerateDataKey" if put else "kms:Decrypt", store, why)
+        case "s3":
+            yield ask(call.role, action, f"arn:aws:s3:::{asked['Bucket']}", why)
+        case "sts":
+            yield ask(call.role, action, asked["RoleArn"], why)
+        case "lambda":
+            function = f"arn:aws:lambda:{here}:function:{asked['FunctionName']}"
+            yield ask(call.role, "lambda:InvokeFunction", function, why)
+        case "cloudformation":
+            stack = f"arn:aws:cloudformation:{here}:stack/{asked['StackName']}/1"
+            yield ask(call.role, action, stack, why)
+            if "RoleARN" in asked:
+                yield hand_over(call.role, asked["RoleARN"], "cloudformation", why)
+        case "ssm":
+            for name in asked["Names"]:
+                yield ask(call.role, action, f"arn:aws:ssm:{here}:parameter{name}", why)
+        case service:
+            secret = f"arn:aws:secretsmanager:{here}:secret:{asked['SecretId']}-AbCdEf"
+            yield ask(call.role, f"{service}:{call.operation}", secret, why)
+
+
+def hand_over(who: str, role: str, service: str, why: str) -> Ask:
+    to = f"{service}.amazonaws.com"
+    return ask(who, "iam:PassRole", role, why, iam_PassedToService=to)
+
+
+def of_rehearsals(roles: Roles) -> Iterator[Ask]:
+    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+        source = Path(folder) / "source"
+        source.mkdir()
+        (source / "template.yml").write_text("{}")
+        for name in SOURCES:
+            definition = roles.resources[f"{name} of {TOOLS}"]["Properties"]
+            project = roles.resources[f"{name}BuildProject of {TOOLS}"]["Properties"]
+            for call in rehearsed(definition, project, source, Path(folder) / name):
+                yield from of_call(call)
+
+
+# What CodePipeline does in its role for a source (AWS CodePipeline User Guide, "Action structure
+# reference"; Developer Tools console User Guide, "AWS CodeConnections permissions reference": the
+# prefix of UseConnection is the connection's).
+COMMITS = (
+    "CancelUploadArchive", "GetBranch", "GetCommit", "GetRepository", "GetUploadArchiveStatus",
+    "UploadArchive",
+)  # fmt: skip
+SOURCE_OBJECT = ("GetObject", "GetObjectTagging", "GetObjectVersion", "GetObjectVersionTagging")
+BUCKET = ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning")
+# For stores, the same guide, "Manage the CodePipeline service role"; an object that is a source may
+# have tags, which its artifact then has, too. For a build's role, AWS CodeBuild User Guide, "Allow
+# CodeBuild to interact with other AWS services".
+STORE_OBJECT = ("GetObject", "GetObjectVersion", "PutObject")
+TAGS = ("GetObjectTagging", "GetObjectVersionTagging", "PutObjectTagging")
+# AWS CodePipeline User Guide, "Create a pipeline that uses resources from another AWS account".
+KEY = (
+    "Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom", "ReEncryptTo",
+)  # fmt: skip
+# The same guide, "AWS CodeBuild build and test action reference"; StopBuild, for an execution that
+# is stopped, is what a pipeline of AWS CDK has besides (aws-codepipeline-actions, CodeBuildAction).
+BUILDS = ("BatchGetBuilds", "StartBuild", "StopBuild")
+# AWS's pages have these besides, and no pipeline of ours comes to them:
+# - s3:PutObjectAcl of a store: its bucket has no ACLs, and pipelines of AWS CDK do without;
+# - codebuild:BatchGetBuildBatches and StartBuildBatch: no build is a batch;
+# - lambda:ListFunctions: a console's choice, one function is invoked by its name;
+# - s3:GetBucketAcl and GetBucketLocation of a build's role: CodeBuild looks at a bucket's owner
+#   where it may, and builds where it may not (AWS CodeBuild User Guide, "Troubleshooting").
+
+
+def of_pages(roles: Roles) -> Iterator[Ask]:
+    """What no rehearsal does, and AWS's services do in these roles."""
+    for name in SOURCES:
+        definition = roles.resources[f"{name} of {TOOLS}"]["Properties"]
+        project = roles.resources[f"{name}BuildProject of {TOOLS}"]["Properties"]
+        yield from by_codepipeline(definition, project["Name"])
+        yield from by_codebuild(definition, project)
+        if name in STARTED_BY_A_RULE:
+            pipeline = f"arn:aws:codepipeline:{HOME}:{TOOLS}:{definition['Name']}"
+            role = f"arn:aws:iam::{TOOLS}:role/foothold-{definition['Name']}-start"
+            yield ask(role, "codepipeline:StartPipelineExecution", pipeline, "a rule's target")
+    for account in (TEST, PRODUCTION):
+        yield from by_cloudformation(account)
+
+
+def each(who: str, service: str, names: Iterable[str], resource: str, why: str) -> Iterator[Ask]:
+    for name in names:
+        yield ask(who, f"{service}:{name}", resource, why)
+
+
+def by_codepipeline(definition: Json, project: str) -> Iterator[Ask]:
+    who, why = definition["RoleArn"], "AWS CodePipeline User Guide"
+    (source,) = definition["Stages"][0]["Actions"]
+    configuration = source["Configuration"]
+    provider = source["ActionTypeId"]["Provider"]
+    for store in STORES.values():
+        bucket = f"arn:aws:s3:::{store.bucket}"
+        artifact = f"{bucket}/{definition['Name']}/SourceOutp/1"
+        yield from each(who, "s3", BUCKET, bucket, why)
+        yield from each(who, "s3", STORE_OBJECT, artifact, why)
+        yield from (through_s3(who, f"kms:{action}", store, why) for action in KEY)
+        if provider == "S3":
+            yield from each(who, "s3", TAGS, artifact, why)
+    match provider:
+        case "CodeStarSourceConnection":
+            connection = configuration["ConnectionArn"]
+            yield ask(who, f"{connection.split(':')[2]}:UseConnection", connection, why)
+        case "S3":
+            bucket = f"arn:aws:s3:::{configuration['S3Bucket']}"
+            key = f"{bucket}/{configuration['S3ObjectKey']}"
+            yield from each(who, "s3", BUCKET, bucket, why)
+            yield from each(who, "s3", SOURCE_OBJECT, key, why)
+        case "CodeCommit":
+            repository = f"arn:aws:codecommit:{HOME}:{TOOLS}:{configuration['RepositoryName']}"
+            yield from each(who, "codecommit", COMMITS, repository, why)
+    build = f"arn:aws:codebuild:{HOME}:{TOOLS}:project/{project}"
+    yield from each(who, "codebuild", BUILDS, build, why)
+    yield ask(who, "sns:Publish", TOPIC, why)
+
+
+def by_codebuild(definition: Json, project: Json) -> Iterator[Ask]:
+    who, why, name = project["ServiceRole"], "AWS CodeBuild User Guide", definition["Name"]
+    group = f"/aws/codebuild/{project['Name']}"
+    stream = f"arn:aws:logs:{HOME}:{TOOLS}:log-group:{group}:log-stream:1"
+    yield from each(who, "logs", ("CreateLogStream", "PutLogEvents"), stream, why)
+    artifact = f"arn:aws:s3:::{STORES[HOME].bucket}/{name}/BuildOutpu/1"
+    yield from each(who, "s3", STORE_OBJECT, artifact, why)
+    itself = name == PACKAGES_ITSELF.lower()
+    for store in STORES.values() if itself else [STORES[HOME]]:
+        yield from (through_s3(who, f"kms:{action}", store, why) for action in KEY)
+        if itself:
+            # `sam package` looks whether a file is there, and uploads it where it is not.
+            built = f"arn:aws:s3:::{store.bucket}/{name}/builds/1"
+            yield from each(who, "s3", ("GetObject", "PutObject"), built, "sam package")
+
+
+def by_cloudformation(account: str) -> Iterator[Ask]:
+    """What the deploy action and CloudFormation do besides in a target account. A rehearsal makes
+    every call of the action that AWS CDK grants one (aws-codepipeline-actions) and that AWS
+    CodePipeline User Guide has ("AWS CloudFormation deploy action reference"); but it reads no
+    version, and its templates have no transform (AWS CloudFormation User Guide, "AWS::Serverless
+    transform"). CloudFormation fetches code and nested templates (the same guide,
+    "AWS::Lambda::Function Code", "AWS::CloudFormation::Stack")."""
+    deploy, execution = (f"arn:aws:iam::{account}:role/{name}" for name in READERS)
+    why = "AWS CloudFormation User Guide"
+    for store in STORES.values():
+        artifact = f"arn:aws:s3:::{store.bucket}/orders/builds/1"
+        yield ask(deploy, "s3:GetObjectVersion", artifact, "AWS CodePipeline User Guide")
+        yield ask(execution, "s3:GetObject", artifact, why)
+        yield ask(execution, "s3:GetObjectVersion", artifact, why)
+        yield through_s3(execution, "kms:Decrypt", store, why)
+        aws = f"arn:aws:cloudformation:{store.region}:aws"
+        serverless = f"{aws}:stack/transform/Serverless-2016-10-31"  # see `judgeable`
+        yield ask(deploy, "cloudformation:CreateChangeSet", serverless, why, owner=account)
+
+
+# What the handlers of each resource type call, as their schemas in the CloudFormation registry have
+# it: `handlers.*.permissions` (pulumi/pulumi-aws-native, aws-cloudformation-schema, August 2026).
+# The schema of a build project names none: AWS CodeBuild User Guide, "AWS CodeBuild permissions
+# reference". A stack's tags, such as foothold:follow, become tags of whatever can have some.
+HANDLERS: dict[str, dict[str, str]] = {
+    "AWS::CodePipeline::Pipeline": {
+        "create": "iam:GetRole iam:PassRole codepipeline:GetPipeline codepipeline:CreatePipeline "
+        "codepipeline:DisableStageTransition codepipeline:GetPipelineState "
+        "codepipeline:TagResource codestar-connections:PassConnection",
+        "read": "codepipeline:GetPipeline codepipeline:ListTagsForResource "
+        "codepipeline:GetPipelineState",
+        "update": "iam:GetRole iam:PassRole codepipeline:EnableStageTransition "
+        "codepipeline:StartPipelineExecution codepipeline:GetPipeline codepipeline:UpdatePipeline "
+        "codepipeline:GetPipelineState codepipeline:DisableStageTransition "
+        "codepipeline:TagResource codepipeline:UntagResource codestar-connections:PassConnection",
+        "delete": "codepipeline:GetPipeline codepipeline:DeletePipeline",
+    },
+    "AWS::CodePipeline::Webhook": {
+        "create": "codepipeline:ListWebhooks codepipeline:RegisterWebhookWithThirdParty "
+        "codepipeline:PutWebhook codepipeline:TagResource",
+        "read": "codepipeline:ListWebhooks",
+        "update": "codepipeline:ListWebhooks codepipeline:RegisterWebhookWithThirdParty "
+        "codepipeline:PutWebhook codepipeline:DeregisterWebhookWithThirdParty "
+        "codepipeline:TagResource codepipeline:UntagResource",
+        "delete": "codepipeline:ListWebhooks codepipeline:DeleteWebhook "
+        "codepipeline:DeregisterWebhookWithThirdParty codepipeline:UntagResource",
+    },
+    "AWS::CodeBuild::Project": {
+        "create": "codebuild:CreateProject iam:PassRole",
+        "read": "codebuild:BatchGetProjects",
+        "update": "codebuild:UpdateProject iam:PassRole",
+        "delete": "codebuild:DeleteProject",
+    },
+    "AWS::Logs::LogGroup": {
+        "create": "logs:DescribeLogGroups logs:CreateLogGroup logs:PutRetentionPolicy "
+        "logs:TagResource logs:GetDataProtectionPolicy logs:PutDataProtectionPolicy "
+        "logs:CreateLogDelivery s3:REST.PUT.OBJECT firehose:TagDeliveryStream "
+        "logs:PutResourcePolicy logs:DescribeResourcePolicies logs:PutIndexPolicy "
+        "logs:DescribeIndexPolicies logs:PutBearerTokenAuthentication",
+        "read": "logs:DescribeLogGroups logs:ListTagsForResource logs:GetDataProtectionPolicy "
+        "logs:DescribeIndexPolicies logs:DescribeResourcePolicies",
+        "update": "logs:DescribeLogGroups logs:AssociateKmsKey logs:DisassociateKmsKey "
+        "logs:PutRetentionPolicy logs:DeleteRetentionPolicy logs:TagResource logs:UntagResource "
+        "logs:ListTagsForResource logs:GetDataProtectionPolicy logs:PutDataProtectionPolicy "
+        "logs:CreateLogDelivery s3:REST.PUT.OBJECT firehose:TagDeliveryStream logs:PutIndexPolicy "
+        "logs:DeleteIndexPolicy logs:PutResourcePolicy logs:DescribeResourcePolicies "
+        "logs:DeleteResourcePolicy logs:PutLogGroupDeletionProtection "
+        "logs:PutBearerTokenAuthentication",
+        "delete": "logs:DescribeLogGroups logs:DeleteLogGroup logs:DeleteDataProtectionPolicy",
+    },
+    "AWS::IAM::Role": {
+        "create": "iam:CreateRole iam:PutRolePolicy iam:AttachRolePolicy iam:GetRolePolicy "
+        "iam:TagRole iam:UntagRole iam:GetRole",
+        "read": "iam:GetRole iam:ListAttachedRolePolicies iam:ListRolePolicies iam:GetRolePolicy",
+        "update": "iam:UpdateRole iam:UpdateRoleDescription iam:UpdateAssumeRolePolicy "
+        "iam:DetachRolePolicy iam:AttachRolePolicy iam:DeleteRolePermissionsBoundary "
+        "iam:PutRolePermissionsBoundary iam:DeleteRolePolicy iam:PutRolePolicy iam:TagRole "
+        "iam:UntagRole",
+        "delete": "iam:DeleteRole iam:DetachRolePolicy iam:DeleteRolePolicy iam:GetRole "
+        "iam:ListAttachedRolePolicies iam:ListRolePolicies iam:TagRole iam:UntagRole",
+    },
+    "AWS::Events::Rule": {
+        "create": "iam:PassRole events:DescribeRule events:PutRule events:PutTargets "
+        "events:TagResource",
+        "read": "iam:PassRole events:DescribeRule events:ListTargetsByRule "
+        "events:ListTagsForResource",
+        "update": "iam:PassRole events:DescribeRule events:PutRule events:RemoveTargets "
+        "events:PutTargets events:UntagResource events:TagResource",
+        "delete": "iam:PassRole events:DescribeRule events:DeleteRule events:RemoveTargets "
+        "events:ListTargetsByRule",
+    },
+    # The first rule of an account also makes a service-linked role; the service does, with no
+    # permission of ours (AWSCodePipeline_FullAccess, which suffices for rules, has none).
+    "AWS::CodeStarNotifications::NotificationRule": {
+        "create": "codestar-notifications:CreateNotificationRule",
+        "read": "codestar-notifications:DescribeNotificationRule",
+        "update": "codestar-notifications:UpdateNotificationRule "
+        "codestar-notifications:TagResource codestar-notifications:UntagResource",
+        "delete": "codestar-notifications:DeleteNotificationRule "
+        "codestar-notifications:DescribeNotificationRule",
+    },
+}
+# What handlers call for properties that no expansion sets, and so never call here.
+NEVER_SET = {
+    "DisableInboundStageTransitions": (
+        "codepipeline:DisableStageTransition codepipeline:EnableStageTransition"
+    ),
+    "RestartExecutionOnUpdate": "codepipeline:StartPipelineExecution",
+    "DataProtectionPolicy": (
+        "logs:PutDataProtectionPolicy logs:DeleteDataProtectionPolicy logs:CreateLogDelivery "
+        "s3:REST.PUT.OBJECT firehose:TagDeliveryStream"
+    ),
+    "ResourcePolicyDocument": "logs:PutResourcePolicy logs:DeleteResourcePolicy",
+    "FieldIndexPolicies": "logs:PutIndexPolicy logs:DeleteIndexPolicy",
+    "BearerTokenAuthenticationEnabled": "logs:PutBearerTokenAuthentication",
+    "DeletionProtectionEnabled": "logs:PutLogGroupDeletionProtection",
+    "KmsKeyId": "logs:AssociateKmsKey logs:DisassociateKmsKey",
+    "ManagedPolicyArns": "iam:AttachRolePolicy iam:DetachRolePolicy",
+    "PermissionsBoundary": "iam:DeleteRolePermissionsBoundary iam:PutRolePermissionsBoundary",
+    "Description": "iam:UpdateRoleDescription",
+}
+# What handlers call for a property that goes, which every expansion sets.
+ALWAYS_SET = {"RetentionInDays": "logs:DeleteRetentionPolicy"}
+
+
+def handlers_call(resource: Json) -> set[str]:
+    """What the resource's handlers call, with the properties that it has. Raises LookupError for a
+    type whose handlers are not known here."""
+    kind, properties = resource["Type"], resource["Properties"]
+    if kind not in HANDLERS:
+        raise LookupError(f"what the handlers of {kind} call is not known: add it to HANDLERS")
+    called = set(" ".join(HANDLERS[kind].values()).split())
+    for name, only in NEVER_SET.items():
+        called -= set(only.split()) if name not in properties else set()
+    for name, only in ALWAYS_SET.items():
+        called -= set(only.split()) if name in properties else set()
+    return called
+
+
+PIPELINES_ROLE = f"arn:aws:iam::{TOOLS}:role/foothold-pipelines"
+
+
+def of_handlers(roles: Roles, found: Mapping[str, Json]) -> Iterator[Ask]:
+    """What CloudFormation does in the role of stacks that hold pipelines."""
+    declared = found[EXPANDED]["Resources"]
+    for name in declared:
+        resource = roles.resources[f"{name} of {TOOLS}"]
+        for action in sorted(handlers_call(resource)):
+            yield from of_handler(action, resource)
+    # AWS CloudFormation User Guide, "Perform custom processing on CloudFormation templates with
+    # template macros", "Get values stored in other services using dynamic references".
+    who, why = PIPELINES_ROLE, "AWS CloudFormation User Guide"
+    yield ask(who, "lambda:InvokeFunction", MACRO, why)
+    for service, name in sorted(set(re.findall(r"{{resolve:(\w+):([^:}]+)", json.dumps(declared)))):
+        if service == "ssm":
+            yield ask(who, "ssm:GetParameters", f"arn:aws:ssm:{HOME}:{TOOLS}:parameter{name}", why)
+        else:
+            secret = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:{name}-AbCdEf"
+            yield ask(who, f"{service}:GetSecretValue", secret, why)
+
+
+# What a resource's ARN is after `arn:aws:`, where CloudFormation or the service makes up a name
+# with any.
+ARNS = {
+    "AWS::CodePipeline::Pipeline": "codepipeline:{here}:{Name}",
+    "AWS::CodePipeline::Webhook": "codepipeline:{here}:webhook:any",
+    "AWS::CodeBuild::Project": "codebuild:{here}:project/{Name}",
+    "AWS::Logs::LogGroup": "logs:{here}:log-group:{LogGroupName}",
+    "AWS::IAM::Role": "iam::{account}:role/{RoleName}",
+    "AWS::Events::Rule": "events:{here}:rule/any",
+    "AWS::CodeStarNotifications::NotificationRule": (
+        "codestar-notifications:{here}:notificationrule/any"
+    ),
+}
+HANDED_TO = {
+    "AWS::CodePipeline::Pipeline": "codepipeline",
+    "AWS::CodeBuild::Project": "codebuild",
+    "AWS::Events::Rule": "events",
+}
+
+
+def of_handler(action: str, resource: Json) -> Iterator[Ask]:
+    """The requests behind one permission of a resource's handlers."""
+    kind, properties = resource["Type"], resource["Properties"]
+    why, here = f"handlers of {kind}", f"{HOME}:{TOOLS}"
+    itself = "arn:aws:" + ARNS[kind].format_map({**properties, "here": here, "account": TOOLS})
+    if action == "iam:PassRole":
+        for role in roles_in(properties):
+            yield hand_over(PIPELINES_ROLE, role, HANDED_TO[kind], why)
+    elif action == "iam:GetRole" and kind in HANDED_TO:
+        for role in roles_in(properties):
+            yield ask(PIPELINES_ROLE, action, role, why)
+    elif action == "codestar-connections:PassConnection":
+        (source,) = properties["Stages"][0]["Actions"]
+        if connection := source["Configuration"].get("ConnectionArn"):
+            prefix = connection.split(":")[2]
+            yield ask(PIPELINES_ROLE, f"{prefix}:PassConnection", connection, why)
+    else:
+        yield ask(PIPELINES_ROLE, action, itself, why)
+        if action == "codepipeline:PutWebhook":  # which needs the pipeline, too
+            pipeline = itself.replace("webhook:any", "hub")
+            yield ask(PIPELINES_ROLE, action, pipeline, why)
+
+
+def roles_in(properties: Json) -> list[str]:
+    """The roles that a resource hands over itself; a pipeline's actions name others."""
+    own = {name: properties.get(name) for name in ("RoleArn", "ServiceRole", "Targets")}
+    return re.findall(r"arn:aws:iam::\d+:role/[\w-]+", json.dumps(own))
+
+
+SEND, SENDER = f"arn:aws:iam::{MANAGEMENT}:role/SendRole", f"arn:aws:iam::{TOOLS}:role/Sender"
+RULE = f"arn:aws:events:us-east-1:{MANAGEMENT}:rule/OptInOfTheToolsAccount"
+QUEUE = f"arn:aws:sqs:us-east-1:{MANAGEMENT}:Undelivered"
+
+
+def of_events() -> Iterator[Ask]:
+    """Who sends events to whom (Amazon EventBridge User Guide, "Sending and receiving events
+    between AWS accounts", "Using dead-letter queues to process undelivered events")."""
+    put, send, rules = "events:PutEvents", "sqs:SendMessage", "events.amazonaws.com"
+    yield ask(SEND, put, HOME_BUS, "opt-in events reach Foothold", events_source="aws.account")
+    yield ask(SENDER, put, HOME_BUS, "a region's events go home", events_source="aws.s3")
+    yield ask(rules, send, QUEUE, "an event was not delivered", aws_SourceArn=RULE)
+    other_rule, other_bus = RULE.replace("OptIn", "Any"), f"{HOME_BUS}-not"
+    member = f"arn:aws:iam::{TEST}:role/admin"
+    refused = (
+        ask(rules, send, QUEUE, "another rule", aws_SourceArn=other_rule),
+        ask("sns.amazonaws.com", send, QUEUE, "another service", aws_SourceArn=RULE),
+        ask(SEND, put, HOME_BUS, "another kind of event", events_source="aws.ec2"),
+        ask(SEND, put, HOME_BUS, "no kind of event"),
+        ask(member, put, HOME_BUS, "another account", events_source="aws.account"),
+        ask(SEND, put, other_bus, "another bus", policy="open", events_source="aws.account"),
+        ask(SENDER, put, other_bus, "another bus", events_source="aws.s3"),
+    )
+    yield from (replace(one, allowed=False) for one in refused)
+
+
+def of_strangers() -> Iterator[Ask]:
+    """What the roles must not do, though nothing but their own policies refuses it."""
+    store = STORES["eu-west-1"]
+    artifact = f"arn:aws:s3:::{store.bucket}/orders/builds/1"
+    via_lambda = "lambda.eu-west-1.amazonaws.com"
+    for account in (TEST, PRODUCTION):
+        deploy, execution = (f"arn:aws:iam::{account}:role/{name}" for name in READERS)
+        admin = f"arn:aws:iam::{account}:role/admin"
+        for who in (deploy, execution):
+            for action in ("s3:GetObject", "s3:GetObjectVersion"):
+                yield ask(who, action, artifact, "somebody else's", owner=OTHER, policy="open")
+                yield ask(who, action, "arn:aws:s3:::payroll/1", "another bucket", policy="open")
+            for more in ({}, {"kms_ViaService": via_lambda}):
+                why = "decrypted, but not through S3"
+                yield ask(who, "kms:Decrypt", store.key_arn, why, policy="open", **more)
+        yield hand_over(deploy, execution, "lambda", "handed to another service")
+        yield hand_over(deploy, admin, "cloudformation", "another role handed over")
+    who, role = PIPELINES_ROLE, f"arn:aws:iam::{TOOLS}:role"
+    yield hand_over(who, f"{role}/foothold-orders-pipeline", "lambda", "handed to another service")
+    yield hand_over(who, f"{role}/admin", "codebuild", "another role handed over")
+    yield ask(who, "iam:CreateRole", f"{role}/admin", "another role")
+    yield ask(who, "iam:PutRolePolicy", PIPELINES_ROLE, "more for itself")
+    yield ask(who, "iam:PutRolePolicy", f"{role}/foothold-deploy", "more for another role")
+    yield ask(who, "secretsmanager:GetSecretValue", f"{TOKEN[:-7]}s-AbCdEf", "another secret")
+    yield ask(who, "codeconnections:PassConnection", f"{CONNECTION}1", "another connection")
+    project = f"arn:aws:codebuild:{HOME}:{TOOLS}:project/payroll"
+    yield ask(who, "codebuild:UpdateProject", project, "another project")
+
+
+def of_trust() -> Iterator[Ask]:
+    """Who may assume the roles, in plain words."""
+    assume, tools = "sts:AssumeRole", f"arn:aws:iam::{TOOLS}:role"
+    codepipeline, codebuild, cloudformation, events = (
+        f"{name}.amazonaws.com"
+        for name in ("codepipeline", "codebuild", "cloudformation", "events")
+    )
+    for account in (TEST, PRODUCTION):
+        deploy, execution = (f"arn:aws:iam::{account}:role/{name}" for name in READERS)
+        named = f"{tools}/foothold-hub-pipeline"
+        yield ask(named, assume, deploy, "a pipeline that is named")
+        yield ask(cloudformation, assume, execution, "what a stack is deployed with")
+        lookalike = f"arn:aws:iam::{MANAGEMENT}:role/foothold-hub-pipeline"
+        foreign = f"arn:aws:iam::{OTHER}:role/foothold-hub-pipeline"
+        elsewhere = {"organization": ANOTHER_ORGANIZATION}
+        refused = (
+            ask(f"{tools}/foothold-other-pipeline", assume, deploy, "a pipeline not named"),
+            ask(f"{tools}/foothold-hub-build", assume, deploy, "a build"),
+            ask(f"{tools}/admin", assume, deploy, "another role of Tools"),
+            ask(lookalike, assume, deploy, "that name in another account"),
+            ask(foreign, assume, deploy, "another organisation", **elsewhere),
+            ask(named, assume, deploy, "Tools has left the organisation", **elsewhere),
+            ask(codepipeline, assume, deploy, "a service"),
+            ask(deploy, assume, execution, "it is handed over, not assumed"),
+            ask(f"{tools}/foothold-hub-pipeline", assume, execution, "a pipeline"),
+            ask("lambda.amazonaws.com", assume, execution, "another service"),
+        )
+        yield from (replace(one, allowed=False) for one in refused)
+    trusted = {PIPELINES_ROLE: (cloudformation, codebuild)}
+    for name in SOURCES:
+        prefix = f"{tools}/foothold-{name.lower()}"
+        trusted[f"{prefix}-pipeline"] = (codepipeline, codebuild)
+        trusted[f"{prefix}-build"] = (codebuild, codepipeline)
+        if name in STARTED_BY_A_RULE:
+            trusted[f"{prefix}-start"] = (events, codepipeline)
+    for role, (service, another) in trusted.items():
+        yield ask(service, assume, role, "its service")
+        yield replace(ask(another, assume, role, "another service"), allowed=False)
+        yield replace(ask(f"{tools}/admin", assume, role, "another role"), allowed=False)
+    for role, own in ((SEND, MANAGEMENT), (SENDER, TOOLS)):
+        yield ask(events, assume, role, "a rule of its own account", aws_SourceAccount=own)
+        foreign_rule = ask(events, assume, role, "another account's rule", aws_SourceAccount=OTHER)
+        yield replace(foreign_rule, allowed=False)
+
+
+# --- The proof ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A document that lacks one thing, and which requests could notice."""
+
+    failure: str
+    policy: str
+    actions: tuple[str, ...]
+    less: Any
+
+    def concerns(self, row: Row) -> bool:
+        asked = self.policy in (*row.identity, row.policy)
+        action = row.action.lower()
+        return asked and any(fnmatchcase(action, known.lower()) for known in self.actions)
+
+    def row(self, row: Row, name: str) -> Row:
+        identity = tuple(name if each == self.policy else each for each in row.identity)
+        return replace(
+            row, identity=identity, policy=name if row.policy == self.policy else row.policy
+        )
+
+
+def cuts(documents: Mapping[str, Any]) -> Iterator[Cut]:
+    """Each document without one action of a statement, and without one condition."""
+    for grant in grants(documents):
+        less = without({grant.policy: documents[grant.policy]}, grant)[grant.policy]
+        failure = f"granted and never needed: {grant}"
+        yield Cut(failure, grant.policy, (grant.action,), less)
+    for policy, document in documents.items():
+        for number, statement in enumerate(document["Statement"]):
+            actions = tuple(grant.action for grant in grants({policy: {"Statement": [statement]}}))
+            for operator, keys in statement.get("Condition", {}).items():
+                for key in keys:
+                    less = copy.deepcopy(document)
+                    del less["Statement"][number]["Condition"][operator][key]
+                    sid = statement.get("Sid", "?")
+                    failure = f"no request notices: {policy} {sid} without {operator} {key}"
+                    yield Cut(failure, policy, actions, less)
+
+
+def role_privileges(_scale: Scale, found: Mapping[str, Json] | None = None) -> Result:
+    """Every action and condition of the roles of pipelines is needed, and all are enough."""
+    found = found or templates()
+    roles = roles_of(resources(found))
+    asks = list({repr(one.row): one for one in asked(roles, found)}.values())
+    rows = [one.row for one in asks]
+    lacking = list(cuts(roles.documents))
+    named = {f"less {number}": cut for number, cut in enumerate(lacking)}
+    questions = [
+        (name, number)
+        for name, cut in named.items()
+        for number, row in enumerate(rows)
+        if cut.concerns(row)
+    ]
+    verdicts = allowed(
+        {**SURROUNDING, **roles.documents, **{name: cut.less for name, cut in named.items()}},
+        [*rows, *(named[name].row(rows[number], name) for name, number in questions)],
+    )
+    whole = verdicts[: len(rows)]
+    failures = [
+        f"{'refused' if one.allowed else 'allowed'}: {one}"
+        for one, verdict in zip(asks, whole, strict=True)
+        if verdict != one.allowed
+    ]
+    noticed = {
+        name
+        for (name, number), verdict in zip(questions, verdicts[len(rows) :], strict=True)
+        if verdict != whole[number]
+    }
+    failures += [cut.failure for name, cut in named.items() if name not in noticed]
+    failures += stars(roles.documents, KNOWN_WIDE)
+    note = f"{len(rows)} different requests, {len(lacking)} actions and conditions"
+    return Result(len(rows) + len(lacking), tuple(failures), (note,))
+
+
+def asked(roles: Roles, found: Mapping[str, Json]) -> Iterator[Ask]:
+    """Every request, each by a role with its policies; where trust is the question, callers may do
+    anything of their own."""
+    of_roles = (of_rehearsals(roles), of_pages(roles), of_handlers(roles, found), of_events())
+    refused = (replace(one, allowed=False) for one in of_strangers())
+    for one in chain(*of_roles, refused):
+        known = roles.identities.get(one.row.principal, ("anything",))
+        yield replace(one, row=replace(one.row, identity=known if by_role(one) else ()))
+    for one in of_trust():
+        anything = ("anything",) if by_role(one) else ()
+        yield replace(one, row=replace(one.row, identity=anything))
+
+
+def by_role(one: Ask) -> bool:
+    """Whether a role asks; a service has no policies."""
+    return one.row.principal.startswith("arn:")
