@@ -178,11 +178,17 @@ class World:
 
     def _store(self, row: Decision) -> "Store":
         """The store that this row is about. Only an empty bucket can be deleted."""
-        asked = organizations(row), row.opened, row.action == "s3:DeleteBucket"
-        if asked not in self._stores:
+        known_by = ids, opened, empty = (
+            organizations(row),
+            row.opened,
+            row.action == "s3:DeleteBucket",
+        )
+        if known_by not in self._stores:
             prefix = f"store{len(self._stores)}"
-            self._stores[asked] = Store(self.aws, prefix, *asked, change=self._change)
-        return self._stores[asked]
+            self._stores[known_by] = Store(
+                self.aws, prefix, ids, opened=opened, empty=empty, change=self._change
+            )
+        return self._stores[known_by]
 
 
 def located(who: Principal) -> Principal:
@@ -195,7 +201,8 @@ def located(who: Principal) -> Principal:
 
 
 def organizations(row: Decision) -> tuple[str, ...]:
-    """The organisations that the store is configured with, as the row's principal sees them."""
+    """The organisations that the store is configured with. An account keeps its organisation
+    here, so that where the two differ, it is the store that is configured with another."""
     if not row.place[1]:
         return ()
     who = row.principal
@@ -215,9 +222,9 @@ class Store:
         aws: Embedded,
         prefix: str,
         organization_ids: tuple[str, ...],
-        opened: bool,  # noqa: FBT001  in the order of the key that it is kept under
-        empty: bool,  # noqa: FBT001  likewise
         *,
+        opened: bool,
+        empty: bool,
         change: Change | None,
     ) -> None:
         self._owner = aws.session(TOOLS, REGION)
@@ -268,7 +275,7 @@ class Store:
             bucket, key = self._change("bucket", bucket), self._change("key", key)
         if self._opened:
             bucket["Statement"].append(OPENED | {"Resource": f"{self.spec.bucket_arn}/*"})
-        # It would refuse the policy before anybody could ask it.
+        # The block would refuse a policy that lets everybody in.
         self.s3.delete_public_access_block(Bucket=self.bucket)
         self.s3.put_bucket_policy(Bucket=self.bucket, Policy=json.dumps(bucket))
         self.kms.put_key_policy(KeyId=self.key, PolicyName="default", Policy=json.dumps(key))
@@ -327,8 +334,7 @@ class Store:
             case "s3:DeleteBucket":
                 self._make()
             case "s3:DeleteObject" | "s3:DeleteObjectVersion" | "s3:PutObject":
-                if not self._empty:
-                    self._put_artifact()
+                self._put_artifact()
             case "kms:ScheduleKeyDeletion":
                 self.kms.cancel_key_deletion(KeyId=self.key)
                 self.kms.enable_key(KeyId=self.key)
