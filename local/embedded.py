@@ -32,6 +32,7 @@ TOOLS, TEST, PRODUCTION = "111111111111", "222222222222", "333333333333"
 FOREIGN = "444444444444"  # an account outside the organisation
 ORGANIZATION = "o-foothold01"
 HOME_REGION = "eu-central-1"
+ADOPTABLE = "adoptable"  # the bucket of this name, if somebody makes it, may be adopted
 # MiniStack's, the same for every account's root.
 SECRET = "test"  # noqa: S105  # nosec B105
 RUNTIME = f"python3.{sys.version_info.minor}"
@@ -180,6 +181,7 @@ class Embedded:
             f"PythonRuntime={RUNTIME}",
             f"Architecture={ARCHITECTURE}",
             f"OrganizationIds={ORGANIZATION}",
+            f"AdoptableBuckets=arn:aws:s3:::{ADOPTABLE}",
             "PipelineMacro=false",  # MiniStack has no macros; the function is there
         ]
         # The rest, such as the stack's name, is in samconfig.toml.

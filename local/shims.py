@@ -37,10 +37,12 @@ def organization_membership() -> None:
     """aws:PrincipalOrgID names the organisation that the caller's account belongs to.
 
     Upstream models no member accounts. Here the three accounts of the project share one
-    organisation, and every other account is in none (IAM User Guide, "AWS global condition
-    context keys": the key is absent for an account outside any organisation).
+    organisation; any other account is in none, or in one of its own once it has called AWS
+    Organizations (IAM User Guide, "AWS global condition context keys": the key is absent for an
+    account outside any organisation).
     """
-    iam._principal_org_id = lambda account: ORGANIZATION if account in MEMBERS else None
+    own = iam._principal_org_id
+    iam._principal_org_id = lambda account: ORGANIZATION if account in MEMBERS else own(account)
 
 
 def role_principals() -> None:
@@ -171,6 +173,23 @@ def loopback_tls() -> None:
         await serve(scope, receive, send)
 
     app.app = behind_tls
+
+
+def tls_versions() -> None:
+    """A policy on S3 sees over which version of TLS a request came.
+
+    It is 1.3, unless the request says another in `x-amzn-tls-version`. Upstream knows no
+    s3:TlsVersion (Service Authorization Reference, "Condition keys for Amazon S3").
+    """
+    context_of = iam_actions.s3_service_context
+
+    def s3_service_context(action: str, query: Any, path: str, headers: Any) -> dict[str, Any]:
+        context: dict[str, Any] = context_of(action, query, path, headers)
+        if iam._request_origin.get()[1]:
+            context["s3:TlsVersion"] = headers.get("x-amzn-tls-version", "1.3")
+        return context
+
+    iam_actions.s3_service_context = s3_service_context
 
 
 def expected_bucket_owner() -> None:
@@ -330,6 +349,32 @@ def key_arn(name: str, region: str, account: str) -> str:
     return str(key["Arn"]) if key else f"arn:aws:kms:{region}:{account}:key/none"
 
 
+def foreign_keys() -> None:
+    """A key of another account is found by its ARN, and its policy has a say.
+
+    Upstream looks in the caller's own account only (AWS KMS Developer Guide, "Allowing users in
+    other accounts to use a KMS key"). The root of another account, which passes every policy
+    here, still finds none.
+    """
+    resolve = kms._resolve_key
+
+    def resolve_key(name: str) -> Any:
+        found = resolve(name)
+        if found or not name.startswith("arn:") or iam.caller_arn().endswith(":root"):
+            return found
+        _, _, _, region, owner, resource = name.split(":", 5)
+        if region != get_region() or not resource.startswith("key/"):
+            return None
+        return kms._keys.get_scoped(owner, region, resource.removeprefix("key/"))
+
+    def key_policy_for_arn(arn: str) -> tuple[str, str] | None:
+        key = resolve_key(arn)
+        return (key["Policy"], arn.split(":")[4]) if key else None
+
+    kms._resolve_key = resolve_key
+    kms.key_policy_for_arn = key_policy_for_arn
+
+
 def account_actions() -> None:
     """Calls of the account API are authorised, on the account itself.
 
@@ -356,12 +401,16 @@ def write_conditions() -> None:
     """A bucket policy sees which key a write names, and whether the writer brings its own.
 
     Upstream shows policies the algorithm only (Service Authorization Reference, "Condition keys
-    for Amazon S3").
+    for Amazon S3"). As upstream has it for the algorithm, a part of an upload is written as the
+    upload was begun.
     """
     context_of = iam_actions.s3_service_context
 
     def s3_service_context(action: str, query: Any, path: str, headers: Any) -> dict[str, Any]:
         context: dict[str, Any] = context_of(action, query, path, headers)
+        upload = s3._multipart_uploads.get(iam_actions._query_param(query or {}, "uploadId"))
+        if upload and upload["requested_sse"]:
+            headers = upload["preserved_headers"]
         for header in (KEY_HEADER, "x-amz-server-side-encryption-customer-algorithm"):
             if action == "s3:PutObject" and headers.get(header):
                 context[f"s3:{header}"] = headers[header]
@@ -393,10 +442,12 @@ SHIMS: dict[str, Callable[[], None]] = {
         role_principals,
         resource_account,
         authorized_resources,
+        foreign_keys,
         account_actions,
         write_conditions,
         foreign_code,
         loopback_tls,
+        tls_versions,
         expected_bucket_owner,
         object_encryption,
         bare_runtime,

@@ -155,7 +155,8 @@ def expected(row: Decision) -> bool:  # noqa: PLR0911  one rule after the other
     if not secure or version == "1.1":
         return False
     algorithm, key, customers = row.headers
-    if customers or algorithm not in (None, "aws:kms") or key == ANOTHER_KEY:
+    # Both named, or none, which means the bucket's own default.
+    if customers or (algorithm, key) not in ((None, None), ("aws:kms", THE_KEY)):
         return False
     return who.account == TOOLS or (reader and row.action in READS)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -264,6 +264,55 @@ def test_a_deleted_parameter_is_published_again(deployed: Embedded) -> None:
     event["detail"] |= {"name": name, "operation": "Delete"}
     reconcile(deployed, event)
     assert ssm.get_parameter(Name=name)["Parameter"]["Value"] == bucket_of(HOME_REGION)
+
+
+def test_a_store_that_was_made_again_is_announced(deployed: Embedded) -> None:
+    region = "eu-south-1"
+    foothold(deployed, "regions", "add", region)
+    sqs = deployed.session(TOOLS, HOME_REGION).client("sqs")
+    queue = sqs.create_queue(QueueName="told")["QueueUrl"]
+    asked = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    events = deployed.session(TOOLS, HOME_REGION).client("events")
+    pattern = {"source": ["foothold"], "detail-type": ["Artifact Store Replaced"]}
+    events.put_rule(Name="told", EventPattern=json.dumps(pattern))
+    target: Any = {"Id": "told", "Arn": asked["Attributes"]["QueueArn"]}
+    events.put_targets(Rule="told", Targets=[target])
+
+    deployed.session(TOOLS, region).client("s3").delete_bucket(Bucket=bucket_of(region))
+    assert reconcile(deployed, saved("schedule"))[region]["error"] is None
+    (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]
+    assert json.loads(message["Body"])["detail"]["bucket"] == bucket_of(region)
+
+
+@contextmanager
+def without_its_permissions(aws: Embedded, role: str) -> Iterator[None]:
+    """The role of the template without what it may do with stores, for a while."""
+    iam = aws.session(TOOLS, HOME_REGION).client("iam")
+    (name,) = [one["RoleName"] for one in iam.list_roles()["Roles"] if role in one["RoleName"]]
+    attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    (arn,) = [one["PolicyArn"] for one in attached if "StoreKeeping" in one["PolicyArn"]]
+    iam.detach_role_policy(RoleName=name, PolicyArn=arn)
+    try:
+        yield
+    finally:
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+
+
+def test_a_schedule_without_its_permissions_is_refused(deployed: Embedded) -> None:
+    client = deployed.session(TOOLS, HOME_REGION).client("lambda")
+    ssm = deployed.session(TOOLS, HOME_REGION).client("ssm")
+    name = ssm.get_parameter(Name="/foothold/reconcile-function")["Parameter"]["Value"]
+    with without_its_permissions(deployed, "ReconcileRole"):
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(saved("schedule")))
+    assert "AccessDenied" in answer["Payload"].read().decode()
+
+
+def test_a_stack_whose_function_is_without_its_permissions_fails(deployed: Embedded) -> None:
+    stack = Stack(deployed)
+    with without_its_permissions(deployed, "ArtifactStoreRole"), pytest.raises(WaiterError):
+        stack.create(template(Store=one("sa-east-1")))
+    assert "AccessDenied" in stack.reasons()
+    stack.delete()
 
 
 @pytest.mark.parametrize("name", ["region_opt_in", "parameter_changed", "regions_requested"])

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.embedded
 
 CLOSED = "upstream has closed this gap: remove the shim"
 HERE, ELSEWHERE = "eu-central-1", "eu-west-1"
+OWN_ORGANIZATION = "555555555555"
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,20 @@ def test_an_account_outside_the_organisation_is_not_admitted(embedded: Embedded)
 
 def test_upstream_knows_no_member_accounts(ministack: Embedded) -> None:
     assert read_as_a_member(ministack, "org-test", TEST) == "AccessDenied", CLOSED
+
+
+def own_organization(aws: Embedded) -> str:
+    """What a role of an account with an organisation of its own gets from a bucket that is open
+    to that."""
+    organization = aws.session(OWN_ORGANIZATION).client("organizations").describe_organization()
+    condition = {"StringEquals": {"aws:PrincipalOrgID": organization["Organization"]["Id"]}}
+    make_bucket(aws, "org-own", allow("*", "s3:GetObject", Condition=condition))
+    return read(make_role(aws, OWN_ORGANIZATION, "org-own", may("s3:GetObject")), "org-own")
+
+
+def test_an_account_may_have_an_organisation_of_its_own(embedded: Embedded) -> None:
+    assert own_organization(embedded) == "artifact"
+    assert read_as_a_member(embedded, "org-another", OWN_ORGANIZATION) == "AccessDenied"
 
 
 # --- role_principals -----------------------------------------------------------------------------
@@ -171,6 +186,44 @@ def test_upstream_asks_about_no_resource_in_particular(ministack: Embedded) -> N
     assert describe_by_alias(ministack, "by-key", of_the_key=True), CLOSED
 
 
+# --- foreign_keys --------------------------------------------------------------------------------
+
+
+def describe_a_foreign_key(
+    aws: Embedded, name: str, action: str = "kms:DescribeKey", *, named: bool = True
+) -> str:
+    """What stops a Test role that may do this from describing a key of the Tools account, whose
+    policy names the role's account, or not."""
+    reader = allow(f"arn:aws:iam::{TEST if named else PRODUCTION}:root", "kms:DescribeKey")
+    key = make_encrypted_bucket(aws, name, {**reader, "Resource": "*"})
+    kms = make_role(aws, TEST, name, may(action)).client("kms")
+    return outcome(lambda: kms.describe_key(KeyId=key))
+
+
+def test_a_key_serves_the_accounts_that_its_policy_names(embedded: Embedded) -> None:
+    assert describe_a_foreign_key(embedded, "foreign-key") == ""
+
+
+def test_a_foreign_key_is_refused_where_its_policy_or_the_callers_forgets_it(
+    embedded: Embedded,
+) -> None:
+    refused = [
+        describe_a_foreign_key(embedded, "foreign-key-not-named", named=False),
+        describe_a_foreign_key(embedded, "foreign-key-not-allowed", "kms:Encrypt"),
+    ]
+    assert refused == ["AccessDeniedException", "AccessDeniedException"]
+
+
+def test_the_root_of_another_account_finds_no_foreign_key(embedded: Embedded) -> None:
+    key = make_encrypted_bucket(embedded, "foreign-key-root")
+    kms = embedded.session(TEST).client("kms")
+    assert outcome(lambda: kms.describe_key(KeyId=key)) == "NotFoundException"
+
+
+def test_upstream_finds_no_foreign_key(ministack: Embedded) -> None:
+    assert describe_a_foreign_key(ministack, "foreign-key") == "NotFoundException", CLOSED
+
+
 # --- account_actions -----------------------------------------------------------------------------
 
 
@@ -229,6 +282,36 @@ def test_a_bucket_may_refuse_writes_under_the_writers_own_key(embedded: Embedded
 def test_upstream_shows_a_bucket_policy_no_key(ministack: Embedded) -> None:
     assert write_where_one_key_is_required(ministack, "wrong", **UNDER_THE_WRONG_KEY) == "", CLOSED
     assert write_where_one_key_is_required(ministack, "own", **UNDER_ITS_OWN_KEY) == "", CLOSED
+
+
+def write_in_parts(aws: Embedded, name: str) -> str:
+    """What stops a role from writing in parts to a bucket that refuses unnamed keys."""
+    key = aws.session().client("kms").create_key()["KeyMetadata"]["Arn"]
+    named = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    unnamed = {
+        "StringEquals": {"s3:x-amz-server-side-encryption": "aws:kms"},
+        "Null": {named: "true"},
+    }
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Condition": unnamed}
+    make_bucket(aws, name, deny)
+    s3: Any = make_role(aws, TOOLS, name, may("s3:PutObject", "kms:*")).client("s3")
+    upload = {"Bucket": name, "Key": "new"}
+
+    def write() -> None:
+        begun = s3.create_multipart_upload(
+            **upload, ServerSideEncryption="aws:kms", SSEKMSKeyId=key
+        )
+        s3.upload_part(**upload, UploadId=begun["UploadId"], PartNumber=1, Body=b"x")
+
+    return outcome(write)
+
+
+def test_a_part_is_written_under_the_key_of_its_upload(embedded: Embedded) -> None:
+    assert write_in_parts(embedded, "parts") == ""
+
+
+def test_upstream_shows_a_bucket_policy_no_key_of_a_part(ministack: Embedded) -> None:
+    assert write_in_parts(ministack, "parts") == "AccessDenied", CLOSED
 
 
 # --- foreign_code --------------------------------------------------------------------------------
@@ -324,6 +407,33 @@ def test_a_request_that_says_it_is_plain_http_is_taken_for_that(embedded: Embedd
 
 def test_upstream_takes_every_request_for_plain_http(ministack: Embedded) -> None:
     assert read_where_tls_is_required(ministack, "tls") == "AccessDenied", CLOSED
+
+
+# --- tls_versions --------------------------------------------------------------------------------
+
+
+def read_over(aws: Embedded, name: str, **headers: str) -> str:
+    """What a role gets so from a bucket that refuses TLS before 1.2, and TLS that is not known."""
+    old = {"NumericLessThan": {"s3:TlsVersion": "1.2"}}
+    unknown = {"Null": {"s3:TlsVersion": "true"}}
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:*"}
+    make_bucket(aws, name, {**deny, "Condition": old}, {**deny, "Condition": unknown})
+    sent = {header.replace("_", "-"): value for header, value in headers.items()}
+    return read(make_role(aws, TOOLS, name, may("s3:GetObject")), name, headers=sent)
+
+
+def test_a_bucket_may_refuse_old_tls(embedded: Embedded) -> None:
+    assert read_over(embedded, "tls-unsaid") == "artifact"
+    assert read_over(embedded, "tls-new", x_amzn_tls_version="1.2") == "artifact"
+    assert read_over(embedded, "tls-old", x_amzn_tls_version="1.1") == "AccessDenied"
+
+
+def test_a_plain_request_has_no_version_of_tls(embedded: Embedded) -> None:
+    assert read_over(embedded, "tls-none", x_forwarded_proto="http") == "AccessDenied"
+
+
+def test_upstream_knows_no_version_of_tls(ministack: Embedded) -> None:
+    assert read_over(ministack, "tls-unsaid") == "AccessDenied", CLOSED
 
 
 # --- expected_bucket_owner -----------------------------------------------------------------------

@@ -19,7 +19,7 @@ from foothold.gateways.kms import KmsKeys
 from foothold.gateways.s3 import S3Buckets
 from foothold.gateways.ssm import SsmParameters
 from foothold.services.reconcile import Reconciler
-from local.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
+from local.embedded import ADOPTABLE, HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 from tests.lifecycle.test_gateways import pipeline
 
 REGION = "sa-east-1"
@@ -157,6 +157,24 @@ def test_a_region_that_a_live_pipeline_or_stack_uses_is_not_retired(store: Embed
     finally:
         codepipeline.delete_pipeline(name="shop")
         cloudformation.delete_stack(StackName="app")
+
+
+@pytest.mark.embedded
+def test_a_bucket_that_the_stack_names_is_adopted_and_given_back(deployed: Embedded) -> None:
+    region: Any = "ap-south-1"
+    s3 = deployed.session(TOOLS, region).client("s3")
+    kms = deployed.session(TOOLS, region).client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    s3.create_bucket(Bucket=ADOPTABLE, CreateBucketConfiguration={"LocationConstraint": region})
+    default: Any = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+    rules: Any = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
+    s3.put_bucket_encryption(Bucket=ADOPTABLE, ServerSideEncryptionConfiguration=rules)
+
+    adopt = ("regions", "adopt", region, "--bucket", ADOPTABLE, "--key-arn", key)
+    assert f"{ADOPTABLE} is adopted" in run(deployed, *adopt).stdout
+    run(deployed, "regions", "retire", region)
+    s3.head_bucket(Bucket=ADOPTABLE, ExpectedBucketOwner=TOOLS)
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 
 
 @pytest.mark.embedded

@@ -18,7 +18,9 @@ def bucket_policy(spec: StoreSpec, key_arn: str) -> Json:
 
     Denials that look at a header guard it with `Null: false`: a negated operator alone also
     matches a request without the header, which S3 then encrypts with the bucket's own default,
-    the right key (IAM User Guide, "Condition operators").
+    the right key (IAM User Guide, "Condition operators"). A request that names the algorithm
+    and no key is refused: S3 takes the key that AWS manages for it, `aws/s3`, under which no
+    other account can read (Amazon S3 API Reference, "PutObject").
     """
     everything = [spec.bucket_arn, f"{spec.bucket_arn}/*"]
     objects = f"{spec.bucket_arn}/*"
@@ -38,6 +40,12 @@ def bucket_policy(spec: StoreSpec, key_arn: str) -> Json:
             "s3:PutObject",
             objects,
             {"Null": {key: "false"}, "StringNotEquals": {key: key_arn}},
+        ),
+        _deny(
+            "DenyUnnamedKeys",
+            "s3:PutObject",
+            objects,
+            {"StringEquals": {algorithm: "aws:kms"}, "Null": {key: "true"}},
         ),
         _deny(
             "DenyCustomerProvidedKeys",
