@@ -35,38 +35,6 @@ def answer(account: Account, trigger: Trigger) -> tuple[Outcome, ...]:
     return door.answer(trigger)
 
 
-@pytest.mark.parametrize(
-    ("name", "call"),
-    [
-        ("bucket_deleted", "DeleteBucket"),
-        ("bucket_policy_changed", "PutBucketPolicy"),
-        ("key_disabled", "DisableKey"),
-        ("key_deletion_scheduled", "ScheduleKeyDeletion"),
-    ],
-)
-def test_a_call_that_breaks_a_store_has_its_region_looked_at(name: str, call: str) -> None:
-    assert parsed(saved(name)) == StoreTouched("eu-west-1", call)
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"errorCode": "AccessDenied"}, "the call failed"),
-        ({"recipientAccountId": "999999999999"}, "another account's call"),
-        ({"eventName": "PutObject"}, "a call that breaks no store"),
-        ({"eventSource": "ec2.amazonaws.com"}, "a call that breaks no store"),
-        ({"awsRegion": "europe"}, "malformed AWS API Call via CloudTrail"),
-        ({"eventName": 7}, "malformed AWS API Call via CloudTrail"),
-    ],
-)
-def test_a_call_that_breaks_nothing_is_ignored_with_its_reason(
-    change: dict[str, Any], reason: str
-) -> None:
-    event = saved("bucket_deleted")
-    event["detail"] |= change
-    assert parsed(event) == Ignored(reason)
-
-
 def test_a_touched_store_is_repaired_from_a_whole_look(account: Account) -> None:
     account.store()
     account.buckets.write(SPEC, Aspect.VERSIONING, "Suspended")

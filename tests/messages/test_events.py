@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.domain.triggers import ParameterChanged, RegionOptIn, RegionsRequested, Scheduled
-from foothold.messages import MOST_REGIONS, Ignored, parse_event
+from foothold.domain.triggers import (
+    ParameterChanged,
+    RegionOptIn,
+    RegionsRequested,
+    Scheduled,
+    StoreTouched,
+)
+from foothold.messages import Ignored, parse_event
 
 EVENTS = Path(__file__).parents[2] / "events"
 ACCOUNT = "111111111111"
+MOST_REGIONS = 100
 
 
 def saved(file: str, /, **detail: Any) -> dict[str, Any]:
@@ -33,6 +40,10 @@ def asks(event: object) -> object:
         ("regions_requested", RegionsRequested(("eu-west-1", "us-east-1"))),
         ("region_opt_in", RegionOptIn("ap-east-1", "ENABLED", ACCOUNT)),
         ("parameter_changed", ParameterChanged("/foothold/regions", "Update", "eu-central-1")),
+        ("bucket_deleted", StoreTouched("eu-west-1", "DeleteBucket")),
+        ("bucket_policy_changed", StoreTouched("eu-west-1", "PutBucketPolicy")),
+        ("key_disabled", StoreTouched("eu-west-1", "DisableKey")),
+        ("key_deletion_scheduled", StoreTouched("eu-west-1", "ScheduleKeyDeletion")),
         ("schedule", Scheduled()),
     ],
 )
@@ -64,6 +75,64 @@ def test_every_opt_in_status_is_passed_on(status: str) -> None:
 def test_a_change_of_every_parameter_of_ours_is_passed_on(name: str, operation: str) -> None:
     trigger = asks(saved("parameter_changed", name=name, operation=operation))
     assert trigger == ParameterChanged(name, operation, "eu-central-1")  # type: ignore[arg-type]  # parametrised
+
+
+@pytest.mark.parametrize(
+    ("event", "call"),
+    [
+        *(
+            ("bucket_deleted", call)
+            for call in (
+                "DeleteBucket",
+                "DeleteBucketEncryption",
+                "DeleteBucketLifecycle",
+                "DeleteBucketPolicy",
+                "DeleteBucketPublicAccessBlock",
+                "DeleteBucketTagging",
+                "PutBucketEncryption",
+                "PutBucketLifecycle",
+                "PutBucketPolicy",
+                "PutBucketPublicAccessBlock",
+                "PutBucketTagging",
+                "PutBucketVersioning",
+            )
+        ),
+        *(
+            ("key_disabled", call)
+            for call in (
+                "DeleteAlias",
+                "DisableKey",
+                "DisableKeyRotation",
+                "PutKeyPolicy",
+                "ScheduleKeyDeletion",
+                "UntagResource",
+                "UpdateAlias",
+            )
+        ),
+    ],
+)
+def test_every_call_that_breaks_a_store_has_its_region_looked_at(event: str, call: str) -> None:
+    touched = saved(event, eventName=call, awsRegion="us-east-1")
+    assert asks(touched) == StoreTouched("us-east-1", call)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"errorCode": "AccessDenied"}, "the call failed"),
+        ({"recipientAccountId": "999999999999"}, "another account's call"),
+        ({"eventName": "PutObject"}, "a call that breaks no store"),
+        ({"eventName": "DisableKey"}, "a call that breaks no store"),
+        ({"eventSource": "ec2.amazonaws.com"}, "a call that breaks no store"),
+        ({"awsRegion": "europe"}, "malformed AWS API Call via CloudTrail"),
+        ({"eventName": 7}, "malformed AWS API Call via CloudTrail"),
+        ({"eventSource": ...}, "malformed AWS API Call via CloudTrail"),
+    ],
+)
+def test_a_call_that_breaks_nothing_is_ignored_with_its_reason(
+    change: dict[str, Any], reason: str
+) -> None:
+    assert asks(saved("bucket_deleted", **change)) == Ignored(reason)
 
 
 def test_a_region_asked_for_twice_is_asked_for_once() -> None:

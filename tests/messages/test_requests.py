@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from foothold.domain.claims import (
     Claim,
@@ -17,7 +18,7 @@ from foothold.domain.claims import (
     success,
 )
 from foothold.domain.errors import PermanentError
-from foothold.messages import parse_request
+from foothold.messages import STRICT, parse_request
 
 EVENTS = Path(__file__).parents[2] / "events"
 STACK = "arn:aws:cloudformation:eu-central-1:111111111111:stack/consumer/5d1e8f60-7a3c-11f1"
@@ -26,6 +27,13 @@ STACK = "arn:aws:cloudformation:eu-central-1:111111111111:stack/consumer/5d1e8f6
 def saved(name: str) -> dict[str, Any]:
     event: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return event
+
+
+def refused(event: dict[str, Any], properties: object = ...) -> str:
+    """Why this request is refused, with these properties if any are given."""
+    with pytest.raises(PermanentError) as refusal:
+        parse_request(event if properties is ... else event | {"ResourceProperties": properties})
+    return str(refusal.value)
 
 
 def claim(event: dict[str, Any]) -> Claim:
@@ -85,6 +93,101 @@ def test_a_list_is_as_long_as_the_longest_names_allow_and_no_longer() -> None:
     assert {fits(regions) for regions in lists} == {True, False}
 
 
+def test_a_list_is_accepted_exactly_if_the_answer_with_the_longest_names_fits() -> None:
+    """CR-17."""
+    regions = [f"eu-west-{number}" for number in range(1, 16)]
+    event = saved("cfn_create_stores")
+    event["ResourceProperties"]["Regions"] = regions
+    key = f"arn:aws:kms:eu-west-1:111111111111:key/mrk-{'0' * 32}"
+    buckets = {f"Bucket.{region}": "b" * 63 for region in regions}
+    keys = {f"KeyArn.{region}": key.replace("eu-west-1", region) for region in regions}
+    room = 4096 - len(success(event, buckets | keys))
+    event["RequestId"] += "r" * room
+    assert parse_request(event)
+    event["RequestId"] += "r"
+    assert refused(event) == (
+        "Regions names 15 regions: the answer would be 4097 bytes long, and CloudFormation takes "
+        "4096. Ask for each region by itself: Fn::ForEach over Custom::ArtifactStore"
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "properties", "reason"),
+    [
+        (
+            "cfn_create",
+            {"Region": "EU"},
+            "Custom::ArtifactStore: Region: 'EU' is not the name of an AWS region",
+        ),
+        ("cfn_create", {}, "Custom::ArtifactStore: Region is missing"),
+        (
+            "cfn_create",
+            {"Region": "eu-west-1", "Keep": "true"},
+            "Custom::ArtifactStore: there is no property Keep; remove it",
+        ),
+        (
+            "cfn_create_stores",
+            {"Regions": "a,b"},
+            (
+                "Custom::ArtifactStores: Regions: 'a,b' is one text, not a list; give a list, "
+                "such as !Split [',', 'a,b']"
+            ),
+        ),
+        (
+            "cfn_create_stores",
+            {"Regions": ["eu-west-1", "0"], "Region": "eu-west-1"},
+            (
+                "Custom::ArtifactStores: Regions.1: '0' is not the name of an AWS region; there "
+                "is no property Region; remove it"
+            ),
+        ),
+    ],
+)
+def test_every_wrong_property_is_named_with_the_way_out(
+    event: str, properties: object, reason: str
+) -> None:
+    """CR-14, CR-15, CR-16."""
+    assert refused(saved(event), properties) == reason
+
+
+def test_a_wrong_request_is_named_as_one() -> None:
+    """CR-28."""
+    event = saved("cfn_create")
+    del event["StackId"]
+    assert refused(event) == "the request: StackId is missing"
+
+
+def test_the_longest_name_of_a_region_has_32_letters() -> None:
+    event = saved("cfn_create")
+    longest = f"eu-{'a' * 27}-1"
+    wanted = parse_request(event | {"ResourceProperties": {"Region": longest}})
+    assert isinstance(wanted, StoresWanted)
+    assert wanted.regions == (longest,)
+    assert "is not the name" in refused(event, {"Region": f"eu-{'a' * 28}-1"})
+
+
+def test_a_list_names_a_hundred_regions_at_most() -> None:
+    event = saved("cfn_create_stores")
+    hundred = ["eu-west-1", "us-east-1"] * 50
+    wanted = parse_request(event | {"ResourceProperties": {"Regions": hundred}})
+    assert isinstance(wanted, StoresWanted)
+    assert wanted.regions == ("eu-west-1", "us-east-1")
+    assert "at most 100 items" in refused(event, {"Regions": [*hundred, "us-east-1"]})
+
+
+def test_a_message_is_what_it_is_unchangeable_and_never_repeated() -> None:
+    class Message(BaseModel):
+        model_config = STRICT
+        text: str
+
+    message = Message(text="a")
+    with pytest.raises(ValidationError):
+        message.text = "b"
+    with pytest.raises(ValidationError) as refusal:
+        Message.model_validate({"text": b"canary"})
+    assert "canary" not in str(refusal.value)
+
+
 def test_delete_drops_the_claim() -> None:
     event = saved("cfn_delete")
     assert parse_request(event) == ClaimDropped(claim(event))
@@ -92,6 +195,19 @@ def test_delete_drops_the_claim() -> None:
 
 def test_delete_of_another_resources_id_asks_for_nothing() -> None:
     assert parse_request(saved("cfn_delete") | {"PhysicalResourceId": "x"}) == NothingClaimed()
+
+
+@pytest.mark.parametrize(
+    ("stack_id", "logical_id"), [("consumer", "Store"), (STACK, "not a name"), ("", "")]
+)
+def test_delete_of_what_no_stack_can_hold_asks_for_nothing(stack_id: str, logical_id: str) -> None:
+    """CR-28."""
+    event = saved("cfn_delete") | {
+        "StackId": stack_id,
+        "LogicalResourceId": logical_id,
+        "PhysicalResourceId": physical_id(stack_id, logical_id),
+    }
+    assert parse_request(event) == NothingClaimed()
 
 
 def test_what_cloudformation_may_add_to_a_request_some_day_is_no_concern_of_ours() -> None:
@@ -135,6 +251,27 @@ RESOURCES = st.tuples(
     ),
     LOGICAL_IDS,
 )
+
+
+def test_a_claim_names_stack_and_resource() -> None:
+    assert Claim.of(STACK, "Store") == Claim("consumer.5d1e8f60-7a3c-11f1.Store", f"{STACK} Store")
+
+
+@pytest.mark.parametrize(
+    ("stack_id", "logical_id", "reason"),
+    [
+        ("consumer", "Store", "StackId is not the ARN of a stack"),
+        (f"{STACK}/more", "Store", "StackId is not the ARN of a stack"),
+        (STACK, "not a name", "LogicalResourceId is not the name of a stack's resource"),
+        (STACK, "S" * 256, "LogicalResourceId is not the name of a stack's resource"),
+    ],
+)
+def test_what_cloudformation_does_not_send_is_nobodys_claim(
+    stack_id: str, logical_id: str, reason: str
+) -> None:
+    """CR-28."""
+    with pytest.raises(PermanentError, match=reason):
+        Claim.of(stack_id, logical_id)
 
 
 @given(RESOURCES, RESOURCES)

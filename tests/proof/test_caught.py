@@ -2,7 +2,6 @@
 
 import copy
 import json
-import subprocess
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -24,7 +23,6 @@ from proof import (
     fuzz,
     histories,
     killed,
-    mutants,
     privileges,
     races,
     report,
@@ -33,7 +31,7 @@ from proof import (
 )
 from proof.cloud import Cloud
 from proof.flows import FLOWS
-from proof.house import ROOT, house, load
+from proof.house import house, load
 from proof.result import Result, Scale
 
 SCALE = Scale()
@@ -233,36 +231,6 @@ def test_a_weak_policy_is_caught_by_our_guard_rules() -> None:
     key = static.rendered()["Resources"]["Key"]["Properties"]["KeyPolicy"]
     key["Statement"][1]["Action"] = "kms:*"
     assert list(static.guarded(static.rendered({"key": key})))
-
-
-def test_a_mutant_that_no_test_notices_is_caught() -> None:
-    source = "def half(x: int) -> int:\n    return x // 2\n"
-    ((what, changed), *_) = mutants.mutants_of(source)
-    assert "x // 2" in what
-    assert changed != source
-    its_tests, others = (
-        mutants.Subject("foothold.messages", (f"tests/{path}",))
-        for path in ("messages/test_requests.py", "stores/test_names.py")
-    )
-    every = list(mutants.mutants_of(its_tests.path.read_text()))
-    number = next(n for n, (what, _) in enumerate(every) if "'Delete' -> " in what)
-    assert survivors(its_tests, number) == []
-    assert len(survivors(others, number)) == 1
-
-
-def survivors(subject: mutants.Subject, number: int) -> list[str]:
-    """What is left of this mutant when these tests have run, in a process of their own."""
-    script = (
-        "import json; from proof import mutants; "
-        f"mutants.SUBJECTS = (mutants.Subject({subject.module!r}, {subject.tests!r}),); "
-        f"print(json.dumps(mutants.work({subject.module!r}, [{number}])))"
-    )
-    command = mutants.command_of("-c", script)
-    done = subprocess.run(
-        command, cwd=ROOT, env=mutants.environment(), capture_output=True, check=True
-    )
-    found: list[str] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def test_a_proof_that_breaks_or_checks_nothing_has_failed() -> None:

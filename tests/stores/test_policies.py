@@ -1,6 +1,7 @@
 """The policies of a store, as documents. What they allow is judged elsewhere by evaluators."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,14 +13,26 @@ from foothold.domain.policies import bucket_policy, canonical, key_policy
 KEY = "arn:aws:kms:eu-west-1:111111111111:key/abc"
 
 
-def plane(organizations: tuple[str, ...] = ("o-example",)) -> ControlPlane:
+ROLES = ("foothold-deploy", "foothold-cloudformation")
+
+
+def plane(
+    organizations: tuple[str, ...] = ("o-example",), roles: tuple[str, ...] = ROLES
+) -> ControlPlane:
     return ControlPlane(
         "111111111111",
         "eu-central-1",
         "foothold",
         organization_ids=organizations,
-        reader_roles=("foothold-deploy", "foothold-cloudformation"),
+        reader_roles=roles,
     )
+
+
+@pytest.mark.parametrize("name", ["bucket_policy", "key_policy"])
+def test_the_policies_are_these_documents_word_for_word(name: str) -> None:
+    spec = plane().spec("eu-west-1")
+    made = {"bucket_policy": bucket_policy(spec, KEY), "key_policy": key_policy(spec)}
+    assert made[name] == json.loads(Path(__file__).with_name(f"{name}.json").read_text())
 
 
 def test_both_policies_stay_far_below_their_limits() -> None:
@@ -33,6 +46,20 @@ def test_without_an_organisation_no_other_account_is_let_in() -> None:
     spec = plane(()).spec("eu-west-1")
     allowed = [s for s in bucket_policy(spec, KEY)["Statement"] if s["Effect"] == "Allow"]
     assert allowed == []
+    assert [s["Sid"] for s in key_policy(spec)["Statement"]] == ["AccountPoliciesDecide"]
+
+
+def test_without_an_organisation_nobody_is_refused_for_being_outside_of_it() -> None:
+    whole = bucket_policy(plane().spec("eu-west-1"), KEY)["Statement"]
+    inside = ("DenyOutsideOrganization", "OrganizationDeployRolesRead")
+    for_all = [statement for statement in whole if statement["Sid"] not in inside]
+    assert bucket_policy(plane(()).spec("eu-west-1"), KEY)["Statement"] == for_all
+
+
+def test_without_reader_roles_the_organisation_reads_nothing() -> None:
+    spec = plane(roles=()).spec("eu-west-1")
+    sids = [statement["Sid"] for statement in bucket_policy(spec, KEY)["Statement"]]
+    assert sids[-1] == "DenyOutsideOrganization"
     assert [s["Sid"] for s in key_policy(spec)["Statement"]] == ["AccountPoliciesDecide"]
 
 
@@ -68,5 +95,26 @@ def test_a_principal_star_is_the_same_in_both_spellings() -> None:
     assert canonical({"Principal": {"AWS": "*"}}) == canonical({"Principal": "*"})
 
 
-def test_another_action_is_another_policy() -> None:
-    assert canonical({"Action": "s3:GetObject"}) != canonical({"Action": "s3:PutObject"})
+def test_a_principal_of_another_kind_or_of_more_kinds_is_not_everybody() -> None:
+    for principal in ({"AWS": "111111111111"}, {"Service": "*"}, {"AWS": "*", "Service": "s"}):
+        assert canonical({"Principal": principal}) == {"Principal": principal}
+
+
+def test_a_policy_of_one_statement_still_has_a_list_of_them() -> None:
+    policy = {"Statement": [{"Action": ["s3:GetObject"], "Resource": "*"}]}
+    assert canonical(policy) == {"Statement": [{"Action": "s3:GetObject", "Resource": "*"}]}
+
+
+ACTIONS = st.lists(
+    st.sampled_from(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]), min_size=1, unique=True
+)
+
+
+@given(ACTIONS, ACTIONS)
+def test_policies_are_the_same_only_where_they_name_the_same(
+    one: list[str], other: list[str]
+) -> None:
+    same = canonical({"Action": one}) == canonical({"Action": other})
+    assert same == (set(one) == set(other))
+    if len(one) == 1:
+        assert canonical({"Action": one[0]}) == canonical({"Action": tuple(one)})

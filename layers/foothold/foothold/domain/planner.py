@@ -82,9 +82,7 @@ def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
     }
 
 
-def plan(
-    spec: StoreSpec, seen: ObservedStore, now: float = 0.0, *, restoring: bool = False
-) -> tuple[Step, ...]:
+def plan(spec: StoreSpec, seen: ObservedStore, now: float, *, restoring: bool) -> tuple[Step, ...]:
     """The steps that turn `seen` into `spec`, in running order; none means converged.
 
     `now` is in seconds since the epoch; `restoring` says that the store was being retired and
@@ -228,17 +226,15 @@ def _published_keys(spec: StoreSpec, seen: ObservedStore) -> set[str]:
 
 
 def _refuse_a_moved_alias(
-    spec: StoreSpec, aliased: ObservedKey, named: tuple[ObservedKey, ...]
+    spec: StoreSpec, aliased: ObservedKey, others: tuple[ObservedKey, ...]
 ) -> None:
     """The artifacts are under the key that was published, for as long as it can come back."""
-    for key in named:
-        if key.arn != aliased.arn:
-            raise PermanentError(
-                f"{spec.key_alias} in {spec.region} was moved to {aliased.arn}, but the "
-                f"artifacts are under {key.arn}, which is {key.state}: move it back with `aws "
-                f"kms update-alias --region {spec.region} --alias-name {spec.key_alias} "
-                f"--target-key-id {key.arn}`"
-            )
+    for key in others:
+        raise PermanentError(
+            f"{spec.key_alias} in {spec.region} was moved to {aliased.arn}, but the artifacts are "
+            f"under {key.arn}, which is {key.state}: move it back with `aws kms update-alias "
+            f"--region {spec.region} --alias-name {spec.key_alias} --target-key-id {key.arn}`"
+        )
 
 
 def _revive(key: ObservedKey) -> list[Step]:
@@ -258,7 +254,7 @@ def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) ->
     steps = []
     # Without a key the values that name it are still unknown, but so is every comparison.
     desired = desired_settings(spec, key_arn or "")
-    key_is_new = seen.key is None and key_arn is None
+    key_is_new = key_arn is None
     for aspect in KEY_ASPECTS:
         if seen.key is None:
             if aspect not in SET_AT_CREATION or not key_is_new:
