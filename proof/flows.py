@@ -206,12 +206,14 @@ def with_objects() -> Cloud:
 
 
 OLD_BUCKET = "old-artifacts"
+OLD_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0000-000000000001"
 
 
 def to_adopt() -> Cloud:
     """A bucket and a key that somebody made before there was Foothold."""
     cloud = converged(HOME)
     key = cloud.add_key(REGION, {}, {"Version": "2012-10-17", "Statement": []})
+    assert key.arn == OLD_KEY
     rule = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key.arn}
     bucket = cloud.add_bucket(OLD_BUCKET, REGION, ACCOUNT)
     bucket.settings["encryption"] = [{"ApplyServerSideEncryptionByDefault": rule}]
@@ -219,18 +221,13 @@ def to_adopt() -> Cloud:
     return cloud
 
 
-def adopt() -> Any:
-    """The operator adopts the bucket, and the key that it is encrypted with."""
-    assert Cloud.current is not None
-    rule = Cloud.current.buckets[OLD_BUCKET].settings["encryption"][0]
-    key_arn = rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"]
-    named = {"region": REGION, "bucket": OLD_BUCKET, "key_arn": key_arn}
-    return command(command="adopt", **named)()
+def adopt() -> Callable[[], Any]:
+    return command(command="adopt", region=REGION, bucket=OLD_BUCKET, key_arn=OLD_KEY)
 
 
 def adopted() -> Cloud:
     cloud = to_adopt()
-    assert run(Flow("adopt", adopt), cloud) is None
+    assert run(Flow("adopt", adopt()), cloud) is None
     return cloud.copy()
 
 
@@ -331,7 +328,7 @@ FLOWS: tuple[Flow, ...] = (
         retired,
         already="nothing to undo",
     ),
-    Flow("an operator adopts a store", adopt, to_adopt),
+    Flow("an operator adopts a store", adopt(), to_adopt),
     Flow("an adopted store has drifted", event("schedule"), _adopted_and_drifted, turns=ROUND),
     Flow(
         "an adopted store is retired",

@@ -55,10 +55,12 @@ def kill_at(flow: Flow, cloud: Cloud, number: int, when: int) -> bool:
     child = os.fork()
     if child == 0:
         here.close()
-        far = FarCloud(there)
-        far.clock = cloud.clock
-        run(flow, far)
-        os._exit(0)
+        try:
+            far = FarCloud(there)
+            far.clock = cloud.clock
+            run(flow, far)
+        finally:
+            os._exit(0)  # whatever happened: it must not go on as its parent
     there.close()
     try:
         for count in range(1_000_000):
