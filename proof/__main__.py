@@ -26,7 +26,7 @@ from proof.result import SEED, Scale
 CHECKS: tuple[Check, ...] = (
     Check("faults", "every call of every flow x every error, then once more", faults.faults),
     Check("crashes", "the process gone before or after every call", faults.crashes),
-    Check("kills", "SIGKILL to a real process, before or after a call", killed.kills),
+    Check("kills", "SIGKILL to a real process, after every call", killed.kills),
     Check("pairs", "two errors or crashes, in one run or in two", faults.pairs_of_faults),
     Check("histories", "events doubled, reordered, 30 % lost, among edits", histories.histories),
     Check("races", "8 workers on one region, call by call", races.races),

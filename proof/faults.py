@@ -319,7 +319,7 @@ def crashes(scale: Scale) -> Result:
 
 def pairs_of_faults(scale: Scale) -> Result:
     """Two errors or crashes, in one run or in two."""
-    return side_by_side(judged, pairs(lengths(), scale.of(200, 10_000), scale.seed))
+    return side_by_side(judged, pairs(lengths(), scale.of(200, 8_000), scale.seed))
 
 
 def fault_named(name: str) -> int:

@@ -28,6 +28,7 @@ from proof.result import Result, Scale, side_by_side, total
 REPLY_LIMIT, ID_LIMIT = 4096, 1024  # AWS CloudFormation User Guide, "Custom resource reference"
 SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 CLOUD_LASTS = 250  # events until the world is begun anew
+WORLDS = 5  # of so many, one has stores
 
 
 def _nested(depth: int) -> Any:
@@ -229,10 +230,11 @@ def fuzzed(target: Target, seeds: Sequence[int]) -> Result:
     failures: list[str] = []
     originals = [saved(name) for name in target.events]
     with house() as log:
-        cloud = target.begin()
+        cloud = Cloud()
         for number, seed in enumerate(seeds):
             if number % CLOUD_LASTS == 0:
-                cloud = target.begin()
+                # Most worlds begin with nothing: what an event does there is the same, and less.
+                cloud = Cloud() if number // CLOUD_LASTS % WORLDS else target.begin()
                 log.text.seek(0)
                 log.text.truncate()
             cloud.answer_bodies.clear()
@@ -286,7 +288,7 @@ STORES = tuple(
 def declarations(scale: Scale) -> Result:
     """Pipelines that are declared wrong, in YAML that is not quite YAML."""
     first = scale.seed * 1_000_000
-    return side_by_side(declarations_of, range(first, first + scale.of(1_000, 50_000)))
+    return side_by_side(declarations_of, range(first, first + scale.of(1_000, 10_000)))
 
 
 def declarations_of(seeds: Sequence[int]) -> Result:
@@ -366,7 +368,7 @@ TEMPLATE: Any = {
 def templates(scale: Scale) -> Result:
     """Builds whose template is not what sam build would write."""
     first = scale.seed * 1_000_000
-    return side_by_side(templates_of, range(first, first + scale.of(300, 20_000)))
+    return side_by_side(templates_of, range(first, first + scale.of(300, 10_000)))
 
 
 def templates_of(seeds: Sequence[int]) -> Result:

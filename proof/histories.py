@@ -259,7 +259,7 @@ def histories_of(count: int, seeds: Sequence[int], machine: type[History] = Hist
 
     options = settings(
         max_examples=count,
-        stateful_step_count=16,
+        stateful_step_count=10,
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink],

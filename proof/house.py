@@ -23,6 +23,7 @@ from unittest.mock import patch
 import boto3
 import botocore.session
 from botocore.loaders import create_loader
+from botocore.regions import EndpointRulesetResolver
 from botocore.useragent import UserAgentString
 
 from proof.cloud import ACCESS_KEY, ACCOUNT, HOME, STACK, Call, Cloud, Refused
@@ -161,6 +162,7 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
             ),
             patch.object(metrics.provider, "service", ENVIRONMENT["POWERTOOLS_SERVICE_NAME"]),
             patch.object(boto3, "Session", _Session),
+            patch.object(EndpointRulesetResolver, "construct_endpoint", _endpoint),
             patch.object(UserAgentString, "to_string", lambda _string: "proof"),
             patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
             patch.object(cfn_reply, "FIRST_PAUSE", 0.0),
@@ -214,6 +216,19 @@ class _Session(boto3.Session):
         if name not in self.kept:
             self.kept[name] = make(service, **named)  # type: ignore[call-overload]  # one for all
         return self.kept[name]
+
+
+_construct_endpoint: Any = EndpointRulesetResolver.construct_endpoint
+
+
+def _endpoint(resolver: Any, operation_model: Any, **asked: Any) -> Any:
+    """The SDK's choice of a host: but for S3, a client's is always the same."""
+    if operation_model.service_model.service_name == "s3":
+        return _construct_endpoint(resolver, operation_model, **asked)
+    kept = vars(resolver)
+    if "proof_endpoint" not in kept:
+        kept["proof_endpoint"] = _construct_endpoint(resolver, operation_model, **asked)
+    return kept["proof_endpoint"]
 
 
 class _Clock:

@@ -104,12 +104,11 @@ class Kill:
 
 
 def kills(scale: Scale) -> Result:
-    """SIGKILL before or after a call takes effect; then the same request once more."""
+    """SIGKILL before the first call, or when any has taken effect; then the request once more."""
     cases = [
         Kill(flow, call, when)
         for flow, length in enumerate(lengths())
-        for call in range(length)
-        for when in (BEFORE, AFTER)
+        for call, when in ((0, BEFORE), *((call, AFTER) for call in range(length)))
     ]
     chosen = cases if scale.full else random.Random(scale.seed).sample(cases, SAMPLE)
     return side_by_side(killed, chosen)

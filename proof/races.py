@@ -211,6 +211,6 @@ def raced(seeds: Sequence[int]) -> Result:
 def races(scale: Scale) -> Result:
     """8 workers on one region, call by call."""
     first = scale.seed * 1_000_000
-    count = scale.of(300, 5_000)
+    count = scale.of(300, 2_000)
     result = side_by_side(raced, range(first, first + count))
     return result + Result(0, notes=(f"seeds {first} to {first + count - 1}",))
