@@ -20,6 +20,16 @@ PAGE = ROOT / "docs" / "proof.md"
 FOUND = ROOT / "proof" / "found.md"
 TOOLS = ("boto3", "botocore", "aws-lambda-powertools", "pydantic", "hypothesis", "cfn-lint", "mypy")
 SHOWN = 20  # failures of one check
+ABOUT = """\
+Written by `make prove-full`. `make prove` runs a sample of every line, `make prove
+SEED=7` another one, and `make test` the first one; and each line has a test that shows
+it something broken. Everything runs on one machine, without AWS.
+
+Most of it runs the functions' own handlers and boto3 clients on a model of AWS under
+botocore (`proof/cloud.py`), which is stricter than the emulators: owners of buckets,
+states of keys, sizes of policies. Policies are judged by `@cloud-copilot/iam-simulate`,
+and the same table is asked of the embedded AWS, with real signatures.
+""".splitlines()
 
 
 @dataclass(frozen=True)
@@ -112,10 +122,7 @@ def write(lines: Sequence[Line], scale: Scale) -> None:
             (
                 "# Proof",
                 "",
-                "Written by `make prove-full`; `make prove` runs a sample of every line, and so",
-                "does CI. Everything here runs on one machine, without AWS: what only AWS can",
-                "show is listed at the end.",
-                "",
+                *ABOUT,
                 f"{today}, seed {scale.seed}, {python}, {versions}.",
                 "",
                 f"| {' | '.join(HEAD)} |",
