@@ -14,7 +14,7 @@ from typing import Any
 
 from foothold.domain.models import ControlPlane, StoreSpec
 from foothold.domain.policies import bucket_policy, key_policy
-from proof.judge import Row, allowed
+from proof.judge import Row, allowed, install
 from proof.result import Result, Scale, side_by_side
 
 TOOLS, MEMBER, OTHER = "111111111111", "222222222222", "999999999999"
@@ -297,6 +297,7 @@ def weakened() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def necessary(_scale: Scale) -> Result:
     """Each statement and each condition matters: without it, some row is judged otherwise."""
+    install()  # once, before there are several processes that would
     return side_by_side(unnoticed, list(weakened()))
 
 

@@ -41,7 +41,7 @@ class Row:
 
 def allowed(policies: Policies, rows: Sequence[Row]) -> list[bool]:
     """For each row whether it is allowed. Raises RuntimeError where the evaluator cannot run."""
-    _install()
+    install()
     question = json.dumps({"policies": policies, "rows": [row.asked for row in rows]})
     answer = subprocess.run(
         ["node", "judge.mjs"],
@@ -57,7 +57,8 @@ def allowed(policies: Policies, rows: Sequence[Row]) -> list[bool]:
     return [verdict == "Allowed" for verdict in json.loads(answer.stdout)]
 
 
-def _install() -> None:
+def install() -> None:
+    """Install the evaluator, as its lock says, where it is not. Raises RuntimeError without npm."""
     lock = FOLDER / "package-lock.json"
     if INSTALLED.exists() and INSTALLED.stat().st_mtime >= lock.stat().st_mtime:
         return
