@@ -20,7 +20,7 @@ from typing import Any
 
 from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.models import ArtifactStore
-from proof.cloud import ACCOUNT, HOME, Cloud
+from proof.cloud import ACCOUNT, HOME, STATUSES, Cloud
 from proof.flows import built, converged
 from proof.house import ROOT, Context, Log, door, house, saved
 from proof.result import Result, Scale, side_by_side, total
@@ -28,7 +28,7 @@ from proof.result import Result, Scale, side_by_side, total
 REPLY_LIMIT, ID_LIMIT = 4096, 1024  # AWS CloudFormation User Guide, "Custom resource reference"
 SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
 CLOUD_LASTS = 250  # events until the world is begun anew
-WORLDS = 5  # of so many, one has stores
+WORLDS = 5  # of so many, all but one are nowhere()
 
 
 def _nested(depth: int) -> Any:
@@ -225,16 +225,20 @@ EVENTS = (
 )
 
 
+def nowhere() -> Cloud:
+    """A world in which no region but home is enabled: to refuse a region takes a tenth of the
+    calls that a store takes, and an event is read in the same way."""
+    return Cloud({**dict.fromkeys(STATUSES, "DISABLED"), HOME: "ENABLED_BY_DEFAULT"})
+
+
 def fuzzed(target: Target, seeds: Sequence[int]) -> Result:
     """One event for each seed, at this door."""
     failures: list[str] = []
     originals = [saved(name) for name in target.events]
     with house() as log:
-        cloud = Cloud()
         for number, seed in enumerate(seeds):
             if number % CLOUD_LASTS == 0:
-                # Most worlds begin with nothing: what an event does there is the same, and less.
-                cloud = Cloud() if number // CLOUD_LASTS % WORLDS else target.begin()
+                cloud = nowhere() if number // CLOUD_LASTS % WORLDS else target.begin()
                 log.text.seek(0)
                 log.text.truncate()
             cloud.answer_bodies.clear()
