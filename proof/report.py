@@ -29,6 +29,7 @@ Most of it runs the functions' own handlers and boto3 clients on a model of AWS 
 botocore (`proof/cloud.py`), which is stricter than the emulators: owners of buckets,
 states of keys, sizes of policies. Policies are judged by `@cloud-copilot/iam-simulate`,
 and the same table is asked of the embedded AWS, with real signatures.
+
 """.splitlines()
 
 
