@@ -39,11 +39,13 @@ PROCESSOR_SECONDS = 10
 
 @dataclass(frozen=True)
 class Subject:
-    """A module below `folder`, and the tests that speak of it alone, the quickest first."""
+    """A module below `folder`, and the tests that speak of it alone, the quickest first; none
+    of them takes so many seconds of processor time."""
 
     module: str
     tests: tuple[str, ...]
     folder: str = str(SOURCES)
+    processor_seconds: float = PROCESSOR_SECONDS
 
     @property
     def path(self) -> Path:
@@ -228,12 +230,13 @@ class Changed(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def survives(subject: Subject, tree: ast.Module, mutant: Mutant | None) -> bool:
     """Whether every test passes on this mutant of the tree, or on the tree itself. Runs in a
-    fork of this process, which must not have imported the module."""
+    fork of this process, which must not have imported the module, and has little in memory: at
+    its end pytest collects the garbage of all that the fork inherits."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            _limit()
+            _limit(subject)
             quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, 1)
             os.dup2(quiet, 2)
@@ -242,7 +245,7 @@ def survives(subject: Subject, tree: ast.Module, mutant: Mutant | None) -> bool:
             sys.meta_path.insert(0, Changed(subject.module, subject.path, tree))
             import pytest
 
-            code = int(pytest.main(["-x", *OPTIONS, *subject.tests], plugins=[Examples()]))
+            code = int(pytest.main(["-x", *OPTIONS, *subject.tests], plugins=[Examples(subject)]))
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
@@ -252,19 +255,22 @@ def survives(subject: Subject, tree: ast.Module, mutant: Mutant | None) -> bool:
 class Examples:
     """Runs examples before properties, which take longer, and gives each the same time."""
 
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         from hypothesis import is_hypothesis_test
 
         items.sort(key=lambda item: is_hypothesis_test(item.obj))
 
     def pytest_runtest_setup(self) -> None:
-        _limit()
+        _limit(self._subject)
 
 
-def _limit() -> None:
+def _limit(subject: Subject) -> None:
     """From now on: each of these signals ends the process."""
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    signal.setitimer(signal.ITIMER_PROF, PROCESSOR_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, subject.processor_seconds)
 
 
 # Number of a subject and of its mutant; None is the module as it is.

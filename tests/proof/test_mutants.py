@@ -88,17 +88,18 @@ def test_what_is_wrongly_listed_as_equivalent_is_caught(tested: Tested) -> None:
     assert gone == "half: there is no mutant half: x // 3 -> x * 3 (any more)"
 
 
-def test_a_mutant_that_never_ends_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mutants, "PROCESSOR_SECONDS", 2)
+def test_a_mutant_that_never_ends_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "down.py").write_text("def down(x):\n    while x > 0:\n        x -= 1\n")
     (tmp_path / "test_down.py").write_text("from down import down\n\ndef test():\n    down(3)\n")
-    subject = Subject("down", (str(tmp_path / "test_down.py"),), str(tmp_path))
-    tree = subject.tree
-    (endless,) = [one for one in mutants_of(tree) if one.name.endswith("-> while True")]
-    assert mutants.survives(subject, tree, None)
-    assert not mutants.survives(subject, tree, endless)
+    tests = (str(tmp_path / "test_down.py"),)
+    subject = Subject("down", tests, str(tmp_path), processor_seconds=2)
+    (endless,) = [
+        number
+        for number, one in enumerate(mutants_of(subject.tree))
+        if one.name.endswith("-> while True")
+    ]
+    alive, failures = mutants.survivors([subject], [(0, None), (0, endless)])
+    assert (alive, failures) == ({(0, None)}, [])
 
 
 def test_of_a_real_module_only_its_own_tests_notice() -> None:
