@@ -23,7 +23,7 @@ demo: setup
 	$(BIN)/python -m local demo
 
 test: setup .venv-checkov/complete
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 # A sample of every proof, in minutes; SEED=n takes another. prove-full takes all of it, in less
 # than an hour, and writes docs/proof.md.

@@ -1,10 +1,28 @@
-"""What all tests share: the embedded AWS."""
+"""What all tests share: the embedded AWS, and which of them run in one process."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
 import pytest
 
-from local.embedded import Embedded
+from local.embedded import ROOT, Embedded
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out: what needs the embedded AWS to one process, so that it is deployed
+    once; of the rest a file's tests together, but each proof by itself."""
+    xdist: Any = import_module("xdist.scheduler")  # has no types; the mutants run without it
+
+    class Scheduling(xdist.LoadScopeScheduling):  # type: ignore[misc]  # a class without types
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, _ = nodeid.partition("::")
+            if "mark.embedded" in (ROOT / file).read_text():
+                return "embedded"
+            return nodeid if file.endswith("test_proof.py") else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
