@@ -337,15 +337,18 @@ def recorded() -> list[Asked]:
 
 @dataclass(frozen=True)
 class Grant:
-    """One action of one statement of one policy."""
+    """One action of one statement of one policy, or one resource of several: `value`, which stands
+    in `field`. `actions` are those that are granted with it."""
 
     policy: str
     statement: int
     sid: str
-    action: str
+    field: str
+    value: Any
+    actions: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.policy} {self.sid} {self.action}"
+        return f"{self.policy} {self.sid} {self.value}"
 
 
 @dataclass(frozen=True)
@@ -433,26 +436,26 @@ def attached(resources: Mapping[str, Any], role: str) -> list[str]:
     return inline + [one["Ref"] for one in properties.get("ManagedPolicyArns", ()) if "Ref" in one]
 
 
-def grants(documents: Mapping[str, Any]) -> list[Grant]:
-    found = []
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def grants(documents: Mapping[str, Any]) -> Iterator[Grant]:
     for policy, document in documents.items():
         for number, statement in enumerate(document["Statement"]):
-            actions = statement["Action"]
-            found += [
-                Grant(policy, number, statement.get("Sid", "?"), action)
-                for action in ([actions] if isinstance(actions, str) else actions)
-            ]
-    return found
+            sid, actions = statement.get("Sid", "?"), tuple(listed(statement["Action"]))
+            for action in actions:
+                yield Grant(policy, number, sid, "Action", action, (action,))
+            resources = listed(statement.get("Resource"))
+            for resource in resources if len(resources) > 1 else ():
+                yield Grant(policy, number, sid, "Resource", resource, actions)
 
 
 def without(documents: Mapping[str, Any], grant: Grant) -> dict[str, Any]:
     less = copy.deepcopy(dict(documents))
     statement = less[grant.policy]["Statement"][grant.statement]
-    actions = statement["Action"]
-    left = [
-        one for one in ([actions] if isinstance(actions, str) else actions) if one != grant.action
-    ]
-    statement["Action"] = left or ["none:none"]
+    left = [one for one in listed(statement[grant.field]) if one != grant.value]
+    statement[grant.field] = left or ["none:none"]
     return less
 
 
@@ -478,13 +481,14 @@ def row_of(asked: Asked, identity: tuple[str, ...]) -> Row:
 
 
 def least_privilege(_scale: Scale, documents: Mapping[str, Any] | None = None) -> Result:
-    """Every granted action is needed by some flow, and every flow has what it needs."""
+    """Every granted action and resource is needed by some flow, and every flow has what it
+    needs."""
     resources = template()["Resources"]
     documents = documents or policies(resources)
     with house():
         asked = recorded()
     roles = {one.function: role_of(resources, one.function) for one in asked}
-    granted = [grant for grant in grants(documents) if grant.action not in BY_LAMBDA]
+    granted = [grant for grant in grants(documents) if not BY_LAMBDA.issuperset(grant.actions)]
     rows = [row_of(one, tuple(attached(resources, roles[one.function]))) for one in asked]
     verdicts = allowed({**documents, **KEY_POLICY}, rows)
     failures = [
@@ -502,7 +506,8 @@ def least_privilege(_scale: Scale, documents: Mapping[str, Any] | None = None) -
         questions += [
             (grant, replace(row, identity=(grant.policy,)), replace(row, identity=(less,)))
             for row in rows
-            if row.action.lower() == grant.action.lower() and grant.policy in row.identity
+            if row.action.lower() in [action.lower() for action in grant.actions]
+            and grant.policy in row.identity
         ]
     asked_of = [row for _, *both in questions for row in both]
     alone = allowed({**variants, **KEY_POLICY}, asked_of)
@@ -519,7 +524,7 @@ def least_privilege(_scale: Scale, documents: Mapping[str, Any] | None = None) -
     ]
     failures += list(stars(documents))
     idle = sorted(set(documents) - in_use)
-    note = f"{len(rows)} different requests, {len(granted)} granted actions"
+    note = f"{len(rows)} different requests, {len(granted)} granted actions and resources"
     note += f"; no flow for {', '.join(idle)}" if idle else ""
     return Result(len(rows) + len(granted), tuple(failures), (note,))
 
@@ -530,8 +535,7 @@ def stars(
     """Actions allowed on everything without a condition, but for those that are known to be."""
     for name, document in documents.items():
         for statement in document["Statement"]:
-            actions = statement["Action"]
-            for action in [actions] if isinstance(actions, str) else actions:
+            for action in listed(statement["Action"]):
                 everywhere = statement.get("Resource") == "*" and "Condition" not in statement
                 wide = everywhere or "*" in action
                 if statement["Effect"] == "Allow" and wide and action not in known:

@@ -30,7 +30,7 @@ from proof.decisions import ANOTHER_ORGANIZATION, ORGANIZATION, OTHER, READERS, 
 from proof.decisions import MEMBER as TEST
 from proof.house import ROOT
 from proof.judge import Row, allowed
-from proof.privileges import Given, attached, grants, policies, resolved, stars, without
+from proof.privileges import Given, attached, grants, listed, policies, resolved, stars, without
 from proof.rehearsed import RoleCall, rehearsed
 from proof.result import Result, Scale
 
@@ -791,14 +791,14 @@ class Cut:
 
 
 def cuts(documents: Mapping[str, Any]) -> Iterator[Cut]:
-    """Each document without one action of a statement, and without one condition."""
+    """Each document without one action or resource of a statement, or without one condition."""
     for grant in grants(documents):
         less = without({grant.policy: documents[grant.policy]}, grant)[grant.policy]
         failure = f"granted and never needed: {grant}"
-        yield Cut(failure, grant.policy, (grant.action,), less)
+        yield Cut(failure, grant.policy, grant.actions, less)
     for policy, document in documents.items():
         for number, statement in enumerate(document["Statement"]):
-            actions = tuple(grant.action for grant in grants({policy: {"Statement": [statement]}}))
+            actions = tuple(listed(statement["Action"]))
             for operator, keys in statement.get("Condition", {}).items():
                 for key in keys:
                     less = copy.deepcopy(document)
@@ -809,7 +809,8 @@ def cuts(documents: Mapping[str, Any]) -> Iterator[Cut]:
 
 
 def role_privileges(_scale: Scale, found: Mapping[str, Json] | None = None) -> Result:
-    """Every action and condition of the roles of pipelines is needed, and all are enough."""
+    """Every action, resource and condition of the roles of pipelines is needed, and all are
+    enough."""
     found = found or templates()
     roles = roles_of(resources(found))
     asks = list({repr(one.row): one for one in asked(roles, found)}.values())
@@ -839,7 +840,7 @@ def role_privileges(_scale: Scale, found: Mapping[str, Json] | None = None) -> R
     }
     failures += [cut.failure for name, cut in named.items() if name not in noticed]
     failures += stars(roles.documents, KNOWN_WIDE)
-    note = f"{len(rows)} different requests, {len(lacking)} actions and conditions"
+    note = f"{len(rows)} different requests, {len(lacking)} actions, resources and conditions"
     return Result(len(rows) + len(lacking), tuple(failures), (note,))
 
 

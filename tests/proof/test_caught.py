@@ -147,19 +147,24 @@ def test_a_policy_that_names_accounts_is_caught(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("change", "found"),
+    ("sid", "field", "change", "found"),
     [
-        (lambda actions: [*actions, "kms:Encrypt"], "granted and never needed"),
-        (lambda actions: actions[1:], "not granted"),
+        ("ReadKeys", "Action", lambda known: [*known, "kms:Encrypt"], "granted and never needed"),
+        ("ReadKeys", "Action", lambda known: known[1:], "not granted"),
+        (
+            "ReadStoresAndClaimsAtHome",
+            "Resource",
+            lambda known: [*known, "arn:aws:ssm:*:111111111111:parameter/elsewhere"],
+            "granted and never needed",
+        ),
+        ("ReadStoresAndClaimsAtHome", "Resource", lambda known: known[1:], "not granted"),
     ],
-    ids=["one action too many", "one action too few"],
+    ids=[f"one {what} too {much}" for what in ("action", "resource") for much in ("many", "few")],
 )
-def test_a_grant_that_does_not_fit_is_caught(change: Any, found: str) -> None:
+def test_a_grant_that_does_not_fit_is_caught(sid: str, field: str, change: Any, found: str) -> None:
     granted = copy.deepcopy(privileges.policies(privileges.template()["Resources"]))
-    statement = next(
-        one for one in granted["StoreKeeping"]["Statement"] if one["Sid"] == "ReadKeys"
-    )
-    statement["Action"] = change(statement["Action"])
+    statement = next(one for one in granted["StoreKeeping"]["Statement"] if one["Sid"] == sid)
+    statement[field] = change(statement[field])
     failures = privileges.least_privilege(SCALE, granted).failures
     assert any(failure.startswith(found) for failure in failures)
 

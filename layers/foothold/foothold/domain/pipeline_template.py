@@ -496,7 +496,7 @@ def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
 
 def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
     """What the build does: its log, its artifacts, what it reads; and only where the buildspec
-    packages itself, `sam package` under the project's own prefix of every region."""
+    packages itself, `sam package` under the project's own prefix of every other region."""
     home = pipeline.home_store
     yield _allow(
         "WriteLog",
@@ -511,11 +511,12 @@ def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
     if pipeline.declaration.packages_itself:
         stores = pipeline.stores.values()
         prefix = f"{pipeline.name}/builds/*"
-        yield _allow(
-            "PackageForRegions",
-            ["s3:GetObject", "s3:PutObject"],
-            [_sub(f"s3:::{store.bucket}/{prefix}") for store in stores],
-        )
+        if elsewhere := [store for store in stores if store != home]:
+            yield _allow(
+                "PackageForRegions",
+                ["s3:GetObject", "s3:PutObject"],
+                [_sub(f"s3:::{store.bucket}/{prefix}") for store in elsewhere],
+            )
         yield _use_keys("EncryptArtifacts", stores)
     else:
         yield _use_keys("EncryptArtifacts", [home])
