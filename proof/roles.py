@@ -22,7 +22,7 @@ from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has 
 
 from foothold.domain.models import ArtifactStore, ControlPlane
 from foothold.domain.pipeline import resolve
-from foothold.domain.pipeline_template import expand
+from foothold.domain.pipeline_template import ARTIFACT_FOLDER, expand
 from foothold.domain.policies import bucket_policy, key_policy
 from foothold.pipeline_messages import read_declaration
 from proof.cloud import HOME
@@ -50,15 +50,18 @@ HOME_BUS = f"arn:aws:events:{HOME}:{TOOLS}:event-bus/default"
 
 # --- What grants ----------------------------------------------------------------------------------
 
-# Every kind of source, both names of a connection, and a build that packages by itself.
+# Every kind of source, both names of a connection, and a build that packages by itself: of this one
+# CodePipeline cuts the name short for its artifacts, and packages have the whole name.
 SOURCES: dict[str, Json] = {
     "Connected": {"CodeConnections": {"ConnectionArn": CONNECTION, "Repository": "example/orders"}},
-    "Older": {"CodeConnections": {"ConnectionArn": OLDER_CONNECTION, "Repository": "example/old"}},
+    "OlderNameOfConnections": {
+        "CodeConnections": {"ConnectionArn": OLDER_CONNECTION, "Repository": "example/old"}
+    },
     "Hub": {"GitHub": {"Owner": "example", "Repository": "orders", "Secret": "token"}},
     "Shelf": {"S3": {"Bucket": "sources", "Key": "orders.zip"}},
     "Commits": {"CodeCommit": {"Repository": "orders"}},
 }
-PACKAGES_ITSELF = "Hub"
+PACKAGES_ITSELF = "OlderNameOfConnections"
 STARTED_BY_A_RULE = ("Shelf", "Commits")
 TEMPLATES = " ".join(f"template-export-{region}.yml" for region in REGIONS)
 BUILDSPEC = (
@@ -417,7 +420,7 @@ def by_codepipeline(definition: Json, project: str) -> Iterator[Ask]:
     provider = source["ActionTypeId"]["Provider"]
     for store in STORES.values():
         bucket = f"arn:aws:s3:::{store.bucket}"
-        artifact = f"{bucket}/{definition['Name']}/SourceOutp/1"
+        artifact = f"{bucket}/{definition['Name'][:ARTIFACT_FOLDER]}/SourceOutp/1"
         yield from each(who, "s3", BUCKET, bucket, why)
         yield from each(who, "s3", STORE_OBJECT, artifact, why)
         yield from (through_s3(who, f"kms:{action}", store, why) for action in KEY)
@@ -445,7 +448,7 @@ def by_codebuild(definition: Json, project: Json) -> Iterator[Ask]:
     group = f"/aws/codebuild/{project['Name']}"
     stream = f"arn:aws:logs:{HOME}:{TOOLS}:log-group:{group}:log-stream:1"
     yield from each(who, "logs", ("CreateLogStream", "PutLogEvents"), stream, why)
-    artifact = f"arn:aws:s3:::{STORES[HOME].bucket}/{name}/BuildOutpu/1"
+    artifact = f"arn:aws:s3:::{STORES[HOME].bucket}/{name[:ARTIFACT_FOLDER]}/BuildOutpu/1"
     yield from each(who, "s3", STORE_OBJECT, artifact, why)
     itself = name == PACKAGES_ITSELF.lower()
     for store in STORES.values() if itself else [STORES[HOME]]:
@@ -719,6 +722,11 @@ def of_strangers() -> Iterator[Ask]:
     yield ask(who, "codeconnections:PassConnection", f"{CONNECTION}1", "another connection")
     project = f"arn:aws:codebuild:{HOME}:{TOOLS}:project/payroll"
     yield ask(who, "codebuild:UpdateProject", project, "another project")
+    for name in SOURCES:
+        build = f"{role}/foothold-{name.lower()}-build"
+        for path in ("payroll/BuildOutpu/1", "payroll/builds/1"):
+            another = f"arn:aws:s3:::{STORES[HOME].bucket}/{path}"
+            yield from each(build, "s3", STORE_OBJECT, another, "another pipeline's")
 
 
 def of_trust() -> Iterator[Ask]:

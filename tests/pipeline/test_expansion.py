@@ -308,6 +308,7 @@ BUCKET = "arn:aws:s3:::foothold-111111111111-{}-an"
         ("PipelineRole", "sns:Publish", TOPIC, True),
         ("PipelineRole", "sns:Publish", f"{TOPIC}-else", False),
         ("PipelineBuildRole", "s3:PutObject", BUCKET.format(HOME) + "/orders/a", True),
+        ("PipelineBuildRole", "s3:GetObject", BUCKET.format(HOME) + "/orders-2/a", False),
         (
             "PipelineBuildRole",
             "s3:PutObject",
@@ -328,6 +329,13 @@ def test_a_role_may_do_its_work_and_nothing_else(
     allowed: bool,
 ) -> None:
     assert may(expanded(ORDERS), role, action, resource) is allowed
+
+
+def test_a_build_has_the_folder_that_codepipeline_names_after_twenty_characters() -> None:
+    resources = expanded({**ORDERS, "Name": "orders-of-every-department"})
+    folder = BUCKET.format(HOME) + "/orders-of-every-depa"
+    assert may(resources, "PipelineBuildRole", "s3:PutObject", f"{folder}/BuildOutpu/a")
+    assert not may(resources, "PipelineBuildRole", "s3:PutObject", f"{folder}rtment/BuildOutpu/a")
 
 
 def test_a_build_that_packages_itself_may_write_its_own_prefix_in_every_region() -> None:

@@ -42,9 +42,14 @@ def an_action_too_many_in_an_expansion(found: dict[str, Json]) -> None:
 
 
 def a_resource_too_many(found: dict[str, Json]) -> None:
-    statement(found[roles.EXPANDED], "HubBuildRole", "PackageForRegions")["Resource"].append(
-        {"Fn::Sub": "arn:${AWS::Partition}:s3:::elsewhere/*"}
-    )
+    statement(found[roles.EXPANDED], "OlderNameOfConnectionsBuildRole", "PackageForRegions")[
+        "Resource"
+    ].append({"Fn::Sub": "arn:${AWS::Partition}:s3:::elsewhere/*"})
+
+
+def a_build_that_reads_what_others_built(found: dict[str, Json]) -> None:
+    artifacts = statement(found[roles.EXPANDED], "ShelfBuildRole", "PassArtifactsOn")
+    artifacts["Resource"] = {"Fn::Sub": "arn:${AWS::Partition}:s3:::foothold-*"}
 
 
 def an_action_that_a_rehearsal_misses(found: dict[str, Json]) -> None:
@@ -84,6 +89,7 @@ BROKEN: tuple[tuple[Callable[[dict[str, Json]], None], str, str], ...] = (
     (an_action_too_many, NEEDLESS, "WorkOnChangeSets cloudformation:DeleteStack"),
     (an_action_too_many_in_an_expansion, NEEDLESS, "Build codebuild:RetryBuild"),
     (a_resource_too_many, NEEDLESS, "PackageForRegions arn:aws:s3:::elsewhere/*"),
+    (a_build_that_reads_what_others_built, "allowed", "payroll/builds/1 (another pipeline's)"),
     (an_action_that_a_rehearsal_misses, "refused", "cloudformation:DescribeStackEvents"),
     (an_action_that_a_handler_misses, "refused", "events:TagResource"),
     (a_condition_removed, "allowed", "role/foothold-cloudformation kms:Decrypt"),

@@ -28,6 +28,9 @@ CLOUDFORMATION_ROLE = "foothold-cloudformation"
 
 SOURCE_OUTPUT = "SourceOutput"
 BUILD_OUTPUT = "BuildOutput"
+# CodePipeline keeps a pipeline's artifacts in a folder that has so many characters of its name (AWS
+# re:Post, "CodePipeline truncates folder names in output artifact S3 bucket", answered by AWS).
+ARTIFACT_FOLDER = 20
 PACKAGE_OUTPUT = "PackageOutput"
 
 _READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
@@ -495,8 +498,8 @@ def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
 
 
 def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
-    """What the build does: its log, its artifacts, what it reads; and only where the buildspec
-    packages itself, `sam package` under the project's own prefix of every other region."""
+    """What the build does: its log, its pipeline's artifacts, what it reads; and only where the
+    buildspec packages itself, `sam package` under the project's own prefix of every region."""
     home = pipeline.home_store
     yield _allow(
         "WriteLog",
@@ -506,17 +509,16 @@ def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
     yield _allow(
         "PassArtifactsOn",
         ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
-        _sub(f"s3:::{home.bucket}/*"),
+        _sub(f"s3:::{home.bucket}/{pipeline.name[:ARTIFACT_FOLDER]}/*"),
     )
     if pipeline.declaration.packages_itself:
         stores = pipeline.stores.values()
         prefix = f"{pipeline.name}/builds/*"
-        if elsewhere := [store for store in stores if store != home]:
-            yield _allow(
-                "PackageForRegions",
-                ["s3:GetObject", "s3:PutObject"],
-                [_sub(f"s3:::{store.bucket}/{prefix}") for store in elsewhere],
-            )
+        yield _allow(
+            "PackageForRegions",
+            ["s3:GetObject", "s3:PutObject"],
+            [_sub(f"s3:::{store.bucket}/{prefix}") for store in stores],
+        )
         yield _use_keys("EncryptArtifacts", stores)
     else:
         yield _use_keys("EncryptArtifacts", [home])
