@@ -210,6 +210,11 @@ def test_delete_of_what_no_stack_can_hold_asks_for_nothing(stack_id: str, logica
     assert parse_request(event) == NothingClaimed()
 
 
+@pytest.mark.parametrize("field", ["StackId", "LogicalResourceId"])
+def test_delete_without_the_name_of_a_resource_asks_for_nothing(field: str) -> None:
+    assert parse_request(saved("cfn_delete") | {field: None}) == NothingClaimed()
+
+
 def test_what_cloudformation_may_add_to_a_request_some_day_is_no_concern_of_ours() -> None:
     event = saved("cfn_create")
     assert parse_request(event | {"StackTags": {}}) == parse_request(event)

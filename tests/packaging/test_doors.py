@@ -572,6 +572,36 @@ def test_an_event_of_codebuild_that_is_malformed_is_ignored_with_its_reason() ->
     assert "detail: Field required" in ignored.reason
 
 
+NO_PLACES = [("ab", "key"), ("b" * 64, "key"), ("bucket", "k" * 1025), ("bucket", "\ud800")]
+
+
+@pytest.mark.parametrize(("bucket", "key"), [*NO_PLACES, ("bucket", "")])
+@pytest.mark.parametrize("artifacts", ["inputArtifacts", "outputArtifacts"])
+@pytest.mark.usefixtures("world")
+def test_a_job_whose_artifact_can_lie_nowhere_fails_with_its_field(
+    answers: Answers, artifacts: str, bucket: str, key: str
+) -> None:
+    job = event("codepipeline_job")
+    at = job["CodePipeline.job"]["data"][artifacts][0]["location"]["s3Location"]
+    at |= {"bucketName": bucket, "objectKey": key}
+    call(job)
+    [(kind, told)] = answers
+    assert kind == "failed"
+    assert f"{artifacts}.0.location.s3Location" in told["failureDetails"]["message"]
+
+
+@pytest.mark.parametrize(("bucket", "key"), NO_PLACES)
+def test_a_build_whose_artifact_can_lie_nowhere_is_ignored_with_its_reason(
+    bucket: str, key: str
+) -> None:
+    built = event("codebuild_succeeded")
+    artifact = built["detail"]["additional-information"]["artifact"]
+    artifact["location"] = f"arn:aws:s3:::{bucket}/{key}"
+    ignored = parse(built)
+    assert isinstance(ignored, Ignored)
+    assert "artifact of CodeBuild" in ignored.reason
+
+
 def test_nothing_is_left_on_the_functions_disk(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,8 @@ def _as_value_error(check: Any) -> AfterValidator:
 Project = Annotated[str, _as_value_error(_project)]
 Region = Annotated[str, _as_value_error(_region)]
 RelativePath = Annotated[str, Field(min_length=1, max_length=1024), _as_value_error(_relative)]
+Bucket = Annotated[str, Field(min_length=3, max_length=63)]
+Key = Annotated[str, Field(min_length=1, max_length=1024)]
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 # What AWS sends may grow; what people send may not be misspelt.
 AWS = ConfigDict(
@@ -83,8 +85,8 @@ class Order(BaseModel):
 class ObjectLocation(BaseModel):
     model_config = STRICT
 
-    bucket: Annotated[str, Field(min_length=3, max_length=63)]
-    key: Annotated[str, Field(min_length=1, max_length=1024)]
+    bucket: Bucket
+    key: Key
 
 
 class DirectOrder(Order):
@@ -99,8 +101,8 @@ class DirectOrder(Order):
 class _S3Location(BaseModel):
     model_config = AWS
 
-    bucket_name: str
-    object_key: str
+    bucket_name: Bucket
+    object_key: Key
 
 
 class _Location(BaseModel):
@@ -272,7 +274,8 @@ def _build(detail: _Detail) -> Build | Ignored:
     bucket, _, key = path.partition("/")
     if not bucket or not key:
         return Build(detail.project_name, None)
-    return Build(detail.project_name, ObjectLocation(bucket=bucket, key=key))
+    place = checked(ObjectLocation, {"bucket": bucket, "key": key}, "the artifact of CodeBuild")
+    return Build(detail.project_name, place)
 
 
 Model = TypeVar("Model", bound=BaseModel)

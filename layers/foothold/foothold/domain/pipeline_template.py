@@ -28,10 +28,10 @@ CLOUDFORMATION_ROLE = "foothold-cloudformation"
 
 SOURCE_OUTPUT = "SourceOutput"
 BUILD_OUTPUT = "BuildOutput"
+PACKAGE_OUTPUT = "PackageOutput"
 # CodePipeline keeps a pipeline's artifacts in a folder that has so many characters of its name (AWS
 # re:Post, "CodePipeline truncates folder names in output artifact S3 bucket", answered by AWS).
 ARTIFACT_FOLDER = 20
-PACKAGE_OUTPUT = "PackageOutput"
 
 _READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 
