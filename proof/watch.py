@@ -4,10 +4,12 @@ call that does not say whose bucket it means, a secret in a log, more calls than
 
 import copy
 import heapq
+import itertools
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -311,13 +313,16 @@ LIMITS |= {"ssm": 40}
 
 
 class SimulatedTime:
-    """A clock that stands still while anybody works, and goes on to whoever wakes first."""
+    """A clock that stands still while anybody works, and goes on to whoever wakes first. Whoever
+    asks for the work counts as well as who does it in a pool, so every run takes the same time."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self._lock = threading.Lock()
+        self._numbers = itertools.count()
         self._asleep: list[tuple[float, int, threading.Event]] = []
-        self._tasks = self._events = 0
+        self._waiting: Counter[Future[Any]] = Counter()  # how many wait for each
+        self._working = 1
 
     def clock(self) -> float:
         return self.now
@@ -325,43 +330,48 @@ class SimulatedTime:
     def sleep(self, seconds: float) -> None:
         wake = threading.Event()
         with self._lock:
-            self._events += 1
-            heapq.heappush(self._asleep, (self.now + seconds, self._events, wake))
+            heapq.heappush(self._asleep, (self.now + seconds, next(self._numbers), wake))
+            self._rest()
         assert wake.wait(PATIENCE), "the simulated time stands still"
 
-    def submit(self, submit: Callable[..., Any], pool: Any, work: Any, *args: Any) -> Any:
-        """`ThreadPoolExecutor.submit`: whoever has work counts until it is done."""
+    def _rest(self) -> None:
+        """One fewer works; after the last, the time goes on."""
+        self._working -= 1
+        if self._asleep and not self._working:
+            self.now = self._asleep[0][0]
+            while self._asleep and self._asleep[0][0] <= self.now:
+                heapq.heappop(self._asleep)[2].set()
+                self._working += 1
 
-        def counted() -> Any:
-            try:
-                return work(*args)
-            finally:
-                with self._lock:
-                    self._tasks -= 1
-                    self._events += 1
+    @contextmanager
+    def of_pools(self) -> Iterator[None]:
+        """Count who works for a `ThreadPoolExecutor`, and who waits for what it does."""
+        submit, result = ThreadPoolExecutor.submit, Future.result
 
-        with self._lock:
-            self._tasks += 1
-            self._events += 1
-        return submit(pool, counted)
-
-    def run(self, work: Callable[[], object]) -> float:
-        """Do the work; return how many simulated seconds it took."""
-        began = self.now
-        worker = threading.Thread(target=work)
-        worker.start()
-        seen = -1
-        while worker.is_alive():
+        def counted(pool: Any, work: Any, /, *args: Any) -> Future[Any]:
             with self._lock:
-                everybody = max(1, self._tasks)
-                quiet, seen = self._events == seen, self._events
-                if quiet and len(self._asleep) >= everybody:
-                    self.now = self._asleep[0][0]
-                    while self._asleep and self._asleep[0][0] <= self.now:
-                        heapq.heappop(self._asleep)[2].set()
-                    self._events += 1
-            worker.join(0.001)
-        return self.now - began
+                self._working += 1
+            future = submit(pool, work, *args)
+            future.add_done_callback(self._done)
+            return future
+
+        def awaited(future: Future[Any], timeout: float | None = None) -> Any:
+            with self._lock:
+                if not future.done():  # then it will still come to _done
+                    self._waiting[future] += 1
+                    self._rest()
+            return result(future, timeout)
+
+        with (
+            patch.object(ThreadPoolExecutor, "submit", counted),
+            patch.object(Future, "result", awaited),
+        ):
+            yield
+
+    def _done(self, future: Future[Any]) -> None:
+        with self._lock:
+            self._working += self._waiting.pop(future, 0)
+            self._rest()
 
 
 @dataclass
@@ -374,14 +384,16 @@ class Clocked:
 
     def meet(self, call: Call, perform: Perform) -> Json:
         self.time.sleep(CALL_SECONDS)
-        with self.time._lock:  # noqa: SLF001  one and the same record
-            self.made.append((self.time.now, call))
+        self.made.append((self.time.now, call))
         return perform()
 
     def take(self, ask: Callable[[], object]) -> float:
+        """Do the work; return how many simulated seconds it took."""
         self.made.clear()
+        began = self.time.now
         with self.cloud.in_use():
-            return self.time.run(ask)
+            ask()
+        return self.time.now - began
 
 
 def limits(scale: Scale) -> Result:
@@ -390,7 +402,7 @@ def limits(scale: Scale) -> Result:
     from foothold.gateways.pace import Pace
 
     time = SimulatedTime()
-    begin, submit = Pace.__init__, ThreadPoolExecutor.submit
+    begin = Pace.__init__
     names = sorted(botocore.session.get_session().get_available_regions("s3"))[:REGIONS]
     accounts = scale.of(100, 1_000)
     failures: list[str] = []
@@ -401,7 +413,7 @@ def limits(scale: Scale) -> Result:
     with (
         house(paced=True, threads=True),
         patch.object(Pace, "__init__", paced),
-        patch.object(ThreadPoolExecutor, "submit", _submitting(time, submit)),
+        time.of_pools(),
     ):
         clocked = Clocked(Cloud(dict.fromkeys(names, "ENABLED")), time, [])
         clocked.cloud.meet = clocked.meet
@@ -460,10 +472,6 @@ def _most(busy: Mapping[tuple[str, str], int]) -> str:
         most[what] = max(most[what], count)
     closest = sorted(most, key=lambda what: -most[what] / LIMITS[what])[:3]
     return ", ".join(f"{what} {most[what]} of {LIMITS[what]}" for what in closest)
-
-
-def _submitting(time: SimulatedTime, submit: Callable[..., Any]) -> Any:
-    return lambda pool, work, /, *args: time.submit(submit, pool, work, *args)
 
 
 def busiest(made: Sequence[tuple[float, Call]]) -> dict[tuple[str, str], int]:

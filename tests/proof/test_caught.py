@@ -16,6 +16,7 @@ from foothold.gateways import archive, cfn_reply
 from foothold.gateways.kms import KmsKeys
 from foothold.gateways.pace import Pace
 from foothold.gateways.s3 import S3Buckets
+from foothold.services import reconcile
 from foothold.services.reconcile import Reconciler
 from proof import (
     decisions,
@@ -214,6 +215,12 @@ def test_writes_that_are_not_paced_are_caught(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Pace, "wait", lambda *_: None)
     failures = watch.limits(SCALE).failures
     assert any("PutParameter" in failure for failure in failures)
+
+
+def test_regions_that_are_looked_at_in_turn_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "_side_by_side", lambda work, regions: tuple(map(work, regions)))
+    failures = watch.limits(SCALE).failures
+    assert any(failure.startswith("a steady look at 34 regions takes") for failure in failures)
 
 
 def test_a_suppression_without_a_reason_is_caught(tmp_path: Path) -> None:
