@@ -167,6 +167,7 @@ class Cloud:
             name = f"_{call.service}_{call.operation}".replace("-", "_")
             operation = getattr(self, name, None)
             if operation is None:
+                # A model that answered what it does not know would prove nothing.
                 raise NotImplementedError(f"the cloud in proof/cloud.py knows no {call}")
             result: Json = operation(call.region, call.params)
             return result

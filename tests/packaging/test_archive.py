@@ -116,6 +116,14 @@ def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
         unpacked(tmp_path, bytes(content))
 
 
+def test_a_compression_that_nobody_here_knows_is_refused(tmp_path: Path) -> None:
+    content = bytearray(made(file("a")))
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(signature) + offset] = 99
+    with pytest.raises(PermanentError, match="no zip that can be read: That compression method"):
+        unpacked(tmp_path, bytes(content))
+
+
 def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:
     content = bytearray(made(file("a", b"words and words " * 100)))
     at = content.index(b"PK\x01\x02") - 10

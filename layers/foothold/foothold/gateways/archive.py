@@ -146,6 +146,7 @@ def unpack(archive: Path, folder: Path) -> None:
             _refuse_harm(members, shutil.disk_usage(folder).free)
             for member in members:
                 _extract(opened, member, folder)
+    # `zipfile` raises NotImplementedError for a compression or a version that it does not know.
     except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeError) as error:
         raise PermanentError(f"the artifact is no zip that can be read: {error}") from error
     except zlib.error as error:

@@ -69,6 +69,7 @@ class _AnyName(type):
         return Unused
 
     def __call__(cls, *_: object, **__: object) -> Any:
+        # Better than to go on without a part that was left out because nothing runs it.
         raise NotImplementedError("aws-sam-cli runs what packaging was never seen to run")
 
 
