@@ -24,6 +24,7 @@ from ministack.services import kms, lambda_svc, s3
 
 from local.lifecycle_shims import event_conditions, pipeline_registry
 from local.rehearsal_shims import nested_transforms, pipeline_jobs
+from local.stack_shims import condition_values, conditional_changes, declared_parameters
 
 ORGANIZATION = "o-foothold01"
 MEMBERS = frozenset({"111111111111", "222222222222", "333333333333"})
@@ -309,7 +310,8 @@ def authorized_resources() -> None:
     def extract_resource_arn(service: str, *request: Any) -> str:
         found: str = extract(service, *request)
         _method, _path, _headers, body, _params, region, account = request
-        asked = json.loads(body) if body[:1] == b"{" else {}
+        # Only of these two: another's body may be an object that begins like JSON and is none.
+        asked = json.loads(body or b"{}") if service in ("ssm", "kms") else {}
         arns = []
         if service == "ssm":
             names = asked.get("Names") or [asked.get("Path")]
@@ -451,6 +453,9 @@ SHIMS: dict[str, Callable[[], None]] = {
         expected_bucket_owner,
         object_encryption,
         bare_runtime,
+        condition_values,
+        conditional_changes,
+        declared_parameters,
         nested_transforms,
         pipeline_jobs,
         pipeline_registry,

@@ -181,6 +181,22 @@ def test_an_alias_is_made_by_whom_may_use_both_it_and_its_key(embedded: Embedded
         assert made == expected
 
 
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"StartAt": "${First}", ${More}}', b"{{#if}}", b"[", b"{}"]
+)
+def test_an_object_may_begin_like_json_and_be_none(embedded: Embedded, body: bytes) -> None:
+    name = f"braces-{body.hex()[:12]}"
+    make_bucket(embedded, name, body=body)
+    s3: Any = make_role(embedded, TOOLS, name, may("s3:*")).client("s3")
+    upload = {"Bucket": name, "Key": "parts"}
+    begun = s3.create_multipart_upload(**upload)["UploadId"]
+    part = s3.upload_part(**upload, UploadId=begun, PartNumber=1, Body=body)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(**upload, UploadId=begun, MultipartUpload=parts)
+    for key in ("key", "parts"):
+        assert s3.get_object(Bucket=name, Key=key)["Body"].read() == body
+
+
 def test_upstream_asks_about_no_resource_in_particular(ministack: Embedded) -> None:
     assert get_parameters(ministack, "ours", ["/ours/a", "/ours/b"]), CLOSED
     assert describe_by_alias(ministack, "by-key", of_the_key=True), CLOSED

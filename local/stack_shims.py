@@ -1,0 +1,143 @@
+"""What CloudFormation decides before it makes anything: shims for local/shims.py.
+
+Templates that differ by region, account or stage differ in their conditions; a template that is
+right in the embedded AWS and wrong on AWS would be rehearsed for nothing.
+"""
+
+# ruff: noqa: SLF001 - what MiniStack does not do, it offers no hook for
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services.cloudformation import changesets, engine, handlers, stacks
+
+Json = dict[str, Any]
+
+CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Equals", "Fn::Not", "Fn::Or", "Condition"})
+
+
+def condition_values() -> None:
+    """Conditions know where they are evaluated, and what the mappings say about it.
+
+    Upstream compares the names of pseudo parameters, and functions as they are written, so that
+    every region has the same conditions (AWS CloudFormation User Guide, "Pseudo parameters" and
+    "Condition functions"). AWS refuses what refers to a resource, in its own words.
+    """
+    evaluate = engine._evaluate_conditions
+
+    def evaluate_conditions(template: Json, params: Json) -> dict[str, bool]:
+        name, stack_id = _stack_of(sys._getframe(1))
+        pseudo = _pseudo_parameters(name, stack_id)
+        known = {**params, **{key: {"Value": value} for key, value in pseudo.items()}}
+        mappings = template.get("Mappings") or {}
+
+        def value_of(node: Any) -> Any:
+            if isinstance(node, dict) and len(node) == 1:
+                [(function, given)] = node.items()
+                if function in CONDITION_FUNCTIONS:
+                    return {function: value_of(given)}
+                if function == "Ref" and given not in known:
+                    raise ValueError(
+                        f"Template format error: Unresolved dependencies [{given}]. Cannot "
+                        "reference resources in the Conditions block of the template"
+                    )
+                if function != "Ref":
+                    return engine._resolve_refs(node, {}, known, {}, mappings, name, stack_id)
+            return [value_of(each) for each in node] if isinstance(node, list) else node
+
+        conditions = template.get("Conditions") or {}
+        resolved = {key: value_of(condition) for key, condition in conditions.items()}
+        found: dict[str, bool] = evaluate({**template, "Conditions": resolved}, known)
+        return found
+
+    _rebind("_evaluate_conditions", evaluate_conditions)
+
+
+def _pseudo_parameters(stack_name: str, stack_id: str) -> dict[str, str]:
+    """What they are in a condition; in properties upstream has them. It knows one partition."""
+    return {
+        "AWS::AccountId": get_account_id(),
+        "AWS::NoValue": "",
+        "AWS::NotificationARNs": "",
+        "AWS::Partition": "aws",
+        "AWS::Region": get_region(),
+        "AWS::StackId": stack_id,
+        "AWS::StackName": stack_name,
+        "AWS::URLSuffix": "amazonaws.com",
+    }
+
+
+def _stack_of(caller: Any) -> tuple[str, str]:
+    """Name and id of the stack whose conditions this frame asks for: upstream's function is told
+    neither. Its callers hold both, but for an id where no stack is made yet."""
+    names = caller.f_locals
+    name = names.get("child_name") or names.get("real_stack_name") or names.get("stack_name") or ""
+    stack_id = names.get("child_stack_id") or names.get("stack_id")
+    arn = f"arn:aws:cloudformation:{get_region()}:{get_account_id()}:stack/{name}/"
+    return str(name), str(stack_id or arn)
+
+
+def conditional_changes() -> None:
+    """A change set holds the resources whose condition is true, and takes away those whose
+    condition has become false.
+
+    Upstream lists every resource of the template (AWS CloudFormation User Guide, "Conditions":
+    at creation or update the associated resources are created only if the condition is true).
+    """
+    resolve = changesets._resolve_props_for_diff
+
+    def resolve_props_for_diff(template: Json, params: Json, stack_name: str, stack_id: str) -> Any:
+        resolved = resolve(template, params, stack_name, stack_id)
+        if not resolved:
+            return resolved
+        conditions = engine._evaluate_conditions(template, params)
+        return {
+            "Resources": {
+                logical_id: resource
+                for logical_id, resource in resolved["Resources"].items()
+                if conditions.get(resource.get("Condition"), True)
+            }
+        }
+
+    changesets._resolve_props_for_diff = resolve_props_for_diff
+
+
+def declared_parameters() -> None:
+    """A stack takes the parameters that its template declares, and needs those without a default.
+
+    Upstream drops what is not declared (AWS CloudFormation API Reference, "CreateStack": a
+    ValidationError; the words are those that AWS answers).
+    """
+    resolve = engine._resolve_parameters
+
+    def resolve_parameters(
+        template: Json, provided: list[Json], previous_params: Json | None = None
+    ) -> Any:
+        declared = template.get("Parameters") or {}
+        given = {each["Key"]: each for each in provided if "Key" in each}
+        if unknown := [name for name in given if name not in declared]:
+            raise ValueError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+        valued = {
+            name
+            for name, each in given.items()
+            if not each.get("UsePreviousValue") or name in (previous_params or {})
+        }
+        missing = [
+            name
+            for name, definition in declared.items()
+            if name not in valued and "Default" not in definition
+        ]
+        if missing:
+            raise ValueError(f"Parameters: [{', '.join(missing)}] must have values")
+        return resolve(template, provided, previous_params)
+
+    _rebind("_resolve_parameters", resolve_parameters)
+
+
+def _rebind(name: str, function: Callable[..., Any]) -> None:
+    """Put this function in upstream's place in every module that has taken its name."""
+    for module in (engine, handlers, changesets, stacks):
+        if hasattr(module, name):
+            setattr(module, name, function)
