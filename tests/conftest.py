@@ -5,8 +5,14 @@ from importlib import import_module
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from local.embedded import ROOT, Embedded
+
+# How fast the machine is decides nothing. The proof's mutants run under a profile of their own.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() != "mutants":
+    settings.load_profile("tests")
 
 
 @pytest.hookimpl(optionalhook=True)

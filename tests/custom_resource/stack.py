@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,18 +20,32 @@ EVENTS = Path(__file__).parents[2] / "events"
 
 
 class Context:
-    """What Lambda hands over, with a clock that runs."""
+    """What Lambda hands over, with a clock that runs, or another one."""
 
     aws_request_id = "the-invocation"
     function_name = "foothold-artifact-store"
     memory_limit_in_mb = 256
     invoked_function_arn = "arn:aws:lambda:eu-central-1:111111111111:function:foothold"
 
-    def __init__(self, seconds: float = 60) -> None:
-        self._end = time.monotonic() + seconds
+    def __init__(self, seconds: float = 60, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
 
     def get_remaining_time_in_millis(self) -> int:
-        return max(0, int((self._end - time.monotonic()) * 1000))
+        return max(0, int((self._end - self._clock()) * 1000))
+
+
+class StillTime:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
 @dataclass

@@ -189,7 +189,7 @@ def test_the_same_create_at_the_same_time_ends_in_one_store(
     world: World, endpoint: Endpoint
 ) -> None:
     """CR-08: both runs find nothing, both create; the alias decides."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2)
 
     def meet(call: str) -> None:
         if call == "create key":

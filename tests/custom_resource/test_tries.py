@@ -147,7 +147,7 @@ def test_work_that_is_late_is_not_waited_for() -> None:
     end = threading.Event()
     before = threading.enumerate()
     with pytest.raises(cfn_reply.OverrunError):
-        cfn_reply._within(0.05, lambda: end.wait(2))
+        cfn_reply._within(0.05, end.wait)
     left_behind = [thread for thread in threading.enumerate() if thread not in before]
     assert all(thread.daemon for thread in left_behind)
     assert left_behind

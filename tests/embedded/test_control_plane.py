@@ -26,7 +26,7 @@ from local.embedded import (
 
 pytestmark = pytest.mark.embedded
 PATH = "/foothold/artifact-store"
-SECONDS = 60
+SECONDS = 600  # after which a test gives up; nothing else hangs on it
 
 
 def parameters(aws: Embedded, region: str, path: str) -> dict[str, str]:
@@ -43,7 +43,7 @@ def bucket_of(region: str) -> str:
 
 
 def template(**resources: Any) -> str:
-    token = {"ServiceToken": "{{resolve:ssm:/foothold/service-token}}", "ServiceTimeout": "60"}
+    token = {"ServiceToken": "{{resolve:ssm:/foothold/service-token}}", "ServiceTimeout": "300"}
     for resource in resources.values():
         resource["Properties"] = {**token, **resource["Properties"]}
     return json.dumps({"Resources": resources})

@@ -202,7 +202,7 @@ def killing(account: Account, after: int) -> None:
     account.fake.before = count
 
 
-@settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")), deadline=None)
+@settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")))
 @given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=40))
 def test_a_retirement_killed_anywhere_goes_on_by_itself(first: int, second: int) -> None:
     undisturbed = Account()
@@ -228,7 +228,7 @@ def test_a_retirement_killed_anywhere_goes_on_by_itself(first: int, second: int)
     assert account.state() == undisturbed.state()
 
 
-@settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")), deadline=None)
+@settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")))
 @given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=60))
 def test_an_undo_killed_anywhere_is_finished_by_the_schedule(taken: int, killed: int) -> None:
     account = Account()

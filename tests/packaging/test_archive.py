@@ -194,7 +194,8 @@ def test_a_member_cannot_grow_beyond_the_size_that_it_declares(tmp_path: Path) -
     st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), max_size=6),
 )
 @settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_whatever_an_archive_holds_nothing_is_written_elsewhere(
     tmp_path_factory: pytest.TempPathFactory,

@@ -408,7 +408,7 @@ def test_when_time_is_up_the_job_is_told_so_and_nothing_else() -> None:
     told, release = Told(), threading.Event()
 
     def slow(_: Job) -> str:
-        release.wait(5)
+        release.wait()
         return "late"
 
     def watch() -> None:

@@ -25,7 +25,8 @@ from foothold.gateways.sam_cli import SamTemplates, _Work, measured
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 relaxed = settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 # --- Folders --------------------------------------------------------------------------------

@@ -447,7 +447,7 @@ def test_more_parameters_than_codepipeline_passes_on_are_refused() -> None:
 
 # Without shrinking: every example takes a second.
 @given(declarations())
-@settings(max_examples=8, deadline=None, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=8, phases=[Phase.reuse, Phase.generate])
 def test_cfn_lint_accepts_every_expansion(properties: Json) -> None:
     template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": expanded(properties)}
     assert [
@@ -467,7 +467,8 @@ def codepipeline() -> Iterator[Any]:
 
 @given(declarations())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_codepipeline_accepts_every_expansion(codepipeline: Any, properties: Json) -> None:
     properties = written_out(expanded(properties)["Pipeline"]["Properties"])
