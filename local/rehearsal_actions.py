@@ -30,6 +30,8 @@ Json = dict[str, Any]
 
 JOBS_PATH = "/_rehearsal/jobs/"
 WAIT_SECONDS = 600
+# AWS CodeBuild User Guide, "Running builds on AWS Lambda compute".
+LAMBDA_MINUTES = 15
 LOOK_EVERY_SECONDS = 0.2
 PHASES = ("install", "pre_build", "build", "post_build")
 PATIENT = Config(read_timeout=WAIT_SECONDS, retries={"total_max_attempts": 1})
@@ -213,7 +215,7 @@ class Player:
         spec = buildspec(self._project["Source"]["BuildSpec"], folder)
         environment = self._build_environment(session, spec)
         log = self._run.work / "build.log"
-        minutes = self._project["TimeoutInMinutes"]
+        minutes = self._project.get("TimeoutInMinutes", LAMBDA_MINUTES)
         run_phases(spec, folder, environment, log, 60 * minutes)
         body, count = built_artifact(spec, folder)
         name = action["OutputArtifacts"][0]["Name"]
@@ -489,9 +491,14 @@ def looked_up(session: boto3.Session, kind: str, value: str) -> str:
             raise ActionFailedError(f"there is no parameter {value}")
         return str(found["Parameters"][0]["Value"])
     if kind == "SECRETS_MANAGER":
-        name, _, key = value.partition(":")
-        secret = session.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
-        return str(json.loads(secret)[key.split(":")[0]]) if key else str(secret)
+        length = 7 if value.startswith("arn:") else 1  # an ARN has colons of its own
+        parts = value.split(":")
+        key, stage, version = (*parts[length:], "", "", "")[:3]
+        more = {"VersionStage": stage, "VersionId": version}
+        answer = session.client("secretsmanager").get_secret_value(
+            SecretId=":".join(parts[:length]), **{name: text for name, text in more.items() if text}
+        )
+        return str(json.loads(answer["SecretString"])[key]) if key else str(answer["SecretString"])
     return str(value)
 
 

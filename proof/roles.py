@@ -245,6 +245,8 @@ KNOWN_WIDE = {
     "logs:DescribeLogGroups": "knows no resource",
     "logs:DescribeIndexPolicies": "knows no resource",
     "logs:DescribeResourcePolicies": "knows no resource",
+    "secretsmanager:GetRandomPassword": "knows no resource",
+    "ecr:GetAuthorizationToken": "knows no resource",
     "kms:GenerateDataKey*": "both of its kind, of named keys, as CodePipeline's page has it",
     "kms:ReEncrypt*": "both of its kind, of named keys, as CodePipeline's page has it",
 }
@@ -506,6 +508,18 @@ HANDLERS: dict[str, dict[str, str]] = {
         "delete": "codepipeline:ListWebhooks codepipeline:DeleteWebhook "
         "codepipeline:DeregisterWebhookWithThirdParty codepipeline:UntagResource",
     },
+    "AWS::SecretsManager::Secret": {
+        "create": "secretsmanager:DescribeSecret secretsmanager:GetRandomPassword "
+        "secretsmanager:CreateSecret secretsmanager:TagResource "
+        "secretsmanager:ReplicateSecretToRegions",
+        "read": "secretsmanager:DescribeSecret secretsmanager:GetSecretValue",
+        "update": "secretsmanager:UpdateSecret secretsmanager:TagResource "
+        "secretsmanager:UntagResource secretsmanager:GetRandomPassword "
+        "secretsmanager:GetSecretValue secretsmanager:ReplicateSecretToRegions "
+        "secretsmanager:RemoveRegionsFromReplication",
+        "delete": "secretsmanager:DeleteSecret secretsmanager:DescribeSecret "
+        "secretsmanager:RemoveRegionsFromReplication",
+    },
     "AWS::CodeBuild::Project": {
         "create": "codebuild:CreateProject iam:PassRole",
         "read": "codebuild:BatchGetProjects",
@@ -579,6 +593,9 @@ NEVER_SET = {
     "ManagedPolicyArns": "iam:AttachRolePolicy iam:DetachRolePolicy",
     "PermissionsBoundary": "iam:DeleteRolePermissionsBoundary iam:PutRolePermissionsBoundary",
     "Description": "iam:UpdateRoleDescription",
+    "ReplicaRegions": (
+        "secretsmanager:ReplicateSecretToRegions secretsmanager:RemoveRegionsFromReplication"
+    ),
 }
 # What handlers call for a property that goes, which every expansion sets.
 ALWAYS_SET = {"RetentionInDays": "logs:DeleteRetentionPolicy"}
@@ -613,6 +630,8 @@ def of_handlers(roles: Roles, found: Mapping[str, Json]) -> Iterator[Ask]:
     who, why = PIPELINES_ROLE, "AWS CloudFormation User Guide"
     yield ask(who, "lambda:InvokeFunction", MACRO, why)
     for service, name in sorted(set(re.findall(r"{{resolve:(\w+):([^:}]+)", json.dumps(declared)))):
+        if name.startswith("${"):
+            continue  # a secret of the same template, whose handlers are asked above
         if service == "ssm":
             yield ask(who, "ssm:GetParameters", f"arn:aws:ssm:{HOME}:{TOOLS}:parameter{name}", why)
         else:
@@ -625,6 +644,7 @@ def of_handlers(roles: Roles, found: Mapping[str, Json]) -> Iterator[Ask]:
 ARNS = {
     "AWS::CodePipeline::Pipeline": "codepipeline:{here}:{Name}",
     "AWS::CodePipeline::Webhook": "codepipeline:{here}:webhook:any",
+    "AWS::SecretsManager::Secret": "secretsmanager:{here}:secret:{Name}-AbCdEf",
     "AWS::CodeBuild::Project": "codebuild:{here}:project/{Name}",
     "AWS::Logs::LogGroup": "logs:{here}:log-group:{LogGroupName}",
     "AWS::IAM::Role": "iam::{account}:role/{RoleName}",
@@ -719,6 +739,9 @@ def of_strangers() -> Iterator[Ask]:
     yield ask(who, "iam:PutRolePolicy", PIPELINES_ROLE, "more for itself")
     yield ask(who, "iam:PutRolePolicy", f"{role}/foothold-deploy", "more for another role")
     yield ask(who, "secretsmanager:GetSecretValue", f"{TOKEN[:-7]}s-AbCdEf", "another secret")
+    of_webhook = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:foothold-hub"
+    for secret in (f"{of_webhook}-AbCdEf", f"{of_webhook}-webhook-of-another-AbCdEf"):
+        yield ask(who, "secretsmanager:UpdateSecret", secret, "another secret")
     yield ask(who, "codeconnections:PassConnection", f"{CONNECTION}1", "another connection")
     project = f"arn:aws:codebuild:{HOME}:{TOOLS}:project/payroll"
     yield ask(who, "codebuild:UpdateProject", project, "another project")

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import botocore.session
 import pytest
 
+from foothold.domain.partitions import REGIONS as REGIONS_OF_AWS
 from foothold.domain.pipeline import DeclarationError
 from tests.pipeline.declarations import KNOWN, TOPIC, declared, pipeline, stores, target
 
@@ -83,7 +85,7 @@ def refused(properties: Any, known: Any = None) -> list[str]:
             "Targets: Test stands there 2 times; once is enough",
         ),
         (
-            declared(target(), target("Again", Regions="follow")),
+            declared(target(), target("Again", Regions=["eu-west-1"])),
             (
                 "Targets[Again].Stack: orders in eu-west-1 of account 222222222222 is deployed "
                 "by Test "
@@ -131,6 +133,277 @@ def refused(properties: Any, known: Any = None) -> list[str]:
     ],
 )
 def test_an_error_names_the_field_and_the_way_out(properties: Any, line: str) -> None:
+    assert refused(properties) == [line]
+
+
+@pytest.mark.parametrize(
+    ("properties", "line"),
+    [
+        (
+            declared(target(BakeMinutes=30)),
+            (
+                "Targets[Test].BakeMinutes: unknown; remove it, here are Name, Account, Regions, "
+                "Stack, Parameters, RegionParameters, Capabilities, Approval, WaveSize"
+            ),
+        ),
+        (
+            declared(target(Approval={"Topic": TOPIC, "WaveSize": 2})),
+            (
+                "Targets[Test].Approval.WaveSize: unknown; remove it, here are Topic, Note, "
+                "TimeoutMinutes"
+            ),
+        ),
+        (
+            declared(Build={"TimeoutInMinutes": 5}),
+            "Build.TimeoutInMinutes: unknown; did you mean TimeoutMinutes?",
+        ),
+        (
+            declared(Build={"Environment": {"A": {"secret": "x"}}}),
+            "Build.Environment.A.secret: unknown; did you mean Secret?",
+        ),
+        (
+            declared(target(REGIONS="follow")),
+            "Targets[Test].REGIONS: unknown; did you mean Regions?",
+        ),
+    ],
+)
+def test_what_is_meant_is_looked_for_among_the_fields_of_that_place(
+    properties: Any, line: str
+) -> None:
+    assert line in refused(properties)
+
+
+@pytest.mark.parametrize(
+    ("properties", "line"),
+    [
+        (
+            declared(target(Regions=["eu-cental-1"])),
+            (
+                "Targets[Test].Regions: no region that is known is called eu-cental-1; did you "
+                "mean eu-central-1?"
+            ),
+        ),
+        (
+            declared(target(Regions=["eu_west_1"])),
+            (
+                "Targets[Test].Regions[0]: write the name of a region, such as eu-central-1; did "
+                "you mean eu-west-1?"
+            ),
+        ),
+        (
+            declared(target(Regions="follow", RegionParameters={"eu-wset-1": {"Size": 1}})),
+            (
+                "Targets[Test].RegionParameters: no region that is known is called eu-wset-1; did "
+                "you mean eu-west-1?"
+            ),
+        ),
+        (
+            declared(target(RegionParameters={"eu-wset-1": {"Size": 1}})),
+            (
+                "Targets[Test].RegionParameters: no region that is known is called eu-wset-1; did "
+                "you mean eu-west-1?"
+            ),
+        ),
+        (
+            declared(RegionNames={"us-esat-1": "region1"}),
+            "RegionNames: no region that is known is called us-esat-1; did you mean us-east-1?",
+        ),
+    ],
+)
+def test_a_misspelt_region_is_refused_with_the_one_that_was_meant(
+    properties: Any, line: str
+) -> None:
+    assert refused(properties) == [line]
+
+
+def test_a_target_that_follows_may_have_parameters_for_a_region_still_to_come() -> None:
+    properties = declared(target(Regions="follow", RegionParameters={"sa-east-1": {"Size": 1}}))
+    assert pipeline(properties).targets[0].regions == tuple(sorted(KNOWN))
+
+
+def test_the_regions_that_are_known_are_the_sdks() -> None:
+    partitions = botocore.session.get_session().get_component("data_loader")
+    named = {
+        region
+        for partition in partitions.load_data("partitions")["partitions"]
+        for region in partition["regions"]
+        if not region.endswith("global")
+    }
+    assert named == REGIONS_OF_AWS
+
+
+def test_one_region_goes_first_and_the_rest_follow() -> None:
+    made = pipeline(declared(target("First"), target("Rest", Regions="follow")))
+    first, rest = made.targets
+    assert first.regions == ("eu-west-1",)
+    assert rest.regions == tuple(sorted(KNOWN.keys() - {"eu-west-1"}))
+
+
+def test_another_stack_or_account_takes_nothing_from_a_target_that_follows() -> None:
+    made = pipeline(
+        declared(
+            target("Stack", Stack="invoices"),
+            target("Account", Account="333333333333"),
+            target("All", Regions="follow"),
+        )
+    )
+    assert made.targets[2].regions == tuple(sorted(KNOWN))
+
+
+def test_a_target_to_which_nothing_is_left_is_refused() -> None:
+    properties = declared(target("First", Regions=sorted(KNOWN)), target("Rest", Regions="follow"))
+    assert refused(properties) == [
+        (
+            "Targets[Rest].Regions: nothing is left to follow, other targets list every region "
+            "with a store for orders; add a region, or remove the target"
+        )
+    ]
+
+
+ELSEWHERE = TOPIC.replace("eu-central-1", "us-east-1")
+OF_ANOTHER = TOPIC.replace("111111111111", "999999999999")
+
+
+@pytest.mark.parametrize(
+    ("properties", "lines"),
+    [
+        (
+            declared(Notifications={"Topic": ELSEWHERE}),
+            [
+                (
+                    "Notifications.Topic: topic releases is in us-east-1 and the pipeline in "
+                    "eu-central-1; write the ARN of a topic in eu-central-1"
+                )
+            ],
+        ),
+        (
+            declared(target(Approval={"Topic": ELSEWHERE})),
+            [
+                (
+                    "Targets[Test].Approval.Topic: topic releases is in us-east-1 and the pipeline "
+                    "in eu-central-1; write the ARN of a topic in eu-central-1"
+                )
+            ],
+        ),
+        (
+            declared(target(Approval=True), Notifications={"Topic": OF_ANOTHER}),
+            [
+                (
+                    "Notifications.Topic: topic releases is in account 999999999999 and the "
+                    "pipeline in 111111111111; write the ARN of a topic of 111111111111"
+                )
+            ],
+        ),
+    ],
+)
+def test_a_topic_elsewhere_is_refused_by_name(properties: Any, lines: list[str]) -> None:
+    assert refused(properties) == lines
+
+
+def test_an_approval_may_be_told_to_a_topic_of_another_account() -> None:
+    made = pipeline(declared(target(Approval={"Topic": OF_ANOTHER})))
+    assert made.targets[0].declared.approval is not None
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (
+            "#{SourceVariable.CommitId}",
+            (
+                "has no namespace that is known here; write #{Namespace.Variable} with "
+                "codepipeline, SourceVariables or BuildVariables"
+            ),
+        ),
+        (
+            "#{CommitId}",
+            (
+                "has no namespace that is known here; write #{Namespace.Variable} with "
+                "codepipeline, SourceVariables or BuildVariables"
+            ),
+        ),
+        (
+            "#{codepipeline.ExecutionId}",
+            ": codepipeline has no ExecutionId; it has PipelineExecutionId",
+        ),
+        ("#{BuildVariables.A-B}", ": A-B is no name of a build's variable"),
+        (
+            "#{SourceVariables.VersionId}",
+            (
+                ": SourceVariables has no VersionId; it has AuthorDate, AuthorDisplayName, "
+                "AuthorEmail, AuthorId, BranchName, CommitId, CommitMessage, ConnectionArn, "
+                "FullRepositoryName or ProviderType"
+            ),
+        ),
+    ],
+)
+def test_a_pipeline_variable_that_nothing_gives_is_refused(written: str, said: str) -> None:
+    values = {"Stage": f"v-{written}"}
+    colon = "" if said.startswith(":") else " "
+    assert refused(declared(target(Parameters=values))) == [
+        f"Targets[Test].Parameters.Stage: {written}{colon}{said}"
+    ]
+    assert refused(declared(target(RegionParameters={"eu-west-1": values}))) == [
+        f"Targets[Test].RegionParameters.eu-west-1.Stage: {written}{colon}{said}"
+    ]
+    assert refused(declared(target(Approval={"Topic": TOPIC, "Note": written}))) == [
+        f"Targets[Test].Approval.Note: {written}{colon}{said}"
+    ]
+
+
+def test_a_build_runs_before_its_own_variables_are_known() -> None:
+    assert refused(declared(Build={"Environment": {"A": "#{BuildVariables.A}"}})) == [
+        (
+            "Build.Environment.A: #{BuildVariables.A} has no namespace that is known here; write "
+            "#{Namespace.Variable} with codepipeline or SourceVariables"
+        )
+    ]
+
+
+@pytest.mark.parametrize("source", [{"S3": {"Bucket": "sources", "Key": "a.zip"}}])
+def test_a_zip_has_no_commit(source: Any) -> None:
+    values = {"Stage": "#{SourceVariables.CommitId}"}
+    assert refused(declared(target(Parameters=values), Source=source)) == [
+        (
+            "Targets[Test].Parameters.Stage: #{SourceVariables.CommitId}: SourceVariables has no "
+            "CommitId; it has BucketName, ETag, ObjectKey or VersionId"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#{SourceVariables.CommitId}-#{codepipeline.PipelineExecutionId}",
+        "#{BuildVariables.VERSION}",
+        "# {no variable}",
+        "#{",
+        "${AWS::Region} #1",
+    ],
+)
+def test_what_is_known_and_what_is_no_variable_passes(text: str) -> None:
+    made = pipeline(declared(target(Parameters={"Stage": text})))
+    assert made.targets[0].declared.parameters == {"Stage": text}
+
+
+@pytest.mark.parametrize(
+    ("properties", "line"),
+    [
+        (
+            declared(target("Test"), target("test", Account="333333333333")),
+            "Targets: Test and test differ in capitals only; rename one",
+        ),
+        (
+            declared(target("package")),
+            "Targets[package].Name: the pipeline has a stage Package already; choose another",
+        ),
+        (
+            declared(RegionNames={"eu-west-1": "One", "us-east-1": "one"}),
+            "RegionNames: One and one differ in capitals only; rename one",
+        ),
+    ],
+)
+def test_names_that_differ_in_capitals_only_are_refused(properties: Any, line: str) -> None:
     assert refused(properties) == [line]
 
 

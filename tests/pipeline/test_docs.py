@@ -18,7 +18,7 @@ from foothold.cli.pipeline import read_template
 from foothold.pipeline_messages import read_declaration
 from local.embedded import PRODUCTION, ROOT, TEST, TOOLS, Embedded
 from local.rehearsal import deploy_stack
-from tests.pipeline.declarations import HOME, KNOWN, declared, target
+from tests.pipeline.declarations import HOME, KNOWN, TOPIC, declared, pipeline, target
 from tests.pipeline.test_declaration import refused
 
 PAGE = (ROOT / "docs" / "pipeline.md").read_text()
@@ -116,8 +116,9 @@ def test_what_is_deployed_beside_passes_cfn_lint(name: str) -> None:
 
 
 # Service Authorization Reference, "Actions, resources, and condition keys for Amazon CloudWatch
-# Logs".
+# Logs", "for AWS Secrets Manager".
 KNOW_NO_RESOURCE = {
+    "secretsmanager:GetRandomPassword",
     "logs:DescribeIndexPolicies",
     "logs:DescribeLogGroups",
     "logs:DescribeResourcePolicies",
@@ -131,7 +132,9 @@ def test_what_is_deployed_beside_grants_nothing_to_everybody_or_on_everything(na
         for policy in resource["Properties"].get("Policies", ()):
             for statement in statements(policy):
                 if statement["Resource"] == "*":
-                    assert set(statement["Action"]) <= KNOW_NO_RESOURCE
+                    actions = statement["Action"]
+                    named = {actions} if isinstance(actions, str) else set(actions)
+                    assert named <= KNOW_NO_RESOURCE
                 assert "*" not in str(statement["Action"])
         trust = resource["Properties"].get("AssumeRolePolicyDocument", {})
         for statement in trust.get("Statement", ()):
@@ -172,6 +175,13 @@ def test_the_declarations_of_the_page_are_understood() -> None:
     assert made.packages_itself
     assert made.region_names == {"eu-west-1": "region1", "ap-southeast-1": "region2"}
     assert made.build.buildspec == "buildspec.yaml"
+
+
+def test_one_region_goes_first_as_the_page_shows() -> None:
+    [shown] = [yaml.safe_load(block) for block in BLOCKS if block.startswith("Targets:")]
+    first, rest = pipeline(declared(*shown["Targets"], Notifications={"Topic": TOPIC})).targets
+    assert {*first.regions, *rest.regions} == set(KNOWN)
+    assert not {*first.regions} & {*rest.regions}
 
 
 def test_the_refusals_of_the_page_are_the_programs_own() -> None:

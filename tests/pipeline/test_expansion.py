@@ -235,7 +235,10 @@ def test_a_declared_variable_wins_over_a_known_one() -> None:
     [
         ({"S3": {"Bucket": "sources", "Key": "a.zip"}}, {"PipelineStartRule", "PipelineStartRole"}),
         ({"CodeCommit": {"Repository": "a"}}, {"PipelineStartRule", "PipelineStartRole"}),
-        ({"GitHub": {"Owner": "a", "Repository": "b"}}, {"PipelineWebhook"}),
+        (
+            {"GitHub": {"Owner": "a", "Repository": "b"}},
+            {"PipelineWebhook", "PipelineWebhookSecret"},
+        ),
     ],
 )
 def test_a_source_that_does_not_start_the_pipeline_itself_gets_what_does(
@@ -358,6 +361,339 @@ def test_a_secret_is_read_whatever_secrets_manager_added_to_its_name() -> None:
     ]
 
 
+SECRET = f"arn:aws:secretsmanager:{HERE}:secret:"
+OWN_KEY = f"arn:aws:kms:{HERE}:key/own"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("db", f"{SECRET}db-??????"),
+        ("db:password", f"{SECRET}db-??????"),
+        ("a/b:password:AWSPREVIOUS", f"{SECRET}a/b-??????"),
+        ("db::AWSPENDING", f"{SECRET}db-??????"),
+        (f"{SECRET}db-AbCdEf", f"{SECRET}db-AbCdEf"),
+        (f"{SECRET}db-AbCdEf:password", f"{SECRET}db-AbCdEf"),
+        (f"{SECRET}db-AbCdEf:password::0f3e4c", f"{SECRET}db-AbCdEf"),
+        (f"{SECRET}db", f"{SECRET}db-??????"),
+        (
+            "arn:aws:secretsmanager:us-east-1:111111111111:secret:db-AbCdEf",
+            "arn:aws:secretsmanager:us-east-1:111111111111:secret:db-AbCdEf",
+        ),
+    ],
+)
+def test_a_build_reads_the_secret_that_it_names_and_no_other(written: str, read: str) -> None:
+    resources = expanded(declared(Build={"Environment": {"DB": {"Secret": written}}}))
+    [statement] = with_sid(resources, "PipelineBuildRole", "ReadSecrets")
+    assert written_out(statement["Resource"]) == [read]
+    assert variables(resources)["DB"] == written
+
+
+def with_sid(resources: dict[str, Json], role: str, sid: str) -> list[Json]:
+    [policy] = resources[role]["Properties"]["Policies"]
+    return [each for each in policy["PolicyDocument"]["Statement"] if each["Sid"] == sid]
+
+
+def test_a_secret_of_another_account_needs_its_key() -> None:
+    elsewhere = f"{SECRET}db-AbCdEf".replace("111111111111", "999999999999")
+    build = {"Environment": {"DB": {"Secret": elsewhere}}}
+    assert over_limit(declared(Build=build)) == [
+        (
+            "Build.Environment.DB.Secret: it is in account 999999999999, which encrypts it with a "
+            "key of its own; give the key's ARN as Key"
+        )
+    ]
+    build["Environment"]["DB"]["Key"] = OWN_KEY.replace("111111111111", "999999999999")
+    assert with_sid(expanded(declared(Build=build)), "PipelineBuildRole", "DecryptSecrets")
+
+
+def test_a_key_of_ones_own_is_used_through_the_service_that_it_is_given_for() -> None:
+    environment = {
+        "A": {"Secret": "a", "Key": OWN_KEY},
+        "B": {"Parameter": "/b", "Key": OWN_KEY},
+    }
+    resources = expanded(declared(Build={"Environment": environment}))
+    for sid, service in (("DecryptSecrets", "secretsmanager"), ("DecryptParameters", "ssm")):
+        [statement] = with_sid(resources, "PipelineBuildRole", sid)
+        assert statement["Action"] == ["kms:Decrypt"]
+        assert statement["Resource"] == [OWN_KEY]
+        via = {"Fn::Sub": f"{service}.{HOME}.${{AWS::URLSuffix}}"}
+        assert statement["Condition"] == {"StringEquals": {"kms:ViaService": via}}
+
+
+def test_a_source_under_ones_own_key_is_decrypted_through_s3() -> None:
+    source = {"S3": {"Bucket": "sources", "Key": "a.zip", "KmsKeyArn": OWN_KEY}}
+    [statement] = with_sid(expanded(declared(Source=source)), "PipelineRole", "DecryptSource")
+    assert (statement["Action"], statement["Resource"]) == (["kms:Decrypt"], OWN_KEY)
+    via = {"Fn::Sub": f"s3.{HOME}.${{AWS::URLSuffix}}"}
+    assert statement["Condition"] == {"StringEquals": {"kms:ViaService": via}}
+
+
+def test_a_sources_key_is_in_the_pipelines_region() -> None:
+    key = OWN_KEY.replace(HOME, "us-east-1")
+    source = {"S3": {"Bucket": "sources", "Key": "a.zip", "KmsKeyArn": key}}
+    assert over_limit(declared(Source=source)) == [
+        (
+            "Source.S3.KmsKeyArn: the key is in us-east-1, and a source is in the pipeline's own "
+            "region; write the ARN of the bucket's key in eu-central-1"
+        )
+    ]
+
+
+# The webhook
+
+
+GITHUB = {"Owner": "owner", "Repository": "project"}
+
+
+def test_a_webhook_is_signed_with_a_secret_that_is_made_for_it_and_not_with_the_token() -> None:
+    resources = expanded(declared(Source={"GitHub": GITHUB}))
+    webhook = resources["PipelineWebhook"]["Properties"]
+    assert webhook["AuthenticationConfiguration"]["SecretToken"] == {
+        "Fn::Sub": "{{resolve:secretsmanager:${PipelineWebhookSecret}}}"
+    }
+    made = resources["PipelineWebhookSecret"]
+    assert made["Type"] == "AWS::SecretsManager::Secret"
+    assert made["Properties"]["Name"] == "foothold-orders-webhook"
+    assert made["Properties"]["GenerateSecretString"]["PasswordLength"] >= 32
+
+
+@pytest.mark.parametrize(
+    ("written", "reference"),
+    [
+        ("hook", "hook"),
+        ("hook:key", "hook:SecretString:key"),
+        (f"{SECRET}hook-AbCdEf", f"{SECRET}hook-AbCdEf"),
+        (f"{SECRET}hook-AbCdEf:key", f"{SECRET}hook-AbCdEf:SecretString:key"),
+    ],
+)
+def test_a_webhooks_secret_may_be_ones_own(written: str, reference: str) -> None:
+    resources = expanded(declared(Source={"GitHub": {**GITHUB, "WebhookSecret": written}}))
+    webhook = resources["PipelineWebhook"]["Properties"]
+    token = webhook["AuthenticationConfiguration"]["SecretToken"]
+    assert token == f"{{{{resolve:secretsmanager:{reference}}}}}"
+    assert "PipelineWebhookSecret" not in resources
+
+
+def test_a_token_may_be_given_by_arn() -> None:
+    source = {"GitHub": {**GITHUB, "Secret": f"{SECRET}token-AbCdEf", "SecretKey": "key"}}
+    [action] = stages(expanded(declared(Source=source)))["Source"]
+    token = f"{{{{resolve:secretsmanager:{SECRET}token-AbCdEf:SecretString:key}}}}"
+    assert action["Configuration"]["OAuthToken"] == token
+
+
+# The build's environment
+
+
+ECR = "111111111111.dkr.ecr.eu-central-1.amazonaws.com/build"
+
+
+@pytest.mark.parametrize(
+    ("build", "environment"),
+    [
+        ({}, ("LINUX_CONTAINER", "BUILD_GENERAL1_SMALL")),
+        ({"Image": "aws/codebuild/standard:7.0"}, ("LINUX_CONTAINER", "BUILD_GENERAL1_SMALL")),
+        (
+            {"Image": "aws/codebuild/amazonlinux-aarch64-standard:3.0"},
+            ("ARM_CONTAINER", "BUILD_GENERAL1_SMALL"),
+        ),
+        (
+            {
+                "Image": "aws/codebuild/amazonlinux2-aarch64-standard:3.0",
+                "Compute": "BUILD_GENERAL1_2XLARGE",
+            },
+            ("ARM_CONTAINER", "BUILD_GENERAL1_2XLARGE"),
+        ),
+        (
+            {"Image": "aws/codebuild/windows-base:2019-3.0"},
+            ("WINDOWS_SERVER_2019_CONTAINER", "BUILD_GENERAL1_MEDIUM"),
+        ),
+        (
+            {"Image": "aws/codebuild/windows-base:2022-1.0", "Compute": "BUILD_GENERAL1_LARGE"},
+            ("WINDOWS_SERVER_2022_CONTAINER", "BUILD_GENERAL1_LARGE"),
+        ),
+        (
+            {"Image": "aws/codebuild/amazonlinux-x86_64-lambda-standard:python3.13"},
+            ("LINUX_LAMBDA_CONTAINER", "BUILD_LAMBDA_1GB"),
+        ),
+        (
+            {
+                "Image": "aws/codebuild/amazonlinux-aarch64-lambda-standard:nodejs22",
+                "Compute": "BUILD_LAMBDA_10GB",
+            },
+            ("ARM_LAMBDA_CONTAINER", "BUILD_LAMBDA_10GB"),
+        ),
+        (
+            {"Image": "aws/codebuild/standard:7.0", "Type": "LINUX_GPU_CONTAINER"},
+            ("LINUX_GPU_CONTAINER", "BUILD_GENERAL1_SMALL"),
+        ),
+        ({"Image": f"{ECR}:arm64"}, ("ARM_CONTAINER", "BUILD_GENERAL1_SMALL")),
+        ({"Image": f"{ECR}:1.0"}, ("LINUX_CONTAINER", "BUILD_GENERAL1_SMALL")),
+        (
+            {"Image": f"{ECR}:1.0", "Type": "ARM_CONTAINER"},
+            ("ARM_CONTAINER", "BUILD_GENERAL1_SMALL"),
+        ),
+        (
+            {"Image": f"{ECR}@sha256:{'ab' * 32}", "Compute": "BUILD_LAMBDA_2GB"},
+            ("LINUX_LAMBDA_CONTAINER", "BUILD_LAMBDA_2GB"),
+        ),
+        (
+            {"Image": "mcr.microsoft.com/windows/servercore:ltsc2019"},
+            ("WINDOWS_SERVER_2019_CONTAINER", "BUILD_GENERAL1_MEDIUM"),
+        ),
+        ({"Image": "charmed/build"}, ("LINUX_CONTAINER", "BUILD_GENERAL1_SMALL")),
+    ],
+)
+def test_the_image_decides_what_it_is_built_with(build: Json, environment: tuple[str, str]) -> None:
+    made = expanded(declared(Build=build))["PipelineBuildProject"]["Properties"]["Environment"]
+    assert (made["Type"], made["ComputeType"]) == environment
+
+
+@pytest.mark.parametrize(
+    ("build", "line"),
+    [
+        (
+            {"Image": "aws/codebuild/windows-base:2022-1.0", "Compute": "BUILD_GENERAL1_SMALL"},
+            (
+                "Build.Compute: aws/codebuild/windows-base:2022-1.0 is built in with "
+                "WINDOWS_SERVER_2022_CONTAINER, and CodeBuild has no BUILD_GENERAL1_SMALL for it; "
+                "choose BUILD_GENERAL1_MEDIUM, BUILD_GENERAL1_LARGE, or another Image"
+            ),
+        ),
+        (
+            {"Image": "aws/codebuild/standard:7.0", "Compute": "BUILD_LAMBDA_1GB"},
+            (
+                "Build.Compute: aws/codebuild/standard:7.0 is built in with LINUX_CONTAINER, and "
+                "CodeBuild has no BUILD_LAMBDA_1GB for it; choose BUILD_GENERAL1_SMALL, "
+                "BUILD_GENERAL1_MEDIUM, BUILD_GENERAL1_LARGE, BUILD_GENERAL1_XLARGE, "
+                "BUILD_GENERAL1_2XLARGE, or another Image"
+            ),
+        ),
+        (
+            {
+                "Image": "aws/codebuild/amazonlinux-aarch64-lambda-standard:python3.13",
+                "Compute": "BUILD_GENERAL1_SMALL",
+            },
+            (
+                "Build.Compute: aws/codebuild/amazonlinux-aarch64-lambda-standard:python3.13 is "
+                "built in with ARM_LAMBDA_CONTAINER, and CodeBuild has no BUILD_GENERAL1_SMALL for "
+                "it; choose BUILD_LAMBDA_1GB, BUILD_LAMBDA_2GB, BUILD_LAMBDA_4GB, "
+                "BUILD_LAMBDA_8GB, BUILD_LAMBDA_10GB, or another Image"
+            ),
+        ),
+        (
+            {
+                "Image": f"{ECR}:1",
+                "Type": "LINUX_GPU_CONTAINER",
+                "Compute": "BUILD_GENERAL1_MEDIUM",
+            },
+            (
+                f"Build.Compute: {ECR}:1 is built in with LINUX_GPU_CONTAINER, and CodeBuild has "
+                "no BUILD_GENERAL1_MEDIUM for it; choose BUILD_GENERAL1_SMALL, "
+                "BUILD_GENERAL1_LARGE, or another Image"
+            ),
+        ),
+        (
+            {"Image": "aws/codebuild/amazonlinux-aarch64-standard:3.0", "Type": "LINUX_CONTAINER"},
+            (
+                "Build.Type: aws/codebuild/amazonlinux-aarch64-standard:3.0 is an image for "
+                "ARM_CONTAINER, not for LINUX_CONTAINER; remove Type, or choose another Image"
+            ),
+        ),
+        (
+            {"Image": "aws/codebuild/amazonlinux-x86-standard:5.0"},
+            (
+                "Build.Image: CodeBuild provides no aws/codebuild/amazonlinux-x86-standard:5.0; "
+                "did you mean aws/codebuild/amazonlinux-x86_64-standard:?"
+            ),
+        ),
+        (
+            {"Compute": "BUILD_GENERAL_SMALL"},
+            (
+                "Build.Compute: CodeBuild has no BUILD_GENERAL_SMALL; did you mean "
+                "BUILD_GENERAL1_SMALL?"
+            ),
+        ),
+        (
+            {"Type": "ARM_CONTAINR"},
+            "Build.Type: CodeBuild has no ARM_CONTAINR; did you mean ARM_CONTAINER?",
+        ),
+        (
+            {"Type": "MAC_ARM", "Image": "aws/codebuild/macos-arm-base:14"},
+            (
+                "Build.Type: MAC_ARM needs a fleet, and a build that is declared has none; choose "
+                "LINUX_CONTAINER, ARM_CONTAINER, LINUX_GPU_CONTAINER, "
+                "WINDOWS_SERVER_2019_CONTAINER, WINDOWS_SERVER_2022_CONTAINER, "
+                "LINUX_LAMBDA_CONTAINER, ARM_LAMBDA_CONTAINER"
+            ),
+        ),
+        (
+            {
+                "Image": "aws/codebuild/amazonlinux-x86_64-lambda-standard:python3.13",
+                "TimeoutMinutes": 30,
+            },
+            (
+                "Build.TimeoutMinutes: a build on Lambda ends after 15 minutes and takes no other "
+                "time; remove it"
+            ),
+        ),
+    ],
+)
+def test_a_build_environment_that_codebuild_does_not_have_is_refused(
+    build: Json, line: str
+) -> None:
+    assert over_limit(declared(Build=build)) == [line]
+
+
+def test_a_build_on_lambda_has_neither_cache_nor_a_time_of_its_own() -> None:
+    build = {"Image": "aws/codebuild/amazonlinux-x86_64-lambda-standard:python3.13"}
+    project = expanded(declared(Build=build))["PipelineBuildProject"]["Properties"]
+    assert not project.keys() & {"Cache", "TimeoutInMinutes"}
+
+
+def test_an_image_in_ecr_is_pulled_with_the_builds_role() -> None:
+    resources = expanded(declared(Build={"Image": f"{ECR}/tools:1.0"}))
+    environment = resources["PipelineBuildProject"]["Properties"]["Environment"]
+    assert environment["ImagePullCredentialsType"] == "SERVICE_ROLE"
+    repository = f"arn:aws:ecr:{HERE}:repository/build/tools"
+    assert may(resources, "PipelineBuildRole", "ecr:BatchGetImage", repository)
+    assert may(resources, "PipelineBuildRole", "ecr:GetAuthorizationToken", "*")
+    assert not may(resources, "PipelineBuildRole", "ecr:BatchGetImage", f"{repository}-2")
+    assert not may(resources, "PipelineBuildRole", "ecr:PutImage", repository)
+
+
+# Pipeline variables
+
+
+def test_the_source_and_the_build_have_namespaces() -> None:
+    found = stages(expanded(declared()))
+    assert found["Source"][0]["Namespace"] == "SourceVariables"
+    assert found["Build"][0]["Namespace"] == "BuildVariables"
+
+
+def test_a_variable_of_the_execution_reaches_the_build_through_its_action() -> None:
+    environment = {"COMMIT": "#{SourceVariables.CommitId}", "PLAIN": "#1"}
+    resources = expanded(declared(Build={"Environment": environment}))
+    [build] = stages(resources)["Build"]
+    assert json.loads(build["Configuration"]["EnvironmentVariables"]) == [
+        {"name": "COMMIT", "value": "#{SourceVariables.CommitId}", "type": "PLAINTEXT"}
+    ]
+    found = variables(resources)
+    assert "COMMIT" not in found
+    assert found["PLAIN"] == "#1"
+
+
+def test_characters_are_counted_as_characters() -> None:
+    parameters = {"P": "ü😀" * 480}
+    [create] = [
+        action
+        for action in stages(expanded(declared(target(Parameters=parameters))))["Test"]
+        if "ParameterOverrides" in action["Configuration"]
+    ]
+    assert create["Configuration"]["ParameterOverrides"] == '{"P":"' + "ü😀" * 480 + '"}'
+    assert over_limit(declared(target(Parameters={"P": "ü😀" * 500})))
+
+
 def test_no_role_of_a_pipeline_is_allowed_everything_anywhere() -> None:
     for resources in (expanded(HANDWRITTEN), expanded(ORDERS)):
         for resource in resources.values():
@@ -434,8 +770,8 @@ def test_more_parameters_than_codepipeline_passes_on_are_refused() -> None:
     parameters = {f"P{number}": "x" * 90 for number in range(12)}
     assert over_limit(declared(target(Parameters=parameters))) == [
         (
-            "Targets[Test]: ParameterOverrides of CreateChangeSet-eu-west-1 has 1179 characters "
-            "and "
+            "Targets[Test].Parameters: ParameterOverrides of CreateChangeSet-eu-west-1 has 1179 "
+            "characters and "
             "CodePipeline takes 1000; give the template defaults, or read values from Parameter "
             "Store"
         )

@@ -134,6 +134,41 @@ def test_two_pipelines_of_one_template_need_two_names() -> None:
     ]
 
 
+def test_two_pipelines_whose_roles_iam_cannot_tell_apart_are_refused() -> None:
+    assert refused(template(One=declaration(), Two=declaration(Name="Orders"))) == [
+        "One.Name: another pipeline of the template has the name orders, but for capitals",
+        "Two.Name: another pipeline of the template has the name Orders, but for capitals",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("declared_transforms", "left"),
+    [
+        ("FootholdPipeline", None),
+        (["FootholdPipeline"], None),
+        ({"Name": "FootholdPipeline"}, None),
+        ("AWS::Serverless-2016-10-31", "AWS::Serverless-2016-10-31"),
+        (["AWS::Serverless-2016-10-31", "FootholdPipeline"], ["AWS::Serverless-2016-10-31"]),
+        (
+            [
+                "AWS::LanguageExtensions",
+                "FootholdPipeline",
+                {"Name": "AWS::Include", "Parameters": {"Location": "s3://a/b.yaml"}},
+                "AWS::Serverless-2016-10-31",
+            ],
+            [
+                "AWS::LanguageExtensions",
+                {"Name": "AWS::Include", "Parameters": {"Location": "s3://a/b.yaml"}},
+                "AWS::Serverless-2016-10-31",
+            ],
+        ),
+    ],
+)
+def test_other_transforms_stay_in_their_order(declared_transforms: Any, left: Any) -> None:
+    fragment = {"Transform": declared_transforms, **template(Orders=declaration())}
+    assert expand_template(fragment, KNOWN, HOME, {}).get("Transform") == left
+
+
 def test_a_resource_that_an_expansion_would_hide_is_refused() -> None:
     resources = {"Orders": declaration(), "OrdersRole": {"Type": "AWS::IAM::Role"}}
     assert refused(template(**resources)) == [

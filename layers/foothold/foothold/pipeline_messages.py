@@ -6,7 +6,7 @@ One form for both doors: the properties of a `Foothold::Pipeline` resource, and 
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -23,6 +23,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel, to_pascal
 
 from foothold.domain import pipeline as domain
+from foothold.domain.build_environment import BuildEnvironment
+from foothold.domain.partitions import meant_region
 from foothold.domain.pipeline import Declaration, DeclarationError
 
 # The successor of the image amazonlinux2-x86_64-standard; it brings sam (AWS CodeBuild User
@@ -65,12 +67,14 @@ EVENT_TYPES: Mapping[Event, str] = {
 class Written(GroupedMetadata):
     """A text of this pattern; whatever else is given is answered with the hint.
 
-    Numbers and booleans, which YAML makes of unquoted text, are read as that text.
+    Numbers and booleans, which CloudFormation makes of unquoted text before a macro sees it, are
+    read as the text that it makes of them. `meant` finds what a wrong text was to be.
     """
 
     pattern: str
     hint: str
     types: tuple[str, ...] = ("string",)
+    meant: Callable[[str], str | None] | None = None
 
     def __iter__(self) -> Iterator[object]:
         yield BeforeValidator(self._text)
@@ -83,7 +87,8 @@ class Written(GroupedMetadata):
         text = str(value).lower() if isinstance(value, bool) else str(value)
         known = isinstance(value, str | int | float)
         if not known or not re.fullmatch(self.pattern, text, re.DOTALL):
-            raise ValueError(self.hint)
+            meant = self.meant(text) if self.meant and isinstance(value, str) else None
+            raise ValueError(f"{self.hint}; did you mean {meant}?" if meant else self.hint)
         return text
 
 
@@ -100,8 +105,11 @@ def _regions(value: object) -> object:
 def _approval(value: object) -> object:
     if value is None or isinstance(value, dict):
         return value
-    if str(value).lower() in {"true", "false"}:
-        return {} if str(value).lower() == "true" else None
+    text = str(value).lower()
+    if text in {"true", "yes", "on"}:  # as YAML 1.1 has them, which is CloudFormation's
+        return {}
+    if text in {"false", "no", "off"}:
+        return None
     raise ValueError("write true or false, or give it Topic, Note and TimeoutMinutes")
 
 
@@ -131,7 +139,12 @@ Account = Annotated[
     str, Written(r"\d{12}", 'write the account\'s 12 digits in quotes, such as "222222222222"')
 ]
 Region = Annotated[
-    str, Written(r"[a-z]+(-[a-z]+)+-\d+", "write the name of a region, such as eu-central-1")
+    str,
+    Written(
+        r"[a-z]+(-[a-z]+)+-\d+",
+        "write the name of a region, such as eu-central-1",
+        meant=meant_region,
+    ),
 ]
 Regions = Annotated[
     tuple[Region, ...] | None,
@@ -154,6 +167,19 @@ ParameterName = Annotated[
 ]
 ParameterValue = Annotated[
     str, Written(f"{CHARACTER}{{0,1000}}", "write a text, a number, or true or false", Scalar)
+]
+# AWS Secrets Manager User Guide, "What's in a Secrets Manager secret"; AWS CodeBuild User Guide,
+# "Build specification reference": secret-id:json-key:version-stage:version-id.
+SECRET_NAME = "[A-Za-z0-9/_+=.@-]{1,512}"  # noqa: S105  # nosec B105  # a pattern
+SECRET_ARN = rf"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{{12}}:secret:{SECRET_NAME}"  # nosec B105
+SECRET_PARTS = r"(:[^:\s]*){0,3}"  # noqa: S105  # nosec B105  # a pattern
+KeyArn = Annotated[
+    str,
+    Written(
+        r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+",
+        "write the ARN of a KMS key, such as "
+        "arn:aws:kms:eu-central-1:111111111111:key/11111111-2222-3333-4444-555555555555",
+    ),
 ]
 TopicArn = Annotated[
     str,
@@ -197,14 +223,32 @@ class GitHubForm(Form):
     repository: Annotated[str, Written(r"[A-Za-z0-9._-]{1,100}", "write the repository's name")]
     branch: Branch = "main"
     secret: Annotated[
-        str, Written("[A-Za-z0-9/_+=.@-]{1,512}", "write the secret's name in Secrets Manager")
+        str,
+        Written(f"{SECRET_NAME}|{SECRET_ARN}", "write the secret's name or ARN in Secrets Manager"),
     ] = TOKEN
-    secret_key: Annotated[
-        str, Written("[A-Za-z0-9/_+=.@-]{1,512}", "write the key of the secret's JSON")
-    ] = TOKEN
+    secret_key: Annotated[str, Written(SECRET_NAME, "write the key of the secret's JSON")] = TOKEN
+    webhook_secret: (
+        Annotated[
+            str,
+            Written(
+                f"({SECRET_NAME}|{SECRET_ARN})(:[^:\\s]+)?",
+                "write the name or ARN of the webhook's own secret, or name:key",
+            ),
+        ]
+        | None
+    ) = None
+    """What signs GitHub's calls, never the token: a secret's name or ARN, which may go on with
+    `:key`. One is made where nothing is said."""
 
     def source(self) -> domain.Source:
-        return domain.GitHub(self.owner, self.repository, self.branch, self.secret, self.secret_key)
+        return domain.GitHub(
+            self.owner,
+            self.repository,
+            self.branch,
+            self.secret,
+            self.secret_key,
+            self.webhook_secret,
+        )
 
 
 class S3Form(Form):
@@ -212,9 +256,11 @@ class S3Form(Form):
 
     bucket: Annotated[str, Written(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "write a bucket's name")]
     key: Annotated[str, Written(r"[^*?$]{1,1000}", "write the object's key, without wildcards")]
+    kms_key_arn: KeyArn | None = None
+    """The key that the bucket encrypts with, where it is a key of your own."""
 
     def source(self) -> domain.Source:
-        return domain.S3Object(self.bucket, self.key)
+        return domain.S3Object(self.bucket, self.key, self.kms_key_arn)
 
 
 class CodeCommitForm(Form):
@@ -251,8 +297,8 @@ class SourceForm(Form):
 
 
 class VariableForm(Form):
-    """A text; or `Parameter`, a name in Parameter Store; or `Secret`, a name in Secrets Manager,
-    which may go on with `:key`."""
+    """A text; or `Parameter`, a name in Parameter Store; or `Secret`, a name or ARN in Secrets
+    Manager, which may go on with `:key:stage:id`. `Key` is the KMS key of the latter two."""
 
     model_config = ConfigDict(json_schema_extra={"type": ["object", *Scalar]})
 
@@ -262,10 +308,16 @@ class VariableForm(Form):
     ) = None
     secret: (
         Annotated[
-            str, Written(r"[A-Za-z0-9/_+=.@:-]{1,1024}", "write a secret's name, or name:key")
+            str,
+            Written(
+                f"({SECRET_NAME}|{SECRET_ARN}){SECRET_PARTS}",
+                "write a secret's name or ARN, which may go on with :key:stage:id",
+            ),
         ]
         | None
     ) = None
+    key: KeyArn | None = None
+    """The key that encrypts the parameter or the secret, where it is a key of your own."""
 
     @model_validator(mode="before")
     @classmethod
@@ -276,13 +328,15 @@ class VariableForm(Form):
     def _exactly_one(self) -> Self:
         if sum(each is not None for each in (self.value, self.parameter, self.secret)) != 1:
             raise ValueError("give a text, or exactly one of Parameter and Secret")
+        if self.key is not None and self.value is not None:
+            raise ValueError("a text has no Key; give it with Parameter or Secret")
         return self
 
     def variable(self, name: str) -> domain.Variable:
         if self.parameter is not None:
-            return domain.Variable(name, self.parameter, "PARAMETER_STORE")
+            return domain.Variable(name, self.parameter, "PARAMETER_STORE", self.key)
         if self.secret is not None:
-            return domain.Variable(name, self.secret, "SECRETS_MANAGER")
+            return domain.Variable(name, self.secret, "SECRETS_MANAGER", self.key)
         return domain.Variable(name, self.value or "")
 
 
@@ -290,11 +344,12 @@ class BuildForm(Form):
     """How the project is built: by default `sam build` on Amazon Linux."""
 
     image: Annotated[str, Written(r"\S{1,255}", "write a CodeBuild image")] = IMAGE
-    compute: Annotated[
-        str, Written("(BUILD|ATTRIBUTE|CUSTOM)_[A-Z0-9_]+", "write a CodeBuild compute type")
-    ] = "BUILD_GENERAL1_SMALL"
-    timeout_minutes: Annotated[int, Field(ge=5, le=2160)] = 60
-    """Minutes, 5 to 2160."""
+    type: Annotated[str, Written("[A-Z0-9_]+", "write a CodeBuild environment type")] | None = None
+    """The environment type, such as ARM_CONTAINER; the image's own where nothing is said."""
+    compute: Annotated[str, Written("[A-Z0-9_]+", "write a CodeBuild compute type")] | None = None
+    """The compute type, such as BUILD_GENERAL1_MEDIUM; the smallest where nothing is said."""
+    timeout_minutes: Annotated[int, Field(ge=5, le=2160)] | None = None
+    """Minutes, 5 to 2160; 60 where nothing is said."""
     buildspec: Annotated[
         str, Written(".{1,65536}", "write a path in the source, or the buildspec itself")
     ] = BUILDSPEC
@@ -302,10 +357,9 @@ class BuildForm(Form):
 
     def build(self) -> domain.Build:
         return domain.Build(
-            self.image,
-            self.compute,
-            self.timeout_minutes,
+            BuildEnvironment(self.image, self.compute, self.type),
             self.buildspec,
+            self.timeout_minutes,
             tuple(form.variable(name) for name, form in self.environment.items()),
         )
 
@@ -422,14 +476,11 @@ def declaration_schema() -> dict[str, Any]:
 
 def _lines(error: ValidationError, properties: Mapping[str, Any]) -> Iterator[str]:
     schema = declaration_schema()
-    known = {name for form in schema["$defs"].values() for name in form.get("properties", ())}
-    known |= set(schema["properties"])
     for problem in error.errors(include_url=False, include_input=False, include_context=False):
         where, hint = _field(problem["loc"], properties, schema)
         match problem["type"]:
             case "extra_forbidden":
-                near = difflib.get_close_matches(str(problem["loc"][-1]), known, 1)
-                said = f"unknown; did you mean {near[0]}?" if near else "unknown; remove it"
+                said = _unknown(problem["loc"], schema)
             case "missing":
                 said = f"missing; {hint}" if hint else "missing; add it"
             case "value_error":
@@ -445,6 +496,18 @@ def _lines(error: ValidationError, properties: Mapping[str, Any]) -> Iterator[st
         yield f"{where}: {said}"
 
 
+def _unknown(location: tuple[int | str, ...], schema: dict[str, Any]) -> str:
+    """What to say of a field that is none: the one of this place that it resembles, or all."""
+    node: dict[str, Any] = _resolved(schema, schema)
+    for step in location[:-1]:
+        node = _resolved(_below(node, step), schema)
+    known = {name.lower(): name for name in node.get("properties", {})}
+    near = difflib.get_close_matches(str(location[-1]).lower(), known, 1)
+    if near:
+        return f"unknown; did you mean {known[near[0]]}?"
+    return f"unknown; remove it, here are {', '.join(known.values())}"
+
+
 def _field(location: tuple[int | str, ...], value: Any, schema: dict[str, Any]) -> tuple[str, str]:
     """How a person finds the field, a target by its name, and what its schema says of it."""
     where = ""
@@ -455,13 +518,23 @@ def _field(location: tuple[int | str, ...], value: Any, schema: dict[str, Any]) 
             value = value[step] if isinstance(value, list | tuple) and step < len(value) else None
             name = value.get("Name") if isinstance(value, Mapping) else None
             where += f"[{name if isinstance(name, str) else step}]"
-            node = node.get("items", {})
+            node = _below(node, step)
         elif step != "[key]":
             value = value.get(step) if isinstance(value, Mapping) else None
             where += f".{step}" if where else step
-            more = node.get("additionalProperties")
-            node = node.get("properties", {}).get(step, more if isinstance(more, dict) else {})
+            node = _below(node, step)
     return where or "Properties", _resolved(node, schema).get("description", "").split("\n")[0]
+
+
+def _below(node: dict[str, Any], step: int | str) -> dict[str, Any]:
+    """The schema of a list's item, of a property, or of what a map holds under any name."""
+    if isinstance(step, int):
+        found: dict[str, Any] = node.get("items", {})
+        return found
+    more = node.get("additionalProperties")
+    names = [*node.get("patternProperties", {}).values(), *([more] if more else [])]
+    of_map = next((each for each in names if isinstance(each, dict)), {})
+    return dict(node.get("properties", {}).get(step, of_map))
 
 
 def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """`foothold pipeline`: render a declaration, draw it, rehearse it."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,16 +24,21 @@ from foothold.cli.console import (
     print_json,
 )
 from foothold.cli.local import checkout
-from foothold.domain.errors import PermanentError
+from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.pipeline import DeclarationError
 from foothold.domain.pipeline_graph import mermaid, svg
 from foothold.pipeline_messages import declaration_schema
 from foothold.services.pipelines import (
     BODY_BYTES,
+    MACRO,
     RESOURCE_TYPE,
     expand_template,
     is_pipeline,
+    names_macro,
+    without_used_up,
 )
+
+PIPELINE_TYPE = "AWS::CodePipeline::Pipeline"
 
 app = typer.Typer(help="Render, draw and rehearse a declared pipeline.", no_args_is_help=True)
 
@@ -83,7 +89,7 @@ def graph(
         template = rendered(file, parameter or [], root)
         home = bootstrap.clients().home_region
         for resource in template["Resources"].values():
-            if resource["Type"] != "AWS::CodePipeline::Pipeline":
+            if not isinstance(resource, Mapping) or resource.get("Type") != PIPELINE_TYPE:
                 continue
             name = folder / str(resource["Properties"]["Name"])
             for path, text in (
@@ -108,6 +114,8 @@ def rehearse(
     """Run the pipeline on the embedded AWS of this checkout, as CodePipeline would."""
     with one_clear_line():
         folder = checkout()
+    with suppress(FootholdError):  # which the rehearsal says
+        _remark_on_transform(file, read_template(file))
     command = [sys.executable, "-m", "local.rehearsal", str(file.absolute())]
     command += ["--source", str(source.absolute()), "--root", root]
     command += ["--approve"] if approve else []
@@ -131,7 +139,17 @@ def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
     ready = bootstrap.region_desk(root).ready()
-    return expand_template(fragment, ready, bootstrap.clients().home_region, values, root)
+    home_region = bootstrap.clients().home_region
+    template = expand_template(fragment, ready, home_region, values, root)
+    _remark_on_transform(file, fragment)
+    given = {name: values[name] for name in (each.partition("=")[0] for each in parameters)}
+    return without_used_up(template, fragment, given)
+
+
+def _remark_on_transform(file: Path, fragment: Mapping[str, Any]) -> None:
+    if not names_macro(fragment):
+        line = f"{file} has no Transform: {MACRO}, without which CloudFormation does not expand it"
+        err.print(f"foothold: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def read_template(file: Path) -> dict[str, Any]:
@@ -140,7 +158,8 @@ def read_template(file: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DeclarationError([f"{file}: empty; write Name, Source and Targets"])
     if "Resources" not in document:
-        document = {"Resources": {"Pipeline": {"Type": RESOURCE_TYPE, "Properties": document}}}
+        pipeline = {"Type": RESOURCE_TYPE, "Properties": document}
+        document = {"Transform": [MACRO], "Resources": {"Pipeline": pipeline}}
     resources, parameters = document["Resources"], document.get("Parameters") or {}
     if not isinstance(resources, dict):
         raise DeclarationError([f"{file}: Resources is no map; name each resource in it"])
@@ -156,7 +175,7 @@ def read_template(file: Path) -> dict[str, Any]:
 def _document(file: Path) -> Any:
     try:
         text = file.read_text(encoding="utf-8")
-        document = yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  # a SafeLoader
+        document = _loaded(text)
         json.dumps(document)
     except OSError as error:
         raise PermanentError(f"cannot read {file}: {error.strerror}") from error
@@ -193,13 +212,107 @@ def parameter_values(fragment: Mapping[str, Any], given: list[str]) -> dict[str,
     return values
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML brings no types
-    """YAML as CloudFormation reads it: its functions' short forms, and dates left as text."""
+def _loaded(text: str) -> Any:
+    """The document, with what CloudFormation takes as text left as it is written."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        _keep_text(node, _is_declaration(node), set())
+        return loader.construct_document(node) if node else None
+    finally:
+        loader.dispose()
 
-    yaml_implicit_resolvers = {  # noqa: RUF012  # PyYAML's own attribute
-        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith("timestamp")]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+def _is_declaration(node: yaml.Node | None) -> bool:
+    return isinstance(node, yaml.MappingNode) and "Resources" not in dict(_items(node))
+
+
+def _items(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+    """The fields of a mapping; a key that is no text has no name."""
+    for key, value in node.value:
+        yield key.value if isinstance(key, yaml.ScalarNode) else "", value
+
+
+def _keep_text(node: Any, declared: bool, seen: set[Any], path: str = "") -> None:  # noqa: FBT001  # of one walk
+    """Make texts of keys, and of what a declaration and the parameters' defaults hold.
+
+    YAML makes 83 of 00123, 750 of 12:30, 1.1 of 1.10 and false of off. An account, a cost centre
+    and a version are texts to whoever writes them, and to the parameter that gets them.
+    """
+    if isinstance(node, yaml.ScalarNode):
+        if node.style is None and node.tag in (_TEXTS | _NUMBERS if declared else _TEXTS):
+            node.tag = STRING
+        node.value = _whole(node)
+    if not isinstance(node, yaml.CollectionNode) or (id(node), declared) in seen:
+        return
+    seen.add((id(node), declared))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _keep_text(item, declared, seen, f"{path}/-")
+        return
+    kind = dict(_items(node)).get("Type")
+    is_declared = bool(re.fullmatch("/Resources/[^/]+", path)) and (
+        isinstance(kind, yaml.ScalarNode) and kind.value == RESOURCE_TYPE
+    )
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            _keep_key(key)
+        below = f"{path}/{key.value if isinstance(key, yaml.ScalarNode) else ''}"
+        of_pipeline = is_declared and below.endswith("/Properties")
+        of_parameter = bool(re.fullmatch("/Parameters/[^/]+/Default", below))
+        _keep_text(value, declared or of_pipeline or of_parameter, seen, below)
+
+
+def _keep_key(key: yaml.ScalarNode) -> None:
+    if key.style is None and key.tag != "tag:yaml.org,2002:merge":
+        key.tag = STRING
+    key.value = _whole(key)
+
+
+def _whole(node: yaml.ScalarNode) -> str:
+    """The text with letters that JSON escapes in two halves put together.
+
+    Raises PermanentError for half a letter, which no UTF-8 has.
+    """
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        line = node.start_mark.line + 1
+        raise PermanentError(f"line {line}: half of a letter, \\ud800 to \\udfff alone") from error
+
+
+STRING = "tag:yaml.org,2002:str"
+_NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool")}
+# `=` and a date: the first no loader knows what to do with, of the second CloudFormation makes no
+# date (AWS CloudFormation User Guide, "Template formats").
+_TEXTS = {f"tag:yaml.org,2002:{name}" for name in ("value", "timestamp")}
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML brings no types
+    """YAML as CloudFormation reads it: its functions' short forms, and numbers that remember how
+    they are written."""
+
+
+class _Integer(int):
+    written: str
+
+
+class _Float(float):
+    written: str
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Any:
+    kind = node.tag.rpartition(":")[2]
+    try:
+        number: Any = (
+            _Integer(loader.construct_yaml_int(node))
+            if kind == "int"
+            else _Float(loader.construct_yaml_float(node))
+        )
+    except ValueError:  # 0x_ looks like a number and is none
+        return node.value
+    number.written = node.value
+    return number
 
 
 def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, Any]:
@@ -215,6 +328,8 @@ def _function(loader: yaml.SafeLoader, name: str, node: yaml.Node) -> dict[str, 
 
 
 _Loader.add_multi_constructor("!", _function)
+_Loader.add_constructor("tag:yaml.org,2002:int", _number)
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
 # aws-sam-cli, where it is imported as well, gives all SafeLoaders maps that no SafeDumper knows.
 _Loader.add_constructor("tag:yaml.org,2002:map", yaml.SafeLoader.construct_yaml_map)
 
@@ -225,6 +340,28 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML brings no types
 
     def ignore_aliases(self, _data: object) -> bool:
         return True
+
+
+# What some reader of YAML, of version 1.1 or 1.2, takes for anything but text.
+_AMBIGUOUS = re.compile(
+    r"[-+]?\.?[0-9][0-9A-Za-z_.:+-]*|[-+]?\.(inf|nan)|y|n|yes|no|on|off|true|false|null|~|=|<<",
+    re.IGNORECASE,
+)
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _AMBIGUOUS.fullmatch(text) else None
+    return dumper.represent_scalar(STRING, text, style=style)
+
+
+def _as_written(dumper: yaml.SafeDumper, number: _Integer | _Float) -> yaml.ScalarNode:
+    kind = "int" if isinstance(number, int) else "float"
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", number.written)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(_Integer, _as_written)
+_Dumper.add_representer(_Float, _as_written)
 
 
 def _yaml(template: Mapping[str, Any]) -> str:

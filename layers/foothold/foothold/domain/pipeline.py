@@ -6,14 +6,16 @@ and everything that CodePipeline would refuse later is refused now, by the field
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 
+from foothold.domain.build_environment import BuildEnvironment
 from foothold.domain.errors import PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore
-from foothold.domain.partitions import partition_of
+from foothold.domain.partitions import meant_region, partition_of
 
 # CodePipeline's EncryptionKey takes a key id or ARN of at most 100 characters in a pipeline's
 # ArtifactStore (aws-cdk, aws-codepipeline/lib/private/cross-region-support-stack.ts).
@@ -42,21 +44,28 @@ class CodeConnections:
 
 @dataclass(frozen=True, slots=True)
 class GitHub:
-    """A GitHub repository with an OAuth token, kept as one key of a Secrets Manager secret."""
+    """A GitHub repository with an OAuth token, kept as one key of a Secrets Manager secret.
+
+    `webhook_secret` is the name or ARN of the secret that signs GitHub's calls, which may go on
+    with `:key`; None has one made.
+    """
 
     owner: str
     repository: str
     branch: str
     secret: str
     secret_key: str
+    webhook_secret: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class S3Object:
-    """A zip in a versioned bucket whose events go to EventBridge."""
+    """A zip in a versioned bucket whose events go to EventBridge. `kms_key_arn` is the key that the
+    bucket encrypts it with, where that is a key of somebody's own."""
 
     bucket: str
     key: str
+    kms_key_arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +82,33 @@ Source = CodeConnections | GitHub | S3Object | CodeCommit
 @dataclass(frozen=True, slots=True)
 class Variable:
     """One environment variable of the build. `kind` is CodeBuild's own word: PLAINTEXT,
-    PARAMETER_STORE or SECRETS_MANAGER; for the latter two `value` is a name, never a secret."""
+    PARAMETER_STORE or SECRETS_MANAGER; for the latter two `value` is a name (a secret's may be its
+    ARN, and go on with `:key:stage:id`), never a secret. `kms_key_arn` is the key that it is
+    encrypted with, where that is not the account's own."""
 
     name: str
     value: str
     kind: str = "PLAINTEXT"
+    kms_key_arn: str | None = None
+
+    @property
+    def secret_id(self) -> str:
+        """A secret's name or ARN, without key, stage and id."""
+        return ":".join(self.value.split(":")[: 7 if self.value.startswith("arn:") else 1])
+
+    @property
+    def of_the_execution(self) -> bool:
+        """Whether the value is known only when the pipeline runs."""
+        return self.kind == "PLAINTEXT" and bool(PIPELINE_VARIABLE.search(self.value))
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
     """How the project is built. `buildspec` is a path in the source, or the text itself."""
 
-    image: str
-    compute: str
-    timeout_minutes: int
+    environment: BuildEnvironment
     buildspec: str
+    timeout_minutes: int | None = None
     variables: tuple[Variable, ...] = ()
 
 
@@ -217,19 +238,120 @@ def resolve(
     """
     problems = [
         *_region_problems("pipeline's own region", home_region, ready, home_region),
+        *_source_problems(declaration.source, home_region),
+        *_build_problems(declaration.build, declaration.source, _account(ready, home_region)),
         *_target_problems(declaration, ready, home_region),
         *_duplicates("Targets", (target.name for target in declaration.targets)),
-        *_region_name_problems(declaration),
+        *_topic_problems(declaration, home_region, _account(ready, home_region)),
+        *_region_name_problems(declaration, ready),
     ]
     targets = tuple(
-        ResolvedTarget(target, tuple(sorted(ready)) if target.regions is None else target.regions)
+        ResolvedTarget(
+            target,
+            tuple(sorted(set(ready) - _listed(declaration, target)))
+            if target.regions is None
+            else target.regions,
+        )
         for target in declaration.targets
     )
+    problems += _nothing_left(targets, ready)
     problems += _overlaps(targets)
     if problems:
         raise DeclarationError(dict.fromkeys(problems))
     in_use = sorted({home_region, *(region for target in targets for region in target.regions)})
     return Pipeline(declaration, home_region, {region: ready[region] for region in in_use}, targets)
+
+
+def _account(ready: Mapping[str, ArtifactStore], home_region: str) -> str | None:
+    """The pipeline's account: its own region's store is there. None where there is no store."""
+    parts = ready[home_region].key_arn.split(":") if home_region in ready else []
+    return parts[4] if len(parts) > 4 else None  # noqa: PLR2004  an ARN's fifth part
+
+
+def _source_problems(source: Source, home_region: str) -> Iterator[str]:
+    for field_of_source in fields(source):
+        text = getattr(source, field_of_source.name)
+        if text:
+            yield from _variable_problems(f"Source.{_SOURCES[type(source)].name}", text, {})
+    if isinstance(source, S3Object) and source.kms_key_arn:
+        region = source.kms_key_arn.split(":")[3]
+        if region != home_region:
+            yield (
+                f"Source.S3.KmsKeyArn: the key is in {region}, and a source is in the pipeline's "
+                f"own region; write the ARN of the bucket's key in {home_region}"
+            )
+
+
+def _build_problems(build: Build, source: Source, account: str | None) -> Iterator[str]:
+    yield from build.environment.problems()
+    if build.environment.on_lambda and build.timeout_minutes is not None:
+        yield (
+            "Build.TimeoutMinutes: a build on Lambda ends after 15 minutes and takes no other "
+            "time; remove it"
+        )
+    for variable in build.variables:
+        where = f"Build.Environment.{variable.name}"
+        if variable.kind == "PLAINTEXT":
+            yield from _variable_problems(where, variable.value, _given_by(source))
+        arn = variable.secret_id.split(":") if variable.kind == "SECRETS_MANAGER" else []
+        if len(arn) > 1 and account and arn[4] != account and not variable.kms_key_arn:
+            # AWS Secrets Manager User Guide, "Access AWS Secrets Manager secrets from a different
+            # account": not with the account's own key.
+            yield (
+                f"{where}.Secret: it is in account {arn[4]}, which encrypts it with a key of its "
+                "own; give the key's ARN as Key"
+            )
+
+
+def _listed(declaration: Declaration, target: Target) -> set[str]:
+    """The regions in which another target of the list deploys this target's stack."""
+    return {
+        region
+        for other in declaration.targets
+        if (other.account, other.stack) == (target.account, target.stack) and other is not target
+        for region in other.regions or ()
+    }
+
+
+def _nothing_left(
+    targets: tuple["ResolvedTarget", ...], ready: Mapping[str, ArtifactStore]
+) -> Iterator[str]:
+    for target in targets:
+        if ready and not target.regions and target.declared.regions is None:
+            yield (
+                f"Targets[{target.name}].Regions: nothing is left to follow, other targets list "
+                f"every region with a store for {target.declared.stack}; add a region, or remove "
+                "the target"
+            )
+
+
+def _topic_problems(
+    declaration: Declaration, home_region: str, account: str | None
+) -> Iterator[str]:
+    """A topic is in the pipeline's region (AWS CodePipeline User Guide, "Add a manual approval
+    action to a stage"; Developer Tools console User Guide, "Notification rule concepts"). Another
+    account's may be asked for an approval, which the pipeline's role publishes; a notification
+    rule takes none."""
+    notifications = declaration.notifications
+    told = notifications.topic if notifications else None
+    topics = [("Notifications.Topic", told)] if told else []
+    topics += [
+        (f"Targets[{target.name}].Approval.Topic", target.approval.topic)
+        for target in declaration.targets
+        if target.approval and target.approval.topic != told
+    ]
+    for where, topic in topics:
+        region, owner, name = topic.split(":")[3:6]
+        if region != home_region:
+            yield (
+                f"{where}: topic {name} is in {region} and the pipeline in {home_region}; "
+                f"write the ARN of a topic in {home_region}"
+            )
+        elif topic == told and account and owner != account:
+            yield (
+                f"{where}: topic {name} is in account {owner} and the pipeline in {account}; "
+                f"write the ARN of a topic of {account}"
+            )
 
 
 def _target_problems(
@@ -239,8 +361,11 @@ def _target_problems(
         yield "Targets: empty; name at least one account to deploy to"
     for target in declaration.targets:
         where = f"Targets[{target.name}]"
-        if target.name in {"Source", "Build", "Package"}:
-            yield f"{where}.Name: the pipeline has a stage {target.name} already; choose another"
+        if target.name.lower() in {"source", "build", "package"}:
+            stage = target.name.capitalize()
+            yield f"{where}.Name: the pipeline has a stage {stage} already; choose another"
+        yield from _target_variable_problems(where, target, declaration.source)
+        yield from _region_parameter_problems(where, target, ready)
         if target.regions is None:
             if not ready:
                 yield (
@@ -253,12 +378,38 @@ def _target_problems(
         yield from _duplicates(f"{where}.Regions", target.regions)
         for region in target.regions:
             yield from _region_problems(f"{where}.Regions", region, ready, home_region)
-        for region in target.region_parameters:
-            if region not in target.regions:
-                yield (
-                    f"{where}.RegionParameters: {region} is not among the target's regions; "
-                    "add it to Regions, or remove it here"
-                )
+
+
+def _region_parameter_problems(
+    where: str, target: Target, ready: Mapping[str, ArtifactStore]
+) -> Iterator[str]:
+    """A target that follows may have parameters for a region that is still to come."""
+    for region in target.region_parameters:
+        misspelt = list(_misspelt(f"{where}.RegionParameters", region, ready))
+        yield from misspelt
+        if target.regions is not None and region not in target.regions and not misspelt:
+            yield (
+                f"{where}.RegionParameters: {region} is not among the target's regions; "
+                "add it to Regions, or remove it here"
+            )
+
+
+def _target_variable_problems(where: str, target: Target, source: Source) -> Iterator[str]:
+    given = {**_given_by(source), BUILD_VARIABLES: None}
+    for name, value in target.parameters.items():
+        yield from _variable_problems(f"{where}.Parameters.{name}", value, given)
+    for region, parameters in target.region_parameters.items():
+        for name, value in parameters.items():
+            place = f"{where}.RegionParameters.{region}.{name}"
+            yield from _variable_problems(place, value, given)
+    if target.approval:
+        yield from _variable_problems(f"{where}.Approval.Note", target.approval.note, given)
+
+
+def _misspelt(where: str, region: str, ready: Mapping[str, ArtifactStore]) -> Iterator[str]:
+    meant = meant_region(region, ready)
+    if meant:
+        yield f"{where}: no region that is known is called {region}; did you mean {meant}?"
 
 
 def _region_problems(
@@ -274,6 +425,8 @@ def _region_problems(
         yield f"{where}: {region}: CodePipeline has no CloudFormation action in China's regions"
     elif partition != partition_of(home_region):
         yield f"{where}: {region} is in another AWS partition than the pipeline in {home_region}"
+    elif region not in ready and meant_region(region, ready):
+        yield from _misspelt(where, region, ready)
     elif region not in ready:
         yield f"{where}: {region} has no artifact store yet; run: foothold regions add {region}"
     elif len(ready[region].key_arn) > KEY_ID_LENGTH:
@@ -283,7 +436,11 @@ def _region_problems(
         )
 
 
-def _region_name_problems(declaration: Declaration) -> Iterator[str]:
+def _region_name_problems(
+    declaration: Declaration, ready: Mapping[str, ArtifactStore]
+) -> Iterator[str]:
+    for region in declaration.region_names:
+        yield from _misspelt("RegionNames", region, ready)
     yield from _duplicates("RegionNames", declaration.region_names.values())
     known = {
         *(region for target in declaration.targets for region in target.regions or ()),
@@ -308,15 +465,103 @@ def _overlaps(targets: tuple[ResolvedTarget, ...]) -> Iterator[str]:
 
 
 def _duplicates(where: str, names: Iterable[str]) -> Iterator[str]:
-    for name, count in Counter(names).items():
+    """Names that stand twice, or differ in nothing but capitals: a role's name does not know them
+    (IAM User Guide, "IAM identifiers"), nor does whoever reads a picture or a console."""
+    found = Counter(names)
+    for name, count in found.items():
         if count > 1:
             yield f"{where}: {name} stands there {count} times; once is enough"
+    first: dict[str, str] = {}
+    for name in found:
+        other = first.setdefault(name.lower(), name)
+        if other != name:
+            yield f"{where}: {other} and {name} differ in capitals only; rename one"
 
 
 def shell_name(region: str) -> str:
     """A region's name as it can stand in a shell variable: `-` is no letter of one (POSIX.1,
     "Names")."""
     return region.replace("-", "_")
+
+
+# Pipeline variables
+
+# AWS CodePipeline User Guide, "Variables reference": the namespaces that the expansion gives, and
+# the one that CodePipeline keeps for itself.
+SOURCE_VARIABLES = "SourceVariables"
+BUILD_VARIABLES = "BuildVariables"
+OF_CODEPIPELINE = {"codepipeline": ("PipelineExecutionId",)}
+
+PIPELINE_VARIABLE = re.compile(r"#\{([^}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of source: its name in a declaration, and the variables that its action gives."""
+
+    name: str
+    variables: tuple[str, ...]
+
+
+# The same guide, each source action's reference, "Output variables".
+_SOURCES: Mapping[type[Source], _Kind] = {
+    CodeConnections: _Kind(
+        "CodeConnections",
+        (
+            *("AuthorDate", "AuthorDisplayName", "AuthorEmail", "AuthorId", "BranchName"),
+            *("CommitId", "CommitMessage", "ConnectionArn", "FullRepositoryName", "ProviderType"),
+        ),
+    ),
+    GitHub: _Kind(
+        "GitHub",
+        (
+            *("AuthorDate", "BranchName", "CommitId", "CommitMessage", "CommitUrl"),
+            *("CommitterDate", "RepositoryName"),
+        ),
+    ),
+    S3Object: _Kind("S3", ("BucketName", "ETag", "ObjectKey", "VersionId")),
+    CodeCommit: _Kind(
+        "CodeCommit",
+        (
+            *("AuthorDate", "BranchName", "CommitId", "CommitMessage", "CommitterDate"),
+            "RepositoryName",
+        ),
+    ),
+}
+
+
+def _given_by(source: Source) -> dict[str, tuple[str, ...] | None]:
+    return {SOURCE_VARIABLES: _SOURCES[type(source)].variables}
+
+
+def _variable_problems(
+    where: str, text: str, given: Mapping[str, tuple[str, ...] | None]
+) -> Iterator[str]:
+    """What CodePipeline would refuse, or pass on as it stands, of the variables in a text.
+
+    `given` are the variables that earlier actions give, by namespace; None for names that only the
+    build knows.
+    """
+    known: dict[str, tuple[str, ...] | None] = {**OF_CODEPIPELINE, **given}
+    for written in PIPELINE_VARIABLE.findall(text):
+        namespace, dot, name = written.partition(".")
+        if not dot or not name or namespace not in known:
+            yield (
+                f"{where}: #{{{written}}} has no namespace that is known here; write "
+                f"#{{Namespace.Variable}} with {_either(known)}"
+            )
+            continue
+        names = known[namespace]
+        if names is None:
+            if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+                yield f"{where}: #{{{written}}}: {name} is no name of a build's variable"
+        elif name not in names:
+            yield f"{where}: #{{{written}}}: {namespace} has no {name}; it has {_either(names)}"
+
+
+def _either(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 # The stacks that follow the stores

@@ -5,11 +5,14 @@ renamed or replaced when a region comes or goes.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from foothold.domain.models import ArtifactStore
 from foothold.domain.pipeline import (
+    BUILD_VARIABLES,
+    SOURCE_VARIABLES,
     Approval,
     CodeCommit,
     CodeConnections,
@@ -18,6 +21,7 @@ from foothold.domain.pipeline import (
     Pipeline,
     ResolvedTarget,
     S3Object,
+    Variable,
     shell_name,
 )
 
@@ -40,7 +44,10 @@ _READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 STAGES = 50
 ACTIONS_OF_STAGE = 100
 ACTIONS_OF_PIPELINE = 1000
-# ActionConfigurationValue in botocore's codepipeline model.
+# AWS CodeBuild User Guide, "Create a build project": the time of a build where none is given.
+BUILD_MINUTES = 60
+# ActionConfigurationValue in botocore's codepipeline model; characters, whatever their bytes
+# (Smithy, "length trait").
 CONFIGURATION_VALUE = 1000
 # IAM User Guide, "IAM and AWS STS quotas": all inline policies of a role, without white space.
 ROLE_POLICY = 10_240
@@ -100,6 +107,8 @@ class _Names:
         self.start_rule = f"{logical_id}StartRule"
         self.start_role = f"{logical_id}StartRole"
         self.webhook = f"{logical_id}Webhook"
+        self.webhook_secret = f"{logical_id}WebhookSecret"
+        self.webhook_secret_name = f"foothold-{pipeline}-webhook"
         self.notifications = f"{logical_id}Notifications"
         self.build_project_name = f"{pipeline}-build"
         self.pipeline_role_name = f"foothold-{pipeline}-pipeline"
@@ -128,7 +137,7 @@ def _pipeline(pipeline: Pipeline, names: _Names, package_function: str) -> Json:
     templates = BUILD_OUTPUT if pipeline.declaration.packages_itself else PACKAGE_OUTPUT
     stages = [
         {"Name": "Source", "Actions": [_source_action(pipeline)]},
-        {"Name": "Build", "Actions": [_build_action(names)]},
+        {"Name": "Build", "Actions": [_build_action(pipeline, names)]},
     ]
     if not pipeline.declaration.packages_itself:
         stages.append({"Name": "Package", "Actions": [_package_action(pipeline, package_function)]})
@@ -189,7 +198,13 @@ def _action(
 
 def _source_action(pipeline: Pipeline) -> Json:
     owner, provider, configuration = _source_provider(pipeline)
-    return _action("Source", ("Source", owner, provider), configuration, outputs=(SOURCE_OUTPUT,))
+    return _action(
+        "Source",
+        ("Source", owner, provider),
+        configuration,
+        outputs=(SOURCE_OUTPUT,),
+        Namespace=SOURCE_VARIABLES,
+    )
 
 
 def _source_provider(pipeline: Pipeline) -> tuple[str, str, Json]:
@@ -243,14 +258,31 @@ def _github_token(source: GitHub) -> str:
     return f"{{{{resolve:secretsmanager:{source.secret}:SecretString:{source.secret_key}}}}}"
 
 
-def _build_action(names: _Names) -> Json:
+def _build_action(pipeline: Pipeline, names: _Names) -> Json:
+    """With the variables that only an execution knows: CodePipeline fills in what stands in an
+    action, and nothing in a project (AWS CodePipeline User Guide, "Variables reference")."""
+    variables = [
+        {"name": variable.name, "value": variable.value, "type": variable.kind}
+        for variable in pipeline.declaration.build.variables
+        if variable.of_the_execution
+    ]
     return _action(
         "Build",
         ("Build", "AWS", "CodeBuild"),
-        {"ProjectName": {"Ref": names.build_project}},
+        {
+            "ProjectName": {"Ref": names.build_project},
+            **({"EnvironmentVariables": _json(variables)} if variables else {}),
+        },
         inputs=(SOURCE_OUTPUT,),
         outputs=(BUILD_OUTPUT,),
+        Namespace=BUILD_VARIABLES,
     )
+
+
+def _json(value: Any) -> str:
+    """JSON as short as it can be, with letters as they are: AWS counts characters, and an escaped
+    one is six."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _package_action(pipeline: Pipeline, package_function: str) -> Json:
@@ -260,7 +292,7 @@ def _package_action(pipeline: Pipeline, package_function: str) -> Json:
         ("Invoke", "AWS", "Lambda"),
         {
             "FunctionName": package_function,
-            "UserParameters": json.dumps(parameters, separators=(",", ":")),
+            "UserParameters": _json(parameters),
         },
         inputs=(BUILD_OUTPUT,),
         outputs=(PACKAGE_OUTPUT,),
@@ -292,11 +324,7 @@ def _deploy_actions(
                     if declared.capabilities
                     else {}
                 ),
-                **(
-                    {"ParameterOverrides": json.dumps(parameters, separators=(",", ":"))}
-                    if parameters
-                    else {}
-                ),
+                **({"ParameterOverrides": _json(parameters)} if parameters else {}),
             },
             inputs=(templates,),
             Region=region,
@@ -345,6 +373,13 @@ def _approve_action(target: ResolvedTarget, approval: Approval, names: _Names) -
 
 def _build_project(pipeline: Pipeline, names: _Names) -> Json:
     build = pipeline.declaration.build
+    environment = build.environment
+    # Lambda's time is its own, and it keeps no cache (AWS CodeBuild User Guide, "Running builds on
+    # AWS Lambda compute").
+    on_instances = {
+        "Cache": {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE"]},
+        "TimeoutInMinutes": build.timeout_minutes or BUILD_MINUTES,
+    }
     return {
         "Type": "AWS::CodeBuild::Project",
         "Properties": {
@@ -356,17 +391,23 @@ def _build_project(pipeline: Pipeline, names: _Names) -> Json:
             "EncryptionKey": pipeline.home_store.key_arn,
             "Source": {"Type": "CODEPIPELINE", "BuildSpec": build.buildspec},
             "Artifacts": {"Type": "CODEPIPELINE"},
-            "Cache": {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE"]},
+            **({} if environment.on_lambda else on_instances),
             "Environment": {
-                "Type": "ARM_CONTAINER" if "aarch64" in build.image else "LINUX_CONTAINER",
-                "ComputeType": build.compute,
-                "Image": build.image,
+                "Type": environment.type,
+                "ComputeType": environment.compute,
+                "Image": environment.image,
+                # With its own credentials CodeBuild pulls no image but its own and those that let
+                # it (the same guide, "Amazon ECR sample").
+                **(
+                    {}
+                    if environment.is_codebuilds_own
+                    else {"ImagePullCredentialsType": "SERVICE_ROLE"}
+                ),
                 "EnvironmentVariables": list(_variables(pipeline)),
             },
             "LogsConfig": {
                 "CloudWatchLogs": {"Status": "ENABLED", "GroupName": {"Ref": names.build_log}}
             },
-            "TimeoutInMinutes": build.timeout_minutes,
             "Tags": [{"Key": "Name", "Value": pipeline.name}],
         },
     }
@@ -388,7 +429,8 @@ def _variables(pipeline: Pipeline) -> Iterator[Json]:
         if name not in given:
             yield {"Name": name, "Value": value}
     for variable in pipeline.declaration.build.variables:
-        yield {"Name": variable.name, "Value": variable.value, "Type": variable.kind}
+        if not variable.of_the_execution:
+            yield {"Name": variable.name, "Value": variable.value, "Type": variable.kind}
 
 
 # The roles: one statement a purpose
@@ -419,8 +461,9 @@ def _role(name: str, service: str, statements: list[Json]) -> Json:
     }
 
 
-def _allow(sid: str, actions: list[str], resources: Any) -> Json:
-    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
+def _allow(sid: str, actions: list[str], resources: Any, **conditions: Any) -> Json:
+    statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
+    return {**statement, "Condition": conditions} if conditions else statement
 
 
 def _pipeline_statements(
@@ -471,7 +514,10 @@ def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
             # An older connection's ARN, and so its action, says codestar-connections.
             service = connection_arn.split(":")[2]
             yield _allow("ReadSource", [f"{service}:UseConnection"], connection_arn)
-        case S3Object(bucket, key):
+        case S3Object(bucket, key, kms_key_arn):
+            if kms_key_arn:
+                via = _via(f"s3.{pipeline.home_region}")
+                yield _allow("DecryptSource", ["kms:Decrypt"], kms_key_arn, StringEquals=via)
             yield _allow(
                 "ReadSource",
                 ["s3:GetObject", "s3:GetObjectVersion", *_READ_TAGS],
@@ -530,17 +576,53 @@ def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
     ]
     if parameters:
         yield _allow("ReadParameters", ["ssm:GetParameters"], parameters)
-    secrets = [
-        # Secrets Manager ends every ARN with six characters of its own.
-        _sub(
-            "secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:"
-            f"{variable.value.split(':')[0]}-??????"
-        )
+    secrets = {
+        variable.secret_id: _secret_arn(variable.secret_id)
         for variable in variables
         if variable.kind == "SECRETS_MANAGER"
-    ]
+    }
     if secrets:
-        yield _allow("ReadSecrets", ["secretsmanager:GetSecretValue"], secrets)
+        yield _allow("ReadSecrets", ["secretsmanager:GetSecretValue"], list(secrets.values()))
+    yield from _decryption_statements(variables)
+    repository = pipeline.declaration.build.environment.ecr_repository
+    if repository:
+        # AWS CodeBuild User Guide, "Amazon ECR sample"; a token is for no repository.
+        yield _allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], "*")
+        region, account, name = repository
+        yield _allow(
+            "PullImage",
+            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            _sub(f"ecr:{region}:{account}:repository/{name}"),
+        )
+
+
+def _secret_arn(secret: str) -> Any:
+    """The ARN of a secret that is given by name, by ARN, or by ARN without the six characters that
+    Secrets Manager puts at its end (AWS Secrets Manager User Guide, "Resource ARNs": a name is not
+    to end with a hyphen and six characters)."""
+    if not secret.startswith("arn:"):
+        return _sub(f"secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}:secret:{secret}-??????")
+    return secret if re.search("-[A-Za-z0-9]{6}$", secret) else f"{secret}-??????"
+
+
+def _decryption_statements(variables: tuple[Variable, ...]) -> Iterator[Json]:
+    """The keys of parameters and secrets that are encrypted with somebody's own."""
+    for kind, service, sid in (
+        ("PARAMETER_STORE", "ssm", "DecryptParameters"),
+        ("SECRETS_MANAGER", "secretsmanager", "DecryptSecrets"),
+    ):
+        keys = sorted(
+            {each.kms_key_arn for each in variables if each.kind == kind and each.kms_key_arn}
+        )
+        if keys:
+            via = _via(*sorted({f"{service}.{key.split(':')[3]}" for key in keys}))
+            yield _allow(sid, ["kms:Decrypt"], keys, StringEquals=via)
+
+
+def _via(*services: str) -> Json:
+    """Used through these services of a region, and not directly."""
+    names = [{"Fn::Sub": f"{service}.${{AWS::URLSuffix}}"} for service in services]
+    return {"kms:ViaService": names[0] if len(names) == 1 else names}
 
 
 def _use_keys(sid: str, stores: Iterable[ArtifactStore]) -> Json:
@@ -560,7 +642,7 @@ def _start(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
     """A webhook for GitHub, a rule for S3 and CodeCommit; a connection needs neither."""
     match pipeline.declaration.source:
         case GitHub() as github:
-            return {names.webhook: _webhook(github, names)}
+            return _webhook(github, names)
         case S3Object(bucket, key):
             # The bucket must send its events to EventBridge.
             pattern: Json = {
@@ -603,12 +685,30 @@ def _start(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
     }
 
 
-def _webhook(source: GitHub, names: _Names) -> Json:
-    return {
+def _webhook(source: GitHub, names: _Names) -> dict[str, Json]:
+    """The webhook, and the secret that GitHub signs its calls with where none is given: whoever
+    has it can start the pipeline, whoever has the token can do what its owner can."""
+    made: dict[str, Json] = {}
+    if source.webhook_secret is None:
+        token: Any = {"Fn::Sub": f"{{{{resolve:secretsmanager:${{{names.webhook_secret}}}}}}}"}
+        made[names.webhook_secret] = {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {
+                "Name": names.webhook_secret_name,
+                "Description": "What GitHub signs its calls to the pipeline's webhook with",
+                "GenerateSecretString": {"ExcludePunctuation": True, "PasswordLength": 64},
+            },
+        }
+    else:
+        parts = source.webhook_secret.split(":")
+        length = 7 if parts[0] == "arn" else 1
+        key = f":SecretString:{parts[length]}" if len(parts) > length else ""
+        token = f"{{{{resolve:secretsmanager:{':'.join(parts[:length])}{key}}}}}"
+    made[names.webhook] = {
         "Type": "AWS::CodePipeline::Webhook",
         "Properties": {
             "Authentication": "GITHUB_HMAC",
-            "AuthenticationConfiguration": {"SecretToken": _github_token(source)},
+            "AuthenticationConfiguration": {"SecretToken": token},
             "Filters": [{"JsonPath": "$.ref", "MatchEquals": f"refs/heads/{source.branch}"}],
             "RegisterWithThirdParty": True,
             "TargetAction": "Source",
@@ -616,6 +716,7 @@ def _webhook(source: GitHub, names: _Names) -> Json:
             "TargetPipelineVersion": {"Fn::GetAtt": [names.pipeline, "Version"]},
         },
     }
+    return made
 
 
 def _notifications(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
@@ -658,7 +759,7 @@ def _over_limits(resources: Mapping[str, Json], logical_id: str) -> Iterator[str
     for resource in resources.values():
         if resource["Type"] == "AWS::IAM::Role":
             yield from _over_policy_limit(resource["Properties"])
-    size = len(json.dumps(resources, separators=(",", ":")))
+    size = len(_json(resources).encode())
     if size > TEMPLATE_BYTES:
         yield (
             f"Targets: they make a template of {size:,} bytes and CloudFormation takes "
@@ -666,8 +767,20 @@ def _over_limits(resources: Mapping[str, Json], logical_id: str) -> Iterator[str
         )
 
 
+# The field of a declaration that becomes a value of an action, and how it gets shorter.
+_TOO_LONG = {
+    "ParameterOverrides": (
+        ".Parameters",
+        "give the template defaults, or read values from Parameter Store",
+    ),
+    "EnvironmentVariables": ("Build.Environment", "let fewer of them hold #{Namespace.Variable}"),
+    "UserParameters": ("", "deploy to fewer regions, or declare two pipelines"),
+}
+
+
 def _over_stage_limits(stage: Json) -> Iterator[str]:
-    where = f"Targets[{stage['Name']}]"
+    own = stage["Name"] in {"Source", "Build", "Package"}
+    where = "Targets" if own else f"Targets[{stage['Name']}]"
     if len(stage["Actions"]) > ACTIONS_OF_STAGE:
         yield (
             f"{where}.Regions: they make {len(stage['Actions'])} actions and a stage takes "
@@ -676,20 +789,17 @@ def _over_stage_limits(stage: Json) -> Iterator[str]:
     for action in stage["Actions"]:
         for name, value in action["Configuration"].items():
             if isinstance(value, str) and len(value) > CONFIGURATION_VALUE:
+                field, way_out = _TOO_LONG.get(name, ("", "shorten it"))
+                place = field if own and field else f"{where}{field}"
                 yield (
-                    f"{where}: {name} of {action['Name']} has {len(value)} characters and "
-                    f"CodePipeline takes {CONFIGURATION_VALUE}; "
-                    + (
-                        "give the template defaults, or read values from Parameter Store"
-                        if name == "ParameterOverrides"
-                        else "shorten it"
-                    )
+                    f"{place}: {name} of {action['Name']} has {len(value)} characters and "
+                    f"CodePipeline takes {CONFIGURATION_VALUE}; {way_out}"
                 )
 
 
 def _over_policy_limit(role: Json) -> Iterator[str]:
     policies = [policy["PolicyDocument"] for policy in role["Policies"]]
-    size = len("".join(json.dumps(_written_out(policies), separators=(",", ":")).split()))
+    size = len("".join(_json(_written_out(policies)).split()))
     if size > ROLE_POLICY:
         yield (
             f"Targets: role {role['RoleName']} would need a policy of {size:,} characters and IAM "

@@ -5,7 +5,8 @@ expanded with. So whether a following stack is up to date can be read from the s
 doubled event changes nothing, and a lost one is made good by the next run.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -147,11 +148,127 @@ def expand_template(
         "Description": "The artifact stores that the pipelines were expanded with",
         "Value": stores_digest(ready),
     }
+    transforms = other_transforms(fragment)
     return {
         **{name: section for name, section in fragment.items() if name != "Transform"},
+        **({"Transform": transforms} if transforms else {}),
         "Resources": resources,
         "Outputs": {**outputs, DIGEST_OUTPUT: digest},
     }
+
+
+def other_transforms(fragment: Mapping[str, Any]) -> Any:
+    """The template's transforms but the macro of declarations, in their order and as they are
+    written: a name, a mapping with Name and Parameters, or a list of these."""
+    declared = fragment.get("Transform")
+    if not isinstance(declared, list):
+        return None if _is_macro(declared) else declared
+    return [transform for transform in declared if not _is_macro(transform)]
+
+
+def names_macro(fragment: Mapping[str, Any]) -> bool:
+    """Whether CloudFormation would have the template expanded."""
+    declared = fragment.get("Transform")
+    return any(map(_is_macro, declared if isinstance(declared, list) else [declared]))
+
+
+def _is_macro(transform: object) -> bool:
+    name = transform.get("Name") if isinstance(transform, Mapping) else transform
+    return name == MACRO
+
+
+def without_used_up(
+    template: Mapping[str, Any], fragment: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A rendered template without the parameters whose values its pipelines have taken up.
+
+    `fragment` is the template as it was written, `given` are the values that parameters were given:
+    they become the defaults of those that stay, so that all of the template agrees. A parameter
+    stays where anything else refers to it, or where a macro or an included snippet might.
+    """
+    parameters = dict(template.get("Parameters") or {})
+    for name in given.keys() & parameters.keys():
+        parameters[name] = {**parameters[name], "Default": given[name]}
+    used_up: set[str] = set()
+    if not any(map(_may_refer, _transforms_in(template))):
+        declarations = [each for each in _resources(fragment).values() if is_pipeline(each)]
+        metadata = template.get("Metadata")
+        others = {name: each for name, each in template.items() if name != "Parameters"}
+        if isinstance(metadata, Mapping):
+            others["Metadata"] = {k: v for k, v in metadata.items() if k != INTERFACE}
+        used_up = set(_referred(declarations)) - set(_referred(others))
+    whole = {name: section for name, section in template.items() if name != "Parameters"}
+    left = {name: field for name, field in parameters.items() if name not in used_up}
+    if used_up & parameters.keys() and isinstance(whole.get("Metadata"), Mapping):
+        whole["Metadata"] = _without_labels(whole["Metadata"], used_up)
+    first = {"AWSTemplateFormatVersion", "Transform", "Description", "Metadata"}
+    head = {name: section for name, section in whole.items() if name in first}
+    return {**head, **({"Parameters": left} if left else {}), **whole}
+
+
+INTERFACE = "AWS::CloudFormation::Interface"
+
+
+def _may_refer(transform: object) -> bool:
+    """Whether a transform may refer to parameters that the template itself does not: all but those
+    that only rewrite what is there."""
+    name = transform.get("Name") if isinstance(transform, Mapping) else transform
+    return not str(name).startswith(("AWS::Serverless-", "AWS::LanguageExtensions"))
+
+
+def _transforms_in(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name in {"Transform", "Fn::Transform"}:
+                yield from item if isinstance(item, list) else [item]
+            else:
+                yield from _transforms_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _transforms_in(item)
+
+
+def _referred(value: Any) -> Iterator[str]:
+    """Every name that functions in the value refer to."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _referred(item)
+    if not isinstance(value, Mapping):
+        return
+    for name, item in value.items():
+        if name == "Ref" and isinstance(item, str):
+            yield item
+        text = item[0] if isinstance(item, list) and item else item
+        if name == "Fn::Sub" and isinstance(text, str):
+            yield from re.findall(r"\$\{([^!}][^}]*)\}", text)
+        if name in {"Fn::ValueOf", "Fn::ValueOfAll"} and isinstance(text, str):
+            yield text
+        yield from _referred(item)
+
+
+def _without_labels(metadata: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:
+    """Metadata whose description of the console's form no longer has these parameters."""
+    interface = metadata.get(INTERFACE)
+    if not isinstance(interface, Mapping):
+        return dict(metadata)
+    kept = dict(interface)
+    if isinstance(groups := interface.get("ParameterGroups"), list):
+        groups = [
+            {**group, "Parameters": [each for each in group["Parameters"] if each not in gone]}
+            if isinstance(group, Mapping) and isinstance(group.get("Parameters"), list)
+            else group
+            for group in groups
+        ]
+        kept["ParameterGroups"] = [
+            group for group in groups if not isinstance(group, Mapping) or group.get("Parameters")
+        ]
+    if isinstance(labels := interface.get("ParameterLabels"), Mapping):
+        kept["ParameterLabels"] = {
+            name: label for name, label in labels.items() if name not in gone
+        }
+    kept = {name: part for name, part in kept.items() if part}
+    others = {name: part for name, part in metadata.items() if name != INTERFACE}
+    return {**others, **({INTERFACE: kept} if kept else {})}
 
 
 def pipelines_of(
@@ -171,11 +288,15 @@ def pipelines_of(
             pipelines[logical_id] = resolve(read_declaration(properties), ready, home_region)
         except DeclarationError as error:
             problems += [f"{logical_id}.{line}" for line in error.lines]
-    names = [pipeline.name for pipeline in pipelines.values()]
+    # Roles are named after pipelines, and capitals make no other role (IAM User Guide, "IAM
+    # identifiers").
+    written = [pipeline.name for pipeline in pipelines.values()]
+    names = [name.lower() for name in written]
     problems += [
         f"{logical_id}.Name: another pipeline of the template has the name {pipeline.name}"
+        + (", but for capitals" if written.count(pipeline.name) == 1 else "")
         for logical_id, pipeline in pipelines.items()
-        if names.count(pipeline.name) > 1
+        if names.count(pipeline.name.lower()) > 1
     ]
     if problems:
         raise DeclarationError(problems)
