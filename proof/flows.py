@@ -198,6 +198,15 @@ def retired() -> Cloud:
     return cloud.copy()
 
 
+def _asked_in_vain() -> Cloud:
+    """An event has asked for a region that was disabled, and is enabled by now."""
+    cloud = Cloud()
+    cloud.statuses[REGION] = "DISABLED"
+    assert run(Flow("in vain", requested(REGION)), cloud) is None
+    cloud.statuses[REGION] = "ENABLED_BY_DEFAULT"
+    return cloud.copy()
+
+
 def with_objects() -> Cloud:
     cloud = converged(HOME, REGION)
     for number in range(3):
@@ -336,7 +345,10 @@ FLOWS: tuple[Flow, ...] = (
         adopted,
         already="was retired already",
     ),
-    Flow("a retired region is asked for again", requested(REGION), retired),
+    Flow("an event asks for a retired region", requested(REGION), retired),
+    Flow("a retired region is added", command(command="add", regions=[REGION]), retired),
+    Flow("a region that cannot be had yet is requested", requested("af-south-1")),
+    Flow("the schedule finds an open request", event("schedule"), _asked_in_vain),
     Flow("an operator looks at the plan", command(command="plan"), changed(_everything_drifted)),
     Flow("an operator checks a region", command(command="check", regions=["us-east-1"])),
     Flow(

@@ -8,7 +8,7 @@ import pytest
 
 from foothold.command_messages import parse_command
 from foothold.domain.claims import Claim
-from foothold.domain.commands import PlanRegions, RetireRegion
+from foothold.domain.commands import AddRegions, PlanRegions, RetireRegion
 from foothold.domain.models import Aspect, Outcome, Verb
 from foothold.domain.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger
 from foothold.messages import Ignored, parse_event
@@ -82,4 +82,5 @@ def test_the_record_of_a_retirement_starts_it_without_waiting_for_the_schedule()
 
 def test_the_saved_commands_are_understood() -> None:
     assert parse_command(saved("command_plan")) == PlanRegions()
+    assert parse_command(saved("command_add")) == AddRegions(("eu-west-1", "us-east-1"))
     assert parse_command(saved("command_retire")) == RetireRegion("eu-west-1", 60.0)

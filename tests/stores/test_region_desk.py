@@ -7,7 +7,8 @@ import pytest
 from foothold.domain.errors import PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore
 from foothold.domain.retirement import Phase, Retirement
-from foothold.services.regions import RegionDesk
+from foothold.domain.wanted import OpenRequest, RegionPolicy
+from foothold.services.regions import RegionDesk, State
 from tests.fakes import FakeParameters, FakeRegions, FakeWorld
 from tests.stores.worlds import HOME, STATUSES
 
@@ -49,6 +50,7 @@ def test_adding_a_region_lists_it_and_asks_for_it(
     desk: RegionDesk, world: FakeWorld, requests: RecordedRequests
 ) -> None:
     assert desk.add(["eu-west-1", "us-east-1", "eu-west-1"]) == ("eu-west-1", "us-east-1")
+    desk.request(desk.asked_for(["eu-west-1", "us-east-1", "eu-west-1"]))
     assert world.parameters[LIST] == "eu-west-1,us-east-1"
     assert requests.made == [["eu-west-1", "us-east-1"]]
 
@@ -56,9 +58,10 @@ def test_adding_a_region_lists_it_and_asks_for_it(
 def test_adding_a_listed_region_again_asks_again_and_writes_nothing(
     desk: RegionDesk, world: FakeWorld, requests: RecordedRequests
 ) -> None:
-    desk.add(["eu-west-1"])
-    world.calls.clear()
-    desk.add(["eu-west-1"])
+    for _ in range(2):
+        world.calls.clear()
+        desk.add(["eu-west-1"])
+        desk.request(["eu-west-1"])
     assert "put parameter" not in world.calls
     assert requests.made == [["eu-west-1"], ["eu-west-1"]]
 
@@ -137,6 +140,141 @@ def test_without_a_control_plane_everything_says_so(desk: RegionDesk, world: Fak
     for work in (desk.status, desk.ready, lambda: desk.add(["eu-west-1"])):
         with pytest.raises(PermanentError, match="not deployed in eu-central-1"):
             work()
+
+
+def test_all_enabled_but_for_some_is_one_list(desk: RegionDesk, world: FakeWorld) -> None:
+    desk.add(["all-enabled", "us-east-1"], ["me-south-1"])
+    assert world.parameters[LIST] == "us-east-1,all-enabled,-me-south-1"
+    listed = {status.region for status in desk.status() if status.listed}
+    assert listed == {HOME, "eu-west-1", "us-east-1", "ap-east-1"}
+    assert set(desk.asked_for(["all-enabled"])) == listed
+
+
+def test_a_region_that_was_left_out_can_be_added_and_the_other_way_round(
+    desk: RegionDesk,
+) -> None:
+    desk.add(["all-enabled"], ["eu-west-1"])
+    assert desk.add(["eu-west-1"]) == ("eu-west-1", "all-enabled")
+    assert desk.add(["all-enabled"], ["eu-west-1"]) == ("all-enabled", "-eu-west-1")
+    assert desk.remove(["all-enabled"]) == ()
+
+
+def test_removing_what_all_enabled_stands_for_says_how_to_leave_it_out(desk: RegionDesk) -> None:
+    desk.add(["all-enabled"])
+    with pytest.raises(PermanentError, match="add all-enabled --except eu-west-1` leaves it out"):
+        desk.remove(["eu-west-1"])
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (RegionPolicy(("us-*",)), "AllowedRegions, which holds us-\\*: ask for another region"),
+        (RegionPolicy(most=2), "one more than the stack parameter MaxRegions \\(2\\) allows"),
+    ],
+)
+def test_what_the_stack_does_not_allow_is_refused_before_anything_is_written(
+    desk: RegionDesk, world: FakeWorld, policy: RegionPolicy, words: str
+) -> None:
+    world.parameters[HOME, "/foothold/region-policy"] = policy.text
+    publish(world, "us-east-1")
+    with pytest.raises(PermanentError, match=words):
+        desk.add(["eu-west-1"])
+    assert LIST not in world.parameters
+    assert desk.add([HOME]) == (HOME,)  # always allowed
+
+
+def test_all_enabled_shows_what_the_stack_allows_only(desk: RegionDesk, world: FakeWorld) -> None:
+    world.parameters[HOME, "/foothold/region-policy"] = RegionPolicy(("eu-*",)).text
+    world.parameters[LIST] = "all-enabled"
+    assert [status.region for status in desk.status()] == [HOME, "eu-west-1"]
+
+
+def noted(world: FakeWorld, region: str, *, asked: bool = True) -> OpenRequest:
+    request = OpenRequest(1_800_000_000, "cannot create bucket b: AccessDenied", asked)
+    world.parameters[HOME, f"/foothold/requests/{region}"] = request.text
+    return request
+
+
+def test_what_was_asked_for_in_vain_is_shown_with_its_reason(
+    desk: RegionDesk, world: FakeWorld
+) -> None:
+    request = noted(world, "us-east-1")
+    (status,) = desk.status()
+    assert (status.region, status.store, status.request) == ("us-east-1", None, request)
+    assert status.judged(None) == (State.REFUSED, (request.reason,))
+
+
+def test_removing_a_region_drops_what_an_event_asked_for(
+    desk: RegionDesk, world: FakeWorld
+) -> None:
+    noted(world, "us-east-1")
+    assert desk.remove(["us-east-1"]) == ()
+    assert desk.status() == ()
+
+
+STEP = {"step": "set the bucket policy", "reason": "it is not set", "left_to_a_person": False,
+        "command": None}  # fmt: skip
+SPARE = STEP | {"step": "schedule the deletion of the spare key"}
+LEFT = STEP | {"left_to_a_person": True, "command": "aws s3api ..."}
+
+
+@pytest.mark.parametrize(
+    ("published", "found", "state", "words"),
+    [
+        (True, {"steps": []}, State.READY, ""),
+        (True, {"steps": [SPARE]}, State.READY, ""),
+        (True, {"steps": [LEFT]}, State.READY, "run `aws s3api ...`"),
+        (True, {"steps": [STEP]}, State.BROKEN, "set the bucket policy: it is not set"),
+        (True, {"error": "no", "temporary": False}, State.BROKEN, "no"),
+        (True, {"error": "wait", "temporary": True}, State.BROKEN, "wait"),
+        (True, None, State.READY, ""),
+        (False, {"steps": [STEP]}, State.PENDING, "it is not made yet"),
+        (False, {"error": "no", "temporary": False}, State.REFUSED, "no"),
+        (False, {"error": "wait", "temporary": True}, State.PENDING, "wait"),
+        (False, None, State.PENDING, ""),
+    ],
+)
+def test_the_state_of_a_region_is_what_was_found_there(
+    desk: RegionDesk,
+    world: FakeWorld,
+    *,
+    published: bool,
+    found: dict[str, object] | None,
+    state: State,
+    words: str,
+) -> None:
+    world.parameters[LIST] = "eu-west-1"
+    if published:
+        publish(world, "eu-west-1")
+    (status,) = desk.status()
+    judged, why = status.judged(found)
+    assert judged is state
+    assert words in "\n".join(why)
+
+
+def test_a_store_that_could_not_be_repaired_is_broken_and_says_since_when_and_why(
+    desk: RegionDesk, world: FakeWorld
+) -> None:
+    publish(world, "eu-west-1")
+    request = noted(world, "eu-west-1", asked=False)
+    (status,) = desk.status()
+    assert status.judged(None) == (State.BROKEN, (request.reason,))
+    assert status.judged({"steps": [STEP]})[1][0] == request.reason
+    assert status.judged({"steps": []}) == (State.READY, ())
+
+
+def test_waiting_ends_as_soon_as_a_refusal_is_written_down(
+    desk: RegionDesk, world: FakeWorld
+) -> None:
+    looks: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        noted(world, "us-east-1")
+
+    with pytest.raises(PermanentError, match="us-east-1: cannot create bucket b: AccessDenied"):
+        desk.wait(["us-east-1"], sleep, lambda _: None)
+    assert len(looks) == 1
 
 
 def test_waiting_ends_when_every_store_is_published(desk: RegionDesk, world: FakeWorld) -> None:

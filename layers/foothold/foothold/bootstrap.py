@@ -7,12 +7,10 @@ import time
 from functools import lru_cache
 from typing import Any
 
-import boto3
-
 from foothold.domain.models import ControlPlane
 from foothold.domain.triggers import Scheduled
 from foothold.gateways.account import AccountCapacity, AccountRegions
-from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests, StoreAnnouncements
 from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
 from foothold.gateways.pace import Pace
@@ -25,6 +23,7 @@ from foothold.services.claims import Claims
 from foothold.services.events import EventDoor, raise_what_a_retry_may_help, report
 from foothold.services.reconcile import Reconciler
 from foothold.services.regions import RegionDesk
+from foothold.services.requests import OpenRequests
 from foothold.services.retirement import Retirements
 from foothold.settings import Settings
 
@@ -39,7 +38,7 @@ def control_plane() -> ControlPlane:
 @lru_cache
 def clients() -> Clients:
     with aws_call("open an AWS session"):
-        return Clients(boto3.Session())
+        return Clients(open_session())
 
 
 @lru_cache
@@ -77,6 +76,11 @@ def retirements() -> Retirements:
         usage=DeployedUsage(clients(), settings.home_region, settings.stack_reader_role_arns),
         clock=time.time,
     )
+
+
+@lru_cache
+def open_requests() -> OpenRequests:
+    return OpenRequests(control_plane(), parameters(), time.time)
 
 
 @lru_cache
@@ -125,8 +129,9 @@ def answer_event(event: dict[str, Any]) -> dict[str, Any]:
     if isinstance(trigger, Ignored):
         logger.warning("event ignored", reason=trigger.reason)
         return {}
-    outcomes = EventDoor(plane, reconciler(), time.time, retirements()).answer(trigger)
-    failed = [outcome for outcome in outcomes if outcome.error]
+    door = EventDoor(plane, reconciler(), time.time, retirements(), open_requests())
+    outcomes = door.answer(trigger)
+    failed = [outcome for outcome in outcomes if outcome.failed]
     result = report(outcomes)
     metrics.add_metric("RegionsReconciled", "Count", len(outcomes))
     metrics.add_metric("RegionsFailed", "Count", len(failed))
@@ -139,6 +144,7 @@ def answer_event(event: dict[str, Any]) -> dict[str, Any]:
     log("regions reconciled", trigger=type(trigger).__name__, report=result)
     if isinstance(trigger, Scheduled) or any(outcome.steps for outcome in outcomes):
         follow_stores()
+    door.remember(trigger, outcomes)
     raise_what_a_retry_may_help(outcomes)
     return result
 

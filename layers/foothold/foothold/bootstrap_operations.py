@@ -4,14 +4,13 @@ import time
 from functools import lru_cache
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from foothold import bootstrap
 from foothold.command_messages import parse_command, refusal
-from foothold.domain.errors import FootholdError, PermanentError
+from foothold.domain.errors import FootholdError, NotReachedError
 from foothold.gateways.account import AccountCapacity
-from foothold.gateways.aws import CONFIG, Clients, aws_call
+from foothold.gateways.aws import CONFIG, Clients, aws_call, open_session
 from foothold.gateways.functions import LambdaFunction
 from foothold.gateways.s3 import S3Buckets
 from foothold.gateways.ssm import SsmParameters
@@ -39,7 +38,8 @@ def command_door() -> CommandDoor:
             buckets=S3Buckets(clients),
             parameters=bootstrap.parameters(),
         ),
-        time.time,
+        requests=bootstrap.open_requests(),
+        clock=time.time,
     )
 
 
@@ -57,13 +57,13 @@ def answer_command(event: dict[str, Any]) -> dict[str, Any]:
 
 def control_plane_function(parameter_root: str) -> LambdaFunction:
     """The function that answers commands, as the session's own region names it. Raises
-    PermanentError where Foothold is not deployed there."""
+    NotReachedError where Foothold is not deployed there."""
     with aws_call("open an AWS session"):
-        clients = Clients(boto3.Session(), PATIENT)
+        clients = Clients(open_session(), PATIENT)
     name = f"{parameter_root}/reconcile-function"
     found = SsmParameters(clients).get(clients.home_region, (name,))
     if name not in found:
-        raise PermanentError(
+        raise NotReachedError(
             f"Foothold is not deployed in {clients.home_region} of this account (there is no "
             f"parameter {name}): deploy it with `sam deploy`, or choose its region"
         )

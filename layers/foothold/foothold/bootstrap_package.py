@@ -7,7 +7,7 @@ import boto3
 
 from foothold.gateways.account import AccountRegions
 from foothold.gateways.archive import Zips
-from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests
 from foothold.gateways.objects import RegionalObjects
 from foothold.gateways.sam_cli import SamTemplates
@@ -22,7 +22,7 @@ THREADS = 64  # requests under way at a time; each of them waits far longer than
 @lru_cache
 def session() -> boto3.Session:
     with aws_call("open an AWS session"):
-        return boto3.Session()
+        return open_session()
 
 
 @lru_cache

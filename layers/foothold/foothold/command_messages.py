@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foothold.domain.commands import (
+    AddRegions,
     AdoptStore,
     CheckRegions,
     Command,
@@ -17,7 +18,7 @@ from foothold.domain.commands import (
     RetireRegion,
     UndoRetirement,
 )
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.domain.errors import BusyError, FootholdError, PermanentError, TemporaryError
 from foothold.messages import RegionName, RegionNames
 
 # The function's own time is 300 s; a retirement hands back before the caller's patience ends.
@@ -34,6 +35,14 @@ class _Plan(_Command):
 
     def value(self) -> PlanRegions:
         return PlanRegions(tuple(dict.fromkeys(self.regions)))
+
+
+class _Add(_Command):
+    command: Literal["add"]
+    regions: RegionNames
+
+    def value(self) -> AddRegions:
+        return AddRegions(tuple(dict.fromkeys(self.regions)))
 
 
 class _Check(_Command):
@@ -72,8 +81,8 @@ class _Adopt(_Command):
         return AdoptStore(self.region, self.bucket, self.key_arn, self.replace_policies)
 
 
-_COMMAND: TypeAdapter[_Plan | _Check | _Retire | _Undo | _Adopt] = TypeAdapter(
-    Annotated[_Plan | _Check | _Retire | _Undo | _Adopt, Field(discriminator="command")]
+_COMMAND: TypeAdapter[_Plan | _Add | _Check | _Retire | _Undo | _Adopt] = TypeAdapter(
+    Annotated[_Plan | _Add | _Check | _Retire | _Undo | _Adopt, Field(discriminator="command")]
 )
 
 
@@ -90,11 +99,17 @@ def parse_command(event: Mapping[str, Any]) -> Command:
 
 def refusal(error: FootholdError) -> dict[str, Any]:
     """The answer to a command that failed."""
-    return {"error": str(error), "temporary": isinstance(error, TemporaryError)}
+    return {
+        "error": str(error),
+        "temporary": isinstance(error, TemporaryError),
+        "busy": isinstance(error, BusyError),
+    }
 
 
 def raise_refusal(answer: Mapping[str, Any]) -> None:
     """Raise the error that an answer stands for, if it does."""
     if "error" in answer:
-        kind = TemporaryError if answer.get("temporary") else PermanentError
+        kind: type[FootholdError] = PermanentError
+        if answer.get("temporary"):
+            kind = BusyError if answer.get("busy") else TemporaryError
         raise kind(str(answer["error"]))

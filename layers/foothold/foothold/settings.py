@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import ControlPlane
+from foothold.domain.wanted import RegionPolicy
 
 
 def _names(value: object) -> object:
@@ -36,6 +37,8 @@ class Settings(BaseModel):
     )
     # Roles of other accounts that may list stacks and read their templates.
     stack_reader_role_arns: Names = Field(alias="FOOTHOLD_STACK_READER_ROLE_ARNS", default=())
+    allowed_regions: Names = Field(alias="FOOTHOLD_ALLOWED_REGIONS", default=("*",))
+    max_regions: int = Field(alias="FOOTHOLD_MAX_REGIONS", default=0, ge=0)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
@@ -60,4 +63,5 @@ class Settings(BaseModel):
             organization_ids=self.organization_ids,
             reader_roles=self.reader_roles,
             retires=self.retirement_policy == "Retire",
+            region_policy=RegionPolicy(self.allowed_regions, self.max_regions),
         )

@@ -1,6 +1,8 @@
 """How the command line speaks: one clear line for an error, tables for people, JSON for scripts."""
 
+import errno
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +12,20 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from foothold.domain.errors import FootholdError
+from foothold.domain.errors import FootholdError, PermanentError
+from foothold.domain.partitions import partition_of
+from foothold.domain.wanted import ALL_ENABLED
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
-out = Console()
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Nobody reads any more: the one line about it is told where all such lines are."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
+out = _Console()
 err = Console(stderr=True)
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for a script to read.")]
@@ -35,6 +46,20 @@ def one_clear_line() -> Iterator[None]:
     except FootholdError as error:
         err.print(f"[bold red]foothold:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
+
+
+def region_names(given: list[str] | str | None) -> list[str] | str | None:
+    """A region argument or option as it was given; for a name that no region can have, one line
+    and the exit code for wrong use."""
+    names = [given] if isinstance(given, str) else given or []
+    try:
+        for name in (part.strip() for one in names for part in one.split(",")):
+            if name != ALL_ENABLED:
+                partition_of(name)
+    except PermanentError as error:
+        err.print(f"[bold red]foothold:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(WRONG_USE) from None
+    return given
 
 
 def print_json(value: Any) -> None:

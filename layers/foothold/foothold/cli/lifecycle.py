@@ -23,37 +23,53 @@ from foothold.cli.console import (
     one_clear_line,
     out,
     print_json,
+    region_names,
 )
-from foothold.domain.errors import TemporaryError
+from foothold.services.commands import ask_patiently
 
-Region = Annotated[str, typer.Argument(help="The region's name.", metavar="R")]
-Regions = Annotated[list[str], typer.Argument(help="Region names.", metavar="R...")]
+Region = Annotated[
+    str, typer.Argument(help="The region's name.", metavar="R", callback=region_names)
+]
+Regions = Annotated[
+    list[str], typer.Argument(help="Region names.", metavar="R...", callback=region_names)
+]
 COLOURS = {"passed": "green", "waiting": "yellow", "refused": "red", "unknown": "dim"}
 LOOK_EVERY_SECONDS = 15.0
-BUSY_SECONDS = 2.0
+# The longest that the function can be at work for somebody else, and a little.
+BUSY_SECONDS = 330.0
+TOLD_EVERY_SECONDS = 30.0
 
 
 def plan(
     regions: Annotated[
-        list[str] | None, typer.Argument(help="Region names; none: all.", metavar="R...")
+        list[str] | None,
+        typer.Argument(help="Region names; none: all.", metavar="R...", callback=region_names),
     ] = None,
     root: RootOption = DEFAULT_ROOT,
     as_json: JsonFlag = False,  # noqa: FBT002  # a command line flag
 ) -> None:
-    """Print what a reconcile would do in each region, and do nothing."""
+    """Print what a reconcile would do in each region, and do nothing. Exit code 1 where a region
+    could not be looked at, or is refused; changes are no failure."""
     found = ask(root, {"command": "plan", "regions": regions or []})["plan"]
     if as_json:
         print_json(found)
-        return
+    else:
+        _show_plan(found)
+    if any("error" in answer for answer in found.values()):
+        raise typer.Exit(FAILED)
+
+
+def _show_plan(found: Mapping[str, Any]) -> None:
     for region, answer in found.items():
         if "error" in answer:
-            out.print(f"[red]{region}[/]: {escape(answer['error'])}", highlight=False)
+            line = f"[red]{region}[/]: {escape(answer['error'])}"
+            out.print(line, highlight=False, soft_wrap=True)
         elif not answer["steps"]:
             out.print(f"[green]{region}[/]: nothing to do", highlight=False)
         for step in answer.get("steps", ()):
             colour = "yellow" if step["left_to_a_person"] else "cyan"
             line = f"{region}: [{colour}]{step['step']}[/]: {escape(step['reason'])}"
-            out.print(line, highlight=False)
+            out.print(line, highlight=False, soft_wrap=True)
             if step["command"]:
                 out.print(f"    {step['command']}", markup=False, highlight=False, soft_wrap=True)
 
@@ -141,15 +157,31 @@ def _versions(answer: Mapping[str, Any]) -> str:
 
 
 def ask(root: str, command: Mapping[str, Any]) -> dict[str, Any]:
-    """The control plane's answer; while its function is at work for somebody else, wait."""
+    """The control plane's answer, or one clear line and the exit code for a failure."""
     with one_clear_line():
-        function = bootstrap.control_plane_function(root)
-        deadline = time.monotonic() + 60.0
-        while True:
-            try:
-                return function.ask(dict(command))
-            except TemporaryError as error:
-                busy = "TooManyRequestsException" in str(error)
-                if not busy or time.monotonic() > deadline:
-                    raise
-            time.sleep(BUSY_SECONDS)
+        return answer(root, command)
+
+
+def answer(root: str, command: Mapping[str, Any], seconds: float = BUSY_SECONDS) -> dict[str, Any]:
+    """The control plane's answer; for so many seconds it may be at work for somebody else.
+
+    Raises what `services.commands.ask_patiently` raises.
+    """
+    told = [0.0]
+    with err.status("asking the control plane") as spinner:
+
+        def waiting(waited: float) -> None:
+            line = f"the control plane is at work for somebody else; waiting, {waited:.0f} s so far"
+            spinner.update(line)
+            if not err.is_interactive and waited >= told[0]:
+                told[0] = waited + TOLD_EVERY_SECONDS
+                err.print(line, highlight=False, soft_wrap=True)
+
+        return ask_patiently(
+            bootstrap.control_plane_function(root),
+            dict(command),
+            seconds=seconds,
+            clock=time.monotonic,
+            sleep=time.sleep,
+            waiting=waiting,
+        )

@@ -20,6 +20,7 @@ from foothold.cli.console import (
     one_clear_line,
     out,
     print_json,
+    region_names,
 )
 from foothold.domain.errors import PermanentError
 from foothold.domain.manifest import Manifest, builds_prefix
@@ -53,7 +54,10 @@ def package(  # noqa: PLR0917  # one for each option
     ] = None,
     region: Annotated[
         list[str] | None,
-        typer.Option(help="A region to package for; may be given again. Default: every store."),
+        typer.Option(
+            help="A region to package for; may be given again. Default: every store.",
+            callback=region_names,
+        ),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Where the templates and the manifest go.")

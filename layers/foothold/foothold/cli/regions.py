@@ -1,26 +1,31 @@
 """`foothold regions` and `foothold status`: which regions have a store, and who wants them."""
 
 import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.progress import Progress, SpinnerColumn, TextColumn
-from rich.table import Table
+from rich.markup import escape
 
 from foothold import bootstrap
 from foothold.cli import lifecycle
 from foothold.cli.console import (
     DEFAULT_ROOT,
+    FAILED,
+    WRONG_USE,
     JsonFlag,
     RootOption,
     err,
     one_clear_line,
     out,
     print_json,
+    region_names,
 )
+from foothold.domain.errors import BusyError, NotReachedError, PermanentError
 from foothold.domain.models import ArtifactStore
-from foothold.services.regions import RegionStatus
+from foothold.domain.wanted import ALL_ENABLED
+from foothold.services.regions import RegionDesk, RegionStatus, State
 
 app = typer.Typer(
     help="The regions that you keep: list, add, remove, check, retire, adopt.",
@@ -31,7 +36,20 @@ app.command("check")(lifecycle.check)
 app.command("retire")(lifecycle.retire)
 app.command("adopt")(lifecycle.adopt)
 
-Names = Annotated[list[str], typer.Argument(help="Region names, or all-enabled.", metavar="R...")]
+Names = Annotated[
+    list[str],
+    typer.Argument(help="Region names, or all-enabled.", metavar="R...", callback=region_names),
+]
+COLOURS = {
+    State.READY: "green",
+    State.BROKEN: "red",
+    State.REFUSED: "red",
+    State.PENDING: "yellow",
+    State.RETIRING: "yellow",
+}
+AS_IT_SHOULD_BE = (State.READY, State.RETIRING)
+# Somebody who only looks is not kept waiting for a control plane that is at work.
+LOOK_SECONDS = 10.0
 
 
 @app.command("list")
@@ -49,55 +67,138 @@ def list_regions(root: RootOption = DEFAULT_ROOT, as_json: JsonFlag = False) -> 
 @app.command()
 def add(
     regions: Names,
+    excepted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--except",
+            help="A region that all-enabled leaves out; may be given again.",
+            metavar="R",
+            callback=region_names,
+        ),
+    ] = None,
     root: RootOption = DEFAULT_ROOT,
     wait: Annotated[bool, typer.Option(help="Wait until the stores are ready.")] = True,  # noqa: FBT002  # a command line flag
 ) -> None:
-    """Put regions on the operator's list, and ask for their stores."""
+    """Put regions on the operator's list, and have their stores made. Exit code 1 where one is
+    not ready."""
+    if excepted and ALL_ENABLED not in regions:
+        _wrong_use(f"--except leaves regions out of {ALL_ENABLED}: say {ALL_ENABLED} too")
     with one_clear_line():
         desk = bootstrap.region_desk(root)
-        desk.add(regions)
-        if not wait:
+        desk.add(regions, excepted or ())
+        names = desk.asked_for(regions)
+        if not names:
             return
-        names = [name for name in dict.fromkeys(regions) if name != "all-enabled"]
-        columns = (SpinnerColumn(), TextColumn("{task.description}"))
-        with Progress(*columns, console=err, transient=True) as progress:
-            tasks = {name: progress.add_task(f"{name}: asked for", total=None) for name in names}
+        if not wait:
+            desk.request(names)
+            return
+        try:
+            answer = lifecycle.answer(root, {"command": "add", "regions": list(names)})
+        except NotReachedError as error:
+            _add_by_event(desk, names, error)
+            return
+    failed = False
+    for region, found in answer["regions"].items():
+        if found["bucket"]:
+            out.print(f"{region}: {found['bucket']} is ready", highlight=False, soft_wrap=True)
+        else:
+            failed = True
+            later = "; the schedule tries again" if found["temporary"] else ""
+            _say(f"{region} is not ready: {found['error']}{later}")
+    if failed:
+        raise typer.Exit(FAILED)
 
-            def done(store: ArtifactStore) -> None:
-                progress.remove_task(tasks[store.region])
-                out.print(f"{store.region}: {store.bucket} is ready", highlight=False)
 
-            desk.wait(names, time.sleep, done)
+def _add_by_event(desk: RegionDesk, names: Sequence[str], why: NotReachedError) -> None:
+    """Ask as anybody may who cannot ask the function, and follow what is written down of it."""
+    _say(f"asking by an event instead: {why}", style="yellow")
+    published = desk.ready()
+    desk.request(names)
+    for region in [name for name in names if name in published]:
+        line = f"{region}: {published[region].bucket} is published, and nobody has looked at it"
+        out.print(line, highlight=False, soft_wrap=True)
+
+    def done(store: ArtifactStore) -> None:
+        out.print(f"{store.region}: {store.bucket} is ready", highlight=False, soft_wrap=True)
+
+    with err.status("waiting for the stores"):
+        desk.wait([name for name in names if name not in published], time.sleep, done)
 
 
 @app.command()
-def remove(regions: Names, root: RootOption = DEFAULT_ROOT) -> None:
-    """Take regions off the operator's list. Their stores are kept."""
+def remove(
+    regions: Annotated[
+        list[str], typer.Argument(help="Region names, or all-enabled.", metavar="R...")
+    ],
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Take regions off the operator's list, and drop what events asked for. Stores are kept."""
     with one_clear_line():
-        left = bootstrap.region_desk(root).remove(regions)
-    out.print(f"on the list now: {', '.join(left) or 'nothing'}", highlight=False)
+        try:
+            left = bootstrap.region_desk(root).remove(regions)
+        except PermanentError:
+            region_names(regions)  # what somebody has put on the list can be taken off it
+            raise
+    out.print(f"on the list now: {', '.join(left) or 'nothing'}", highlight=False, soft_wrap=True)
     out.print("The stores are kept until they are retired.", style="dim")
 
 
 def status(root: RootOption = DEFAULT_ROOT, as_json: JsonFlag = False) -> None:  # noqa: FBT002  # a command line flag
-    """Show every region: its store, and who wants it."""
+    """Show every region: how its store is and why, and who wants it. Exit code 1 where one is
+    not as it should be."""
     with one_clear_line():
-        found = bootstrap.region_desk(root).status()
+        regions = bootstrap.region_desk(root).status()
+        found = _looked_at(root)
+    judged = [(region, *region.judged(found and found.get(region.region))) for region in regions]
     if as_json:
-        print_json([_as_dict(region) for region in found])
-        return
-    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("Region", no_wrap=True)
-    table.add_column("Bucket", no_wrap=True)
-    table.add_column("Wanted by", overflow="fold")
-    for region in found:
-        table.add_row(
-            region.region,
-            region.store.bucket if region.store else f"[yellow]{region.phase or 'pending'}[/]",
-            "\n".join([*(["the list"] if region.listed else []), *map(_short, region.claims)])
-            or "[dim]nobody; kept[/]",
-        )
-    out.print(table)
+        print_json([_as_dict(*one, looked=found is not None) for one in judged])
+    else:
+        for one in judged:
+            _show(*one)
+    if any(state not in AS_IT_SHOULD_BE for _, state, _ in judged):
+        raise typer.Exit(FAILED)
+
+
+def _looked_at(root: str) -> Mapping[str, Any] | None:
+    """What the control plane finds in each region now; None, and a line that says why, where it
+    cannot be asked."""
+    try:
+        plan: Mapping[str, Any] = lifecycle.answer(
+            root, {"command": "plan", "regions": []}, LOOK_SECONDS
+        )["plan"]
+    except (NotReachedError, BusyError) as error:
+        _say(f"nobody has looked, this is what the parameters say: {error}", style="yellow")
+        return None
+    return plan
+
+
+def _show(region: RegionStatus, state: State, why: tuple[str, ...]) -> None:
+    """A few lines for each region: nothing in them is cut, however narrow the terminal is."""
+    since = f" since {_date(region)}" if region.request and state not in AS_IT_SHOULD_BE else ""
+    lines = [f"{region.region}: [{COLOURS[state]}]{state}[/]{since}"]
+    lines += [f"  {escape(line)}" for line in why]
+    lines += [f"  {region.store.bucket}"] if region.store else []
+    wanted = [*(["the list"] if region.listed else []), *map(_short, region.claims)]
+    wanted += ["an event"] if region.request and region.request.asked else []
+    lines += [
+        f"  wanted by {escape('; '.join(wanted))}" if wanted else "  [dim]wanted by nobody[/]"
+    ]
+    for line in lines:
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+def _date(region: RegionStatus) -> str:
+    assert region.request is not None  # asked only of those that have one
+    return datetime.fromtimestamp(region.request.since, UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def _say(line: str, style: str = "bold red") -> None:
+    err.print(f"[{style}]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def _wrong_use(line: str) -> None:
+    _say(line)
+    raise typer.Exit(WRONG_USE)
 
 
 def _short(claim: str) -> str:
@@ -106,13 +207,20 @@ def _short(claim: str) -> str:
     return f"{stack}: {resource.rpartition('.')[2]}"
 
 
-def _as_dict(status: RegionStatus) -> dict[str, Any]:
+def _as_dict(
+    region: RegionStatus, state: State, why: tuple[str, ...], *, looked: bool
+) -> dict[str, Any]:
     return {
-        "region": status.region,
-        "ready": status.store is not None,
-        "bucket": status.store.bucket if status.store else None,
-        "key_arn": status.store.key_arn if status.store else None,
-        "listed": status.listed,
-        "claims": list(status.claims),
-        "retirement": status.phase,
+        "region": region.region,
+        "state": state.value,
+        "ready": state is State.READY,
+        "looked_at": looked,
+        "why": list(why),
+        "since": _date(region) if region.request else None,
+        "bucket": region.store.bucket if region.store else None,
+        "key_arn": region.store.key_arn if region.store else None,
+        "listed": region.listed,
+        "claims": list(region.claims),
+        "requested": bool(region.request and region.request.asked),
+        "retirement": region.phase,
     }

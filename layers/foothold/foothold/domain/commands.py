@@ -11,6 +11,13 @@ class PlanRegions:
 
 
 @dataclass(frozen=True, slots=True)
+class AddRegions:
+    """Make the stores of regions that the operator has put on the list, and say how it went."""
+
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckRegions:
     """Say whether these regions can have a store."""
 
@@ -42,4 +49,4 @@ class AdoptStore:
     replace_policies: bool = False
 
 
-Command = PlanRegions | CheckRegions | RetireRegion | UndoRetirement | AdoptStore
+Command = PlanRegions | AddRegions | CheckRegions | RetireRegion | UndoRetirement | AdoptStore

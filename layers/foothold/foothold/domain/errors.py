@@ -16,5 +16,17 @@ class PermanentError(FootholdError):
     """The same request will fail again: answer and stop."""
 
 
+class BusyError(TemporaryError):
+    """The control plane is at work for somebody else: nothing was begun, so ask again."""
+
+
+class NotReachedError(PermanentError):
+    """The control plane's function was not asked: it is not there, or the caller may not."""
+
+
+class RequestRefusedError(PermanentError):
+    """What was asked for may not be had by whoever asks. Nothing is wrong with any store."""
+
+
 class BucketMissingError(PermanentError):
     """There is no bucket of this name. Reconciling creates it; everybody else reports it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.partitions import Partition, has_account_regional_namespace, partition_of
+from foothold.domain.wanted import ANY_REGION, RegionPolicy
 
 STACK_TAG = "foothold:stack"
 REGION_TAG = "foothold:region"
@@ -42,7 +43,8 @@ class ArtifactStore:
 class ControlPlane:
     """What one deployment of Foothold knows about itself: the same for all its regions.
 
-    `retires` says whether a region is retired when its last claim goes, or retained.
+    `retires` says whether a region is retired when its last claim goes, or retained;
+    `region_policy` which regions may be asked for.
     `stack` is the value of the `foothold:stack` tag. `organization_ids` may be empty: then
     no other account is let in. `reader_roles` are role names (wildcards allowed) that may
     read artifacts from any account of those organisations.
@@ -56,6 +58,7 @@ class ControlPlane:
     organization_ids: tuple[str, ...] = ()
     reader_roles: tuple[str, ...] = ()
     retires: bool = False
+    region_policy: RegionPolicy = ANY_REGION
 
     def spec(self, region: str, adopted: "Adoption | None" = None) -> "StoreSpec":
         """The desired store of one region; its bucket is our own unless another is adopted.
@@ -77,6 +80,11 @@ class ControlPlane:
     @property
     def claims_path(self) -> str:
         return f"{self.parameter_root}/claims"
+
+    @property
+    def requests_path(self) -> str:
+        """Below it stands what was asked for and is not ready, by region."""
+        return f"{self.parameter_root}/requests"
 
 
 # Last part of the names of the two parameters that a store may have beside bucket and key-arn.
@@ -315,12 +323,18 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one region: the store where it is ready, the steps that were taken, and
-    the error that stopped it, if one did."""
+    the error that stopped it, if one did. `ignored`: the error only says why an event that asked
+    for the region gets nothing, which is nobody's failure."""
 
     region: str
     store: ArtifactStore | None = None
     steps: tuple[Step, ...] = ()
     error: FootholdError | None = None
+    ignored: bool = False
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None and not self.ignored
 
     @property
     def alarms(self) -> tuple[Step, ...]:

@@ -1,5 +1,6 @@
 """AWS clients, made once per service and region, and the one table of AWS error codes."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,13 @@ EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpi
 REGION_REFUSED_CODES = frozenset(
     {"AuthFailure", "InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"}
 )
+
+
+def open_session() -> boto3.Session:
+    """A session in the region that the aws command would choose: AWS_REGION before
+    AWS_DEFAULT_REGION before the profile's (AWS CLI User Guide, "Configuring environment
+    variables"). boto3 itself does not read AWS_REGION."""
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
 
 class Clients:

@@ -3,9 +3,15 @@
 import json
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from foothold.command_messages import raise_refusal
-from foothold.domain.errors import PermanentError
-from foothold.gateways.aws import Clients, aws_call
+from foothold.domain.errors import BusyError, NotReachedError, PermanentError
+from foothold.gateways.aws import Clients, aws_call, error_code, translate
+
+# AWS Lambda API Reference, "Invoke": a throttled invocation has not run, whichever limit it met.
+THROTTLED = "TooManyRequestsException"
+NOT_REACHED = frozenset({"AccessDenied", "AccessDeniedException", "ResourceNotFoundException"})
 
 
 class LambdaFunction:
@@ -17,10 +23,18 @@ class LambdaFunction:
         self._name = name
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        with aws_call(f"invoke the function {self._name}"):
-            answer = self._clients.get("lambda", self._clients.home_region).invoke(
-                FunctionName=self._name, Payload=json.dumps(command).encode()
-            )
+        doing = f"invoke the function {self._name}"
+        with aws_call(doing):
+            try:
+                answer = self._clients.get("lambda", self._clients.home_region).invoke(
+                    FunctionName=self._name, Payload=json.dumps(command).encode()
+                )
+            except ClientError as error:
+                if error_code(error) == THROTTLED:
+                    raise BusyError(str(translate(error, doing))) from error
+                if error_code(error) in NOT_REACHED:
+                    raise NotReachedError(str(translate(error, doing))) from error
+                raise
             text = answer["Payload"].read()
         if "FunctionError" in answer:
             raise PermanentError(f"the function {self._name} failed; its log says why")

@@ -51,6 +51,7 @@ class Adoptions:
         home = self._control_plane.home_region
         published = self._parameters.below(home, self._control_plane.stores_path)
         spec = self._control_plane.spec(region, Adoption(bucket, key_arn))
+        self._reconciler.refuse_what_may_not_be_asked_for(region)
         self._refuse_another_store(desired_spec(self._control_plane, region, published), spec)
         self._refuse_key(spec, key_arn)
         self._refuse_bucket(spec, key_arn)

@@ -1,17 +1,22 @@
 """Who wants a region: a claim is a parameter, written for each custom resource."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 
 from foothold.domain.claims import Claim
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
-from foothold.domain.models import ArtifactStore, ControlPlane, Outcome
+from foothold.domain.models import ArtifactStore, ControlPlane, Outcome, Verb
 from foothold.domain.retirement import Phase, Retirement
 from foothold.services.ports import Parameters
 from foothold.services.reconcile import Reconciler
 
 # Less than template.yaml's Timeout of the function, and what its responder keeps of it.
 LONGEST_SECONDS = 220.0
+
+
+class TooLateError(TemporaryError):
+    """The stack was told of a failure meanwhile, and has gone on."""
 
 
 class Claims:
@@ -34,19 +39,29 @@ class Claims:
         """Converge every region, then let the claim stand for exactly these regions.
 
         Raises TemporaryError or PermanentError that names the regions that failed; the claim
-        is unchanged then. So it is where this takes so long that the stack has been told of a
+        is unchanged then, and where the control plane retires, the stores that were made for it
+        are given back. So it is where this takes so long that the stack has been told of a
         failure meanwhile: Lambda freezes a function that has answered, and may wake what it left
         behind after the stack's next request, which must not be undone.
         """
         started = self._clock()
-        stores = ready(self._reconciler.reconcile(regions))
-        if self._clock() - started > LONGEST_SECONDS:
-            raise TemporaryError(f"{', '.join(regions)}: too late to claim, the stack has gone on")
         held = self._held(claim)
-        for region in regions:
-            name = f"{self._control_plane.claims_path}/{region}/{claim.name}"
-            if held.get(name) != claim.value:
-                self._parameters.put(self._control_plane.home_region, name, claim.value)
+        holds = {self._region(name) for name in held}
+        outcomes = self._reconciler.reconcile(regions, held=holds)
+        made: list[str] = []
+        try:
+            stores = ready(outcomes)
+            for region in regions:
+                self._refuse_when_late(started, region)
+                name = f"{self._control_plane.claims_path}/{region}/{claim.name}"
+                if held.get(name) != claim.value:
+                    made += [] if name in held else [name]
+                    self._parameters.put(self._control_plane.home_region, name, claim.value)
+        except TooLateError:
+            raise  # the stack may have claimed anew what would be given back
+        except FootholdError:
+            self._give_back(made, outcomes)
+            raise
         self._drop([name for name in held if self._region(name) not in regions])
         return stores
 
@@ -54,6 +69,21 @@ class Claims:
         """Drop the claim wherever it stands. The stores stay: others may need them. Where the
         control plane retires, the retirement of regions that nobody wants now is asked for."""
         self._drop(list(self._held(claim)))
+
+    def _refuse_when_late(self, started: float, region: str) -> None:
+        if self._clock() - started > LONGEST_SECONDS:
+            raise TooLateError(f"{region}: too late to claim, the stack has gone on")
+
+    def _give_back(self, made: Sequence[str], outcomes: Sequence[Outcome]) -> None:
+        """Undo what a request that failed has claimed and made, as far as that can be done: the
+        stack is told why it failed, not that this failed too."""
+        new = {
+            outcome.region
+            for outcome in outcomes
+            if any(step.verb is Verb.CREATE_BUCKET for step in outcome.steps)
+        }
+        with suppress(FootholdError):
+            self._drop(made, new)
 
     def _held(self, claim: Claim) -> Mapping[str, str]:
         plane = self._control_plane
@@ -63,13 +93,14 @@ class Claims:
     def _region(self, name: str) -> str:
         return name.removeprefix(f"{self._control_plane.claims_path}/").split("/")[0]
 
-    def _drop(self, names: Sequence[str]) -> None:
-        if not names:
-            return
-        self._parameters.delete(self._control_plane.home_region, tuple(names))
-        if self._control_plane.retires:
-            wanted = self._reconciler.wanted_by()
-            for region in {self._region(name) for name in names} - set(wanted):
+    def _drop(self, names: Sequence[str], made: Collection[str] = ()) -> None:
+        """Drop these claims. Of their regions, and of those whose store was made in vain, the
+        retirement is asked for where the control plane retires and nobody wants them."""
+        if names:
+            self._parameters.delete(self._control_plane.home_region, tuple(names))
+        regions = {*made, *(self._region(name) for name in names)}
+        if regions and self._control_plane.retires:
+            for region in sorted(regions - set(self._reconciler.wanted_by())):
                 self._ask_for_retirement(region)
 
     def _ask_for_retirement(self, region: str) -> None:

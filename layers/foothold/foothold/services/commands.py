@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from foothold.domain.commands import (
+    AddRegions,
     AdoptStore,
     CheckRegions,
     Command,
@@ -11,11 +12,13 @@ from foothold.domain.commands import (
     RetireRegion,
     UndoRetirement,
 )
-from foothold.domain.errors import FootholdError
+from foothold.domain.errors import BusyError, FootholdError, TemporaryError
 from foothold.domain.models import Outcome, Step, Verb
 from foothold.services.adoption import Adoptions
+from foothold.services.events import report
 from foothold.services.preflight import Preflights
 from foothold.services.reconcile import Reconciler
+from foothold.services.requests import OpenRequests
 from foothold.services.retirement import Progress, Retirements
 
 
@@ -23,8 +26,42 @@ class ControlPlaneFunction(Protocol):
     """The function that answers commands."""
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Its answer. Raises what the function refused with."""
+        """Its answer. Raises what the function refused with, BusyError where it is at work for
+        somebody else, and NotReachedError where the caller cannot ask it."""
         ...
+
+
+def ask_patiently(
+    function: ControlPlaneFunction,
+    command: dict[str, Any],
+    *,
+    seconds: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    waiting: Callable[[float], None],
+) -> dict[str, Any]:
+    """The function's answer. While it is at work for somebody else it is asked again, for so
+    many seconds: a call that was turned away has not run. `waiting` is told how many seconds it
+    has been; `clock` is monotonic.
+
+    Raises BusyError when the time is up, and at once whatever else the function refuses with.
+    """
+    began = clock()
+    while True:
+        try:
+            return function.ask(command)
+        except BusyError:
+            waited = clock() - began
+            if waited + BUSY_SECONDS > seconds:
+                raise BusyError(
+                    f"the control plane has been at work for somebody else for {waited:.0f} s, "
+                    "so nothing was done: ask again in some minutes"
+                ) from None
+            waiting(waited)
+            sleep(BUSY_SECONDS)
+
+
+BUSY_SECONDS = 2.0
 
 
 class CommandDoor:
@@ -36,12 +73,15 @@ class CommandDoor:
         retirements: Retirements,
         preflights: Preflights,
         adoptions: Adoptions,
+        *,
+        requests: OpenRequests,
         clock: Callable[[], float],
     ) -> None:
         self._reconciler = reconciler
         self._retirements = retirements
         self._preflights = preflights
         self._adoptions = adoptions
+        self._requests = requests
         self._clock = clock
 
     def answer(self, command: Command) -> dict[str, Any]:
@@ -49,6 +89,8 @@ class CommandDoor:
         match command:
             case PlanRegions(regions=regions):
                 return {"plan": self._plan(regions)}
+            case AddRegions(regions=regions):
+                return {"regions": self._add(regions)}
             case CheckRegions(regions=regions):
                 return {"checks": self._check(regions)}
             case RetireRegion(region=region, seconds=seconds):
@@ -66,6 +108,14 @@ class CommandDoor:
                     )
                 )
 
+    def _add(self, regions: Sequence[str]) -> dict[str, Any]:
+        outcomes = self._reconciler.reconcile(regions)
+        self._requests.settle(outcomes)
+        told = report(outcomes)
+        for outcome in outcomes:
+            told[outcome.region]["temporary"] = isinstance(outcome.error, TemporaryError)
+        return told
+
     def _plan(self, regions: Sequence[str]) -> dict[str, Any]:
         going = self._retirements.unfinished()
         names = tuple(regions) or tuple({*self._reconciler.desired_regions(), *going})
@@ -76,7 +126,7 @@ class CommandDoor:
             except FootholdError as error:
                 plans[region] = error
         return {
-            region: {"error": str(found)}
+            region: {"error": str(found), "temporary": isinstance(found, TemporaryError)}
             if isinstance(found, FootholdError)
             else {"steps": [_step(step) for step in found]}
             for region, found in sorted(plans.items())

@@ -1,10 +1,11 @@
 """What each event asks of the reconciler. Its content only says where to look."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from foothold.domain import planner
-from foothold.domain.errors import TemporaryError
+from foothold.domain.errors import RequestRefusedError, TemporaryError
 from foothold.domain.models import ControlPlane, Outcome
 from foothold.domain.triggers import (
     ParameterChanged,
@@ -15,6 +16,7 @@ from foothold.domain.triggers import (
     Trigger,
 )
 from foothold.services.reconcile import Reconciler
+from foothold.services.requests import OpenRequests
 from foothold.services.retirement import Retirements
 
 TURN_SECONDS = 900
@@ -25,7 +27,7 @@ RETIREMENT_SECONDS = 120.0
 class EventDoor:
     """Events on one side, reconciled regions on the other. `clock` is in seconds since the
     epoch and decides which settings a scheduled look takes in. `retirements` None: those that
-    were begun are left to others."""
+    were begun are left to others. `requests` None: what is not ready is not written down."""
 
     def __init__(
         self,
@@ -33,17 +35,19 @@ class EventDoor:
         reconciler: Reconciler,
         clock: Callable[[], float],
         retirements: Retirements | None = None,
+        requests: OpenRequests | None = None,
     ) -> None:
         self._control_plane = control_plane
         self._reconciler = reconciler
         self._clock = clock
         self._retirements = retirements
+        self._requests = requests
 
     def answer(self, trigger: Trigger) -> tuple[Outcome, ...]:
         """Reconcile the regions that the trigger is about."""
         match trigger:
             case RegionsRequested(regions=regions):
-                return self._reconciler.reconcile(regions)
+                return tuple(map(_ignored_if_refused, self._reconciler.request(regions)))
             case RegionOptIn(region=region) | StoreTouched(region=region):
                 # What an event says may be hours old, or about a bucket that is none of ours.
                 wanted = region in self._reconciler.desired_regions()
@@ -53,6 +57,18 @@ class EventDoor:
             case Scheduled():
                 turn = planner.turn(int(self._clock() // TURN_SECONDS))
                 return (*self._reconciler.keep(None, turn), *self._retire())
+
+    def remember(self, trigger: Trigger, outcomes: Sequence[Outcome]) -> None:
+        """Write down which regions are not ready and why, and forget those that are by now."""
+        if self._requests is None:
+            return
+        match trigger:
+            case RegionsRequested(regions=regions):
+                self._requests.settle(outcomes, asked=regions)
+            case Scheduled():
+                self._requests.settle(outcomes, everything=True)
+            case _:
+                self._requests.settle(outcomes)
 
     def _parameter_changed(self, name: str, region: str) -> tuple[Outcome, ...]:
         plane = self._control_plane
@@ -71,14 +87,21 @@ class EventDoor:
         return self._retirements.go_on(self._clock() + RETIREMENT_SECONDS)
 
 
+def _ignored_if_refused(outcome: Outcome) -> Outcome:
+    """Anybody who may put events may ask: what they may not have is answered, and alarms nobody."""
+    return replace(outcome, ignored=isinstance(outcome.error, RequestRefusedError))
+
+
 def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The outcomes as a value for logs and callers: by region, its store, steps and error."""
+    """The outcomes as a value for logs and callers: by region, its store, steps and error, or
+    why nothing was done."""
     return {
         outcome.region: {
             "bucket": outcome.store.bucket if outcome.store else None,
             "key_arn": outcome.store.key_arn if outcome.store else None,
             "steps": [str(step) for step in outcome.steps],
-            "error": str(outcome.error) if outcome.error else None,
+            "error": str(outcome.error) if outcome.failed else None,
+            "ignored": str(outcome.error) if outcome.ignored else None,
         }
         for outcome in outcomes
     }

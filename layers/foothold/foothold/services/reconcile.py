@@ -5,7 +5,7 @@ custom resources and events enter by other doors and walk the same corridor.
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -15,11 +15,13 @@ from foothold.domain.errors import (
     BucketMissingError,
     FootholdError,
     PermanentError,
+    RequestRefusedError,
     TemporaryError,
 )
 from foothold.domain.models import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
+    RETIREMENT,
     STACK_TAG,
     Adoption,
     ArtifactStore,
@@ -34,6 +36,7 @@ from foothold.domain.models import (
     Verb,
 )
 from foothold.domain.retirement import Phase, Retirement
+from foothold.domain.wanted import ALL_ENABLED, RegionList, open_requests
 from foothold.services.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
 
 Answer = TypeVar("Answer")
@@ -42,7 +45,7 @@ AT_ONCE = 40
 AFTER_VERIFYING = frozenset(
     {Verb.PUBLISH_REGIONAL, Verb.PUBLISH_HOME, Verb.ANNOUNCE, Verb.FORGET_RETIREMENT}
 )
-ALL_ENABLED = "all-enabled"
+BY_REQUEST = "an event that asked for it"
 # Account Management API Reference, "Region": the two statuses in which a region can be used.
 USABLE = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
@@ -76,17 +79,42 @@ class Reconciler:
         self._clock = clock
 
     def reconcile(
-        self, regions: Iterable[str], aspects: Sequence[Aspect] = planner.EVERYTHING
+        self,
+        regions: Iterable[str],
+        aspects: Sequence[Aspect] = planner.EVERYTHING,
+        *,
+        held: Collection[str] = (),
     ) -> tuple[Outcome, ...]:
         """Converge each region that somebody asks for, all at the same time, and say what
         became of it. A retirement of such a region is called off.
 
         `aspects` are the settings to look at; where they show any drift, the whole store is
-        looked at before anything is changed. A region that fails does not stop the others: its
-        outcome carries the error. Raises only what concerns all regions alike, such as a
-        missing permission to list them.
+        looked at before anything is changed. `held` are regions that whoever asks has already,
+        and may keep whatever AllowedRegions says now. A region that fails does not stop the
+        others: its outcome carries the error. Raises only what concerns all regions alike, such
+        as a missing permission to list them.
         """
-        return self._converge_all(regions, aspects, self._published(), asked=True)
+        names, published = tuple(dict.fromkeys(regions)), self._published()
+        refused = self._refused(names, published, exempt=held)
+        return self._converge_all(names, aspects, published, calls_off=names, refused=refused)
+
+    def request(self, regions: Iterable[str]) -> tuple[Outcome, ...]:
+        """Converge each region that an event asks for. Whoever may put events may ask for a
+        region, but calls no retirement off: that is for claims and for the operator's list."""
+        names, published = tuple(dict.fromkeys(regions)), self._published()
+        refused = self._refused(names, published, exempt=())
+        leaving = [name for name in names if self._leaves(name, published)]
+        insisting = self._insisting() if leaving else {}
+        for name in leaving:
+            if self._is_going(name, published) and name not in insisting:
+                refused[name] = RequestRefusedError(
+                    f"{name} is being retired, or was, and an event calls no retirement off: "
+                    f"`foothold regions add {name}` does, or `foothold regions retire {name} "
+                    "--undo`"
+                )
+        return self._converge_all(
+            names, planner.EVERYTHING, published, calls_off=insisting, refused=refused
+        )
 
     def keep(
         self,
@@ -96,23 +124,27 @@ class Reconciler:
         """Converge those of the regions that are not being retired; where None is given, all
         that are desired. This is what the schedule and events about stores ask, which want
         nothing for themselves."""
-        published = self._published()
-        desired = self._desired(published)
+        published, insisting = self._published(), self._insisting()
+        desired = self._desired(published, insisting)
         if regions is not None:
             desired = tuple(
                 name for name in regions if name in desired or not self._is_going(name, published)
             )
-        return self._converge_all(desired, aspects, published, asked=False)
+        names = tuple(dict.fromkeys(desired))
+        refused = self._refused(names, published, exempt=self._kept(published))
+        return self._converge_all(names, aspects, published, calls_off=insisting, refused=refused)
 
     def _converge_all(
         self,
-        regions: Iterable[str],
+        names: Sequence[str],
         aspects: Sequence[Aspect],
         published: Mapping[str, str],
         *,
-        asked: bool,
+        calls_off: Collection[str],
+        refused: Mapping[str, FootholdError],
     ) -> tuple[Outcome, ...]:
-        names = tuple(dict.fromkeys(regions))
+        """`calls_off` are the regions that somebody insists on: even a retirement that has taken
+        nothing away yet is called off for them. `refused` are those that may not be had."""
         if not names:
             return ()
         statuses = self._regions.statuses()
@@ -120,8 +152,8 @@ class Reconciler:
         def converge(region: str) -> Outcome:
             steps: list[Step] = []
             try:
-                self._refuse_unusable(region, statuses)
-                spec, called_off = self._wish(region, published, asked=asked)
+                self._refuse(region, statuses, refused)
+                spec, called_off = self._wish(region, published, asked=region in calls_off)
                 store = self._converge(spec, published, aspects, steps, called_off)
             except FootholdError as error:
                 return Outcome(region, None, tuple(steps), error)
@@ -134,10 +166,11 @@ class Reconciler:
         names = tuple(dict.fromkeys(regions))
         statuses = self._regions.statuses()
         published = self._published()
+        refused = self._refused(names, published, exempt=self._kept(published))
 
         def look(region: str) -> tuple[Step, ...] | FootholdError:
             try:
-                self._refuse_unusable(region, statuses)
+                self._refuse(region, statuses, refused)
                 spec, called_off = self._wish(region, published, asked=False)
                 seen = self._observe(spec, published, planner.EVERYTHING, called_off)
                 return planner.plan(spec, seen, self._clock(), restoring=called_off is not None)
@@ -148,31 +181,74 @@ class Reconciler:
 
     def desired_regions(self) -> tuple[str, ...]:
         """Every region that somebody wants or that has a store: the operator's list, the
-        claims, and the stores already published (they are retained until they are retired)."""
-        return self._desired(self._published())
+        claims, what events asked for in vain, and the stores already published (they are retained
+        until they are retired)."""
+        return self._desired(self._published(), self._insisting())
 
-    def _desired(self, published: Mapping[str, str]) -> tuple[str, ...]:
-        path = self._control_plane.stores_path
-        kept = {name.removeprefix(f"{path}/").split("/")[0] for name in published}
-        going = {region for region in kept if self._is_going(region, published)}
-        return tuple(sorted(kept - going | set(self.wanted_by())))
+    def _desired(self, published: Mapping[str, str], insisting: Collection[str]) -> tuple[str, ...]:
+        named = self._named_in(published)
+        going = {region for region in named if self._is_going(region, published)}
+        return tuple(sorted((named | self._requested()) - going | set(insisting)))
 
     def wanted_by(self) -> Mapping[str, tuple[str, ...]]:
-        """By region, who wants it: names of claims, and the operator's list."""
+        """By region, who wants it: names of claims, the operator's list, and events that asked
+        for it and have not got it yet."""
+        wanted = self._insisting()
+        for region in self._requested():
+            wanted[region] = (*wanted.get(region, ()), BY_REQUEST)
+        return wanted
+
+    def _insisting(self) -> dict[str, tuple[str, ...]]:
+        """By region, who wants it so much that a retirement is called off: claims and the list."""
         plane = self._control_plane
-        listed = self._parameters.get(plane.home_region, (plane.regions_parameter,))
-        names = [name.strip() for name in listed.get(plane.regions_parameter, "").split(",")]
         wanted: dict[str, tuple[str, ...]] = {}
-        for name in filter(None, names):
-            if name == ALL_ENABLED:
-                wanted |= dict.fromkeys(self._usable(), (f"{ALL_ENABLED} on the list",))
-            else:
-                wanted[name] = ("the list",)
-        below = self._parameters.below(plane.home_region, plane.claims_path)
-        for name in below:
+        for name in self._parameters.below(plane.home_region, plane.claims_path):
             region, _, claim = name.removeprefix(f"{plane.claims_path}/").partition("/")
             wanted[region] = (*wanted.get(region, ()), claim)
+        found = self._parameters.get(plane.home_region, (plane.regions_parameter,))
+        listed = RegionList.parse(found.get(plane.regions_parameter, ""))
+        for region in listed.names:
+            wanted[region] = (*wanted.get(region, ()), "the list")
+        if listed.all_enabled:
+            for region in self._all_enabled(listed, tuple(wanted)):
+                wanted[region] = (*wanted.get(region, ()), f"{ALL_ENABLED} on the list")
         return wanted
+
+    def _all_enabled(self, listed: RegionList, wanted: Sequence[str]) -> tuple[str, ...]:
+        plane = self._control_plane
+        # Who has a store already counts only where not all may have one.
+        stores = self._kept(self._published()) if plane.region_policy.most else ()
+        return listed.by_all_enabled(
+            self._usable(), plane.region_policy, plane.home_region, stores, wanted
+        )
+
+    def _requested(self) -> set[str]:
+        plane = self._control_plane
+        below = self._parameters.below(plane.home_region, plane.requests_path)
+        found = open_requests(below, plane.requests_path)
+        return {region for region, record in found.items() if record.asked}
+
+    def _refused(
+        self, names: Sequence[str], published: Mapping[str, str], *, exempt: Collection[str]
+    ) -> dict[str, FootholdError]:
+        """Those of the regions that the stack's parameters refuse, and why."""
+        plane = self._control_plane
+        wanted = tuple(self.wanted_by()) if plane.region_policy.most else ()
+        return {
+            **plane.region_policy.refusals(
+                names,
+                home=plane.home_region,
+                stores=self._kept(published),
+                wanted=wanted,
+                exempt=exempt,
+            )
+        }
+
+    def refuse_what_may_not_be_asked_for(self, region: str) -> None:
+        """Raise RequestRefusedError where the stack's parameters do not allow this region."""
+        refused = self._refused((region,), self._published(), exempt=())
+        if region in refused:
+            raise refused[region]
 
     def _usable(self) -> list[str]:
         """The regions that are enabled and have what a store needs."""
@@ -184,6 +260,20 @@ class Reconciler:
         """All that is written about stores at home: names, retirements and adoptions."""
         plane = self._control_plane
         return self._parameters.below(plane.home_region, plane.stores_path)
+
+    def _named_in(self, published: Mapping[str, str]) -> set[str]:
+        """Every region that anything is written about."""
+        path = self._control_plane.stores_path
+        return {name.removeprefix(f"{path}/").split("/")[0] for name in published}
+
+    def _kept(self, published: Mapping[str, str]) -> set[str]:
+        """The regions that have a store which is not being taken away."""
+        named = self._named_in(published)
+        return {region for region in named if not self._is_going(region, published)}
+
+    def _leaves(self, region: str, published: Mapping[str, str]) -> bool:
+        """Whether anything is written about the region's retirement."""
+        return f"{self._control_plane.stores_path}/{region}/{RETIREMENT}" in published
 
     def _is_going(self, region: str, published: Mapping[str, str]) -> bool:
         try:
@@ -206,13 +296,21 @@ class Reconciler:
             retirement = None
         return spec, retirement
 
+    def _refuse(
+        self, region: str, statuses: Mapping[str, str], refused: Mapping[str, FootholdError]
+    ) -> None:
+        """Refuse what nobody can have, then what the stack's parameters do not allow."""
+        self._refuse_unusable(region, statuses)
+        if region in refused:
+            raise refused[region]
+
     def _refuse_unusable(self, region: str, statuses: Mapping[str, str]) -> None:
         status = statuses.get(region)
         if status in USABLE:
             return
         account = self._control_plane.account
         if status is None:
-            raise PermanentError(f"{region} is not a region that account {account} knows")
+            raise RequestRefusedError(f"{region} is not a region that account {account} knows")
         if status == "ENABLING":
             raise TemporaryError(
                 f"{region} is still being enabled for account {account}, which can take hours; "

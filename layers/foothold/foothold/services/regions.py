@@ -2,17 +2,27 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from typing import Any, Protocol
 
 from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.domain.models import RETIREMENT, ArtifactStore
+from foothold.domain.models import RETIREMENT, ArtifactStore, Verb
 from foothold.domain.partitions import partition_of
 from foothold.domain.retirement import Phase, Retirement
+from foothold.domain.wanted import (
+    ALL_ENABLED,
+    EXCEPT,
+    OpenRequest,
+    RegionList,
+    RegionPolicy,
+    open_requests,
+)
 from foothold.services.ports import Parameters, Regions
-from foothold.services.reconcile import ALL_ENABLED, USABLE
+from foothold.services.reconcile import USABLE
 
 WAIT_SECONDS = 300.0
 LOOK_EVERY_SECONDS = 2.0
+FRESH_LOOKS = 10
 
 
 class OperatorParameters(Parameters, Protocol):
@@ -29,16 +39,72 @@ class Requests(Protocol):
         ...
 
 
+class State(StrEnum):
+    """How a region is, for a person. It is as it should be where it is ready, or retiring."""
+
+    READY = "ready"
+    BROKEN = "broken"  # published, and not as it should be
+    REFUSED = "refused"
+    PENDING = "pending"  # wanted, and to be made by the next look
+    RETIRING = "retiring"
+
+
 @dataclass(frozen=True, slots=True)
 class RegionStatus:
-    """One region as an operator sees it: its store where it is ready, who wants it, and the
-    phase of its retirement where one is under way."""
+    """One region as an operator sees it: its store where it is published, who wants it, the
+    phase of its retirement where one is under way, and what is noted of it while it is not
+    ready."""
 
     region: str
     store: ArtifactStore | None
     listed: bool
     claims: tuple[str, ...]
     phase: str | None = None
+    request: OpenRequest | None = None
+
+    def judged(self, found: Mapping[str, Any] | None) -> tuple[State, tuple[str, ...]]:
+        """The region's state, and whole lines that say why; `found` is what the command "plan"
+        answered about it, None where nobody has looked."""
+        noted = (self.request.reason,) if self.request else ()
+        if self.phase == UNREADABLE:
+            return State.BROKEN, ("the record of its retirement is garbage", *noted)
+        if self.phase in (Phase.ASKED, Phase.RETIRING):
+            return State.RETIRING, noted
+        if found is None:
+            return self._unseen(noted)
+        if "error" in found:
+            missing = State.PENDING if found["temporary"] else State.REFUSED
+            return State.BROKEN if self.store else missing, (found["error"],)
+        return self._seen(found["steps"], noted)
+
+    def _unseen(self, noted: tuple[str, ...]) -> tuple[State, tuple[str, ...]]:
+        if noted:
+            return State.BROKEN if self.store else State.REFUSED, noted
+        return State.READY if self.store else State.PENDING, ()
+
+    def _seen(
+        self, steps: Sequence[Mapping[str, Any]], noted: tuple[str, ...]
+    ) -> tuple[State, tuple[str, ...]]:
+        """`noted` is why the last run could not take these steps; nothing where none has tried."""
+        mine = [f"{step['step']}: {step['reason']}" for step in steps if _matters(step)]
+        theirs = [
+            f"{step['step']}: {step['reason']}; run `{step['command']}`"
+            for step in steps
+            if step["left_to_a_person"]
+        ]
+        if not mine:
+            return State.READY, tuple(theirs)
+        if self.store:
+            return State.BROKEN, (*noted, *mine, *theirs)
+        return (State.REFUSED, noted) if noted else (State.PENDING, ("it is not made yet",))
+
+
+UNREADABLE = "unreadable"
+
+
+def _matters(step: Mapping[str, Any]) -> bool:
+    """Whether the store cannot be trusted without this step."""
+    return not step["left_to_a_person"] and step["step"] != Verb.DISCARD_KEY
 
 
 class RegionDesk:
@@ -67,36 +133,41 @@ class RegionDesk:
         where Foothold is not deployed."""
         below = self._below()
         stores = _stores(below, self._root)
-        listed = _listed(below.get(f"{self._root}/regions", ""))
+        listed = self._list(below)
         claims: dict[str, list[str]] = {}
         for name in below:
             path = name.removeprefix(f"{self._root}/claims/").split("/")
             if name.startswith(f"{self._root}/claims/"):
                 claims.setdefault(path[0], []).append(path[-1])
         phases = _phases(below, self._root)
-        wanted = (set(listed) - {ALL_ENABLED}) | set(claims) | set(stores) | set(phases)
-        if ALL_ENABLED in listed:
-            statuses = self._regions.statuses()
-            wanted |= {name for name, status in statuses.items() if status in USABLE}
+        requests = open_requests(below, f"{self._root}/requests")
+        by_all = set(self._all_enabled(listed, below)) if listed.all_enabled else set()
+        on_the_list = {*listed.names, *by_all}
+        wanted = on_the_list | set(claims) | set(stores) | set(phases) | set(requests)
         return tuple(
             RegionStatus(
                 region,
                 stores.get(region),
-                region in listed or ALL_ENABLED in listed,
+                region in on_the_list,
                 tuple(sorted(claims.get(region, ()))),
                 phases.get(region),
+                requests.get(region),
             )
             for region in sorted(wanted)
         )
 
-    def add(self, regions: Sequence[str]) -> tuple[str, ...]:
-        """Put the regions on the list and ask for them; return the list as it is now.
+    def add(self, regions: Sequence[str], excepted: Sequence[str] = ()) -> tuple[str, ...]:
+        """Put the regions on the list, `excepted` as those that all-enabled leaves out; return
+        the list as it is now.
 
         Raises PermanentError, before anything is written, for a region that this account does
-        not know or has not enabled.
+        not know or has not enabled, or that the stack's parameters do not allow.
         """
-        listed = self._listed()
+        below = self._below()
+        listed = self._list(below)
         names = [name for name in dict.fromkeys(regions) if name != ALL_ENABLED]
+        for name in excepted:
+            partition_of(name)
         statuses = self._regions.statuses()
         for name in names:
             partition_of(name)
@@ -107,25 +178,65 @@ class RegionDesk:
                     f"{name} is {statuses[name].lower()} for this account: enable it with "
                     f"`aws account enable-region --region-name {name}`, then add it"
                 )
-        now = tuple(dict.fromkeys((*listed, *regions)))
+        refused = self._policy(below).refusals(
+            names,
+            home=self._home,
+            stores=tuple(_stores(below, self._root)),
+            wanted=self._wanted(below, listed),
+        )
+        for error in refused.values():
+            raise error
+        now = RegionList(
+            tuple(dict.fromkeys((*(n for n in listed.names if n not in excepted), *names))),
+            listed.all_enabled or ALL_ENABLED in regions,
+            tuple(dict.fromkeys((*(n for n in listed.excepted if n not in names), *excepted))),
+        )
         self._write(listed, now)
-        if names:
-            self._requests.request(names)
-        return now
+        return now.entries
+
+    def asked_for(self, regions: Sequence[str]) -> tuple[str, ...]:
+        """The regions that these entries of the list stand for."""
+        names = tuple(name for name in regions if name != ALL_ENABLED)
+        if ALL_ENABLED not in regions:
+            return tuple(dict.fromkeys(names))
+        below = self._below()
+        return tuple(dict.fromkeys((*names, *self._all_enabled(self._list(below), below))))
+
+    def request(self, regions: Sequence[str]) -> None:
+        """Ask for the regions by an event, and wait for nothing."""
+        if regions:
+            self._requests.request(regions)
 
     def remove(self, regions: Sequence[str]) -> tuple[str, ...]:
-        """Take the regions off the list, and keep their stores; return the list as it is now.
+        """Take the regions off the list, drop what an event has asked for, and keep the stores;
+        return the list as it is now.
 
-        Raises PermanentError for a region that is not on the list.
+        Raises PermanentError for a region that neither is on the list nor was asked for.
         """
-        listed = self._listed()
+        below = self._below()
+        listed = self._list(below)
+        requested = {
+            name: f"{self._root}/requests/{name}"
+            for name in regions
+            if f"{self._root}/requests/{name}" in below
+        }
         for name in regions:
-            if name not in listed:
-                on_it = ", ".join(listed) or "nothing"
-                raise PermanentError(f"{name} is not on the list, which holds {on_it}")
-        now = tuple(name for name in listed if name not in regions)
+            if name not in (*listed.entries, *requested):
+                on_it = ", ".join(listed.entries) or "nothing"
+                way = f"; `foothold regions add {ALL_ENABLED} --except {name}` leaves it out"
+                raise PermanentError(
+                    f"{name} is not on the list, which holds {on_it}"
+                    f"{way if listed.all_enabled else ''}"
+                )
+        now = RegionList(
+            tuple(name for name in listed.names if name not in regions),
+            listed.all_enabled and ALL_ENABLED not in regions,
+            tuple(name for name in listed.excepted if f"{EXCEPT}{name}" not in regions),
+        )
         self._write(listed, now)
-        return now
+        if requested:
+            self._parameters.delete(self._home, tuple(requested.values()))
+        return now.entries
 
     def wait(
         self,
@@ -135,16 +246,26 @@ class RegionDesk:
     ) -> None:
         """Wait until every region's store is published, telling `ready` of each as it comes.
 
-        Raises TemporaryError naming those that are not ready after five minutes.
+        Raises PermanentError with the reasons of those that met a refusal, as soon as these are
+        written down, and TemporaryError naming those that are not ready after five minutes.
         """
         missing = dict.fromkeys(regions)
-        for _ in range(int(WAIT_SECONDS / LOOK_EVERY_SECONDS)):
-            stores = self.ready()
+        noted: dict[str, OpenRequest] | None = None
+        for look in range(int(WAIT_SECONDS / LOOK_EVERY_SECONDS)):
+            below = self._below()
+            stores = _stores(below, self._root)
+            now = open_requests(below, f"{self._root}/requests")
+            noted = now if noted is None else noted
             for region in [name for name in missing if name in stores]:
                 del missing[region]
                 ready(stores[region])
             if not missing:
                 return
+            # What was noted before and still is, is what this request meets too: a record is not
+            # written again for the same reason.
+            met = [n for n in missing if n in now and (look >= FRESH_LOOKS or now != noted)]
+            if len(met) == len(missing):
+                raise PermanentError("; ".join(f"{name}: {now[name].reason}" for name in met))
             sleep(LOOK_EVERY_SECONDS)
         raise TemporaryError(
             f"{', '.join(missing)} not ready after {WAIT_SECONDS:.0f} s; the log of the "
@@ -160,21 +281,33 @@ class RegionDesk:
             )
         return below
 
-    def _listed(self) -> tuple[str, ...]:
-        return _listed(self._below().get(f"{self._root}/regions", ""))
+    def _list(self, below: Mapping[str, str]) -> RegionList:
+        return RegionList.parse(below.get(f"{self._root}/regions", ""))
 
-    def _write(self, before: tuple[str, ...], now: tuple[str, ...]) -> None:
+    def _policy(self, below: Mapping[str, str]) -> RegionPolicy:
+        return RegionPolicy.parse(below.get(f"{self._root}/region-policy"))
+
+    def _wanted(self, below: Mapping[str, str], listed: RegionList) -> tuple[str, ...]:
+        path = f"{self._root}/claims/"
+        claimed = [n.removeprefix(path).split("/")[0] for n in below if n.startswith(path)]
+        requests = open_requests(below, f"{self._root}/requests")
+        asked = [region for region, record in requests.items() if record.asked]
+        return tuple(dict.fromkeys((*claimed, *listed.names, *asked)))
+
+    def _all_enabled(self, listed: RegionList, below: Mapping[str, str]) -> tuple[str, ...]:
+        usable = [name for name, status in self._regions.statuses().items() if status in USABLE]
+        stores = tuple(_stores(below, self._root))
+        wanted = self._wanted(below, listed)
+        return listed.by_all_enabled(usable, self._policy(below), self._home, stores, wanted)
+
+    def _write(self, before: RegionList, now: RegionList) -> None:
         name = f"{self._root}/regions"
         if now == before:
             return
-        if now:
-            self._parameters.put_list(self._home, name, now)
+        if now.entries:
+            self._parameters.put_list(self._home, name, now.entries)
         else:
             self._parameters.delete(self._home, (name,))  # a StringList cannot be empty
-
-
-def _listed(value: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 def _phases(below: Mapping[str, str], root: str) -> dict[str, str]:
@@ -186,7 +319,7 @@ def _phases(below: Mapping[str, str], root: str) -> dict[str, str]:
             try:
                 phase = Retirement.parse(name, text).phase.value
             except PermanentError:
-                phase = "unreadable"
+                phase = UNREADABLE
             if phase != Phase.RETIRED:
                 phases[path.removeprefix(f"{root}/artifact-stores/")] = phase
     return phases
