@@ -3,8 +3,8 @@
 It answers what `sam package` and Foothold ask (HEAD, PUT, multipart upload, GET), keeps the
 headers that matter, and can be as slow as a distant region: `delay` seconds before each answer,
 `rate` bytes a second on each connection. It also answers SSM's GetParametersByPath, so that the
-command line finds its stores, and whatever other JSON calls a test gives it answers for. One
-process, 127.0.0.1 only.
+command line finds its stores, and whatever other calls a test gives it answers for: `calls` by
+their target, `paths` by the first part of their path. One process, 127.0.0.1 only.
 
 Buckets exist by being named, except that the first word of a name can ask for a failure:
 `missing-...`, `foreign-...`, `denied-...`, `readonly-...`, `disabled-...` (the bucket's key).
@@ -31,6 +31,7 @@ KEPT = (
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-checksum-sha256",
+    "x-amz-meta-",
 )
 FAILURES = {  # first word of the bucket: which methods fail, and how
     "missing": ("HEAD GET PUT POST", 404, "NoSuchBucket", "The specified bucket does not exist"),
@@ -61,6 +62,7 @@ class World:
     uploads: dict[str, tuple[dict[str, str], dict[int, Stored]]] = field(default_factory=dict)
     requests: dict[str, int] = field(default_factory=dict)
     calls: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    paths: dict[str, Callable[["Request"], "Answer"]] = field(default_factory=dict)
 
     def reset(self) -> None:
         """Forget the objects, and how many requests there were."""
@@ -92,6 +94,8 @@ def answer(world: World, request: Request) -> Answer:
         return 200, {}, _own_call(world, request.path)
     world.requests[request.method] = world.requests.get(request.method, 0) + 1
     bucket = request.path.lstrip("/").partition("/")[0]
+    if bucket in world.paths:
+        return world.paths[bucket](request)
     failing, status, code, message = FAILURES.get(bucket.partition("-")[0], ("", 0, "", ""))
     if request.method in failing:
         return (
@@ -111,9 +115,9 @@ def _own_call(world: World, path: str) -> bytes:
     return b""
 
 
-def _object_call(world: World, request: Request) -> Answer:  # noqa: PLR0911  # one line a call
+def _object_call(world: World, request: Request) -> Answer:
     upload_id = request.query.get("uploadId", [""])[0]
-    kept = {name: request.headers[name] for name in KEPT if name in request.headers}
+    kept = {name: value for name, value in request.headers.items() if name.startswith(KEPT)}
     if request.method == "POST" and "uploads" in request.query:
         upload_id = f"upload-{len(world.uploads)}"
         world.uploads[upload_id] = (kept, {})
@@ -138,10 +142,16 @@ def _object_call(world: World, request: Request) -> Answer:  # noqa: PLR0911  # 
                 return 400, {}, b"<Error><Code>BadDigest</Code><Message>no</Message></Error>"
         world.objects[request.path] = Stored(request.size, request.body, kept)
         return 200, {"etag": '"x"'}, b""
+    return _read(world, request)
+
+
+def _read(world: World, request: Request) -> Answer:
     stored = world.objects.get(request.path)
     if stored is None:
         return 404, {}, b"<Error><Code>NoSuchKey</Code><Message>no such key</Message></Error>"
-    headers = dict(stored.headers)
+    headers = {**stored.headers, "x-amz-version-id": "v1"}
+    if "tagging" in request.query:
+        return 200, headers, b"<Tagging><TagSet></TagSet></Tagging>"
     if request.headers.get("x-amz-checksum-mode", "").upper() != "ENABLED":
         headers.pop("x-amz-checksum-sha256", None)
     if request.method == "HEAD":

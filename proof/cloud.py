@@ -130,6 +130,7 @@ class Cloud:
         self.job_answers: list[tuple[str, Json]] = []
         self.written_to_strangers: list[str] = []
         self.answer_bodies: list[bytes] = []
+        self.signing_jobs: dict[str, str] = {}  # the key that each of them wrote
         self._lock = threading.RLock()
 
     def copy(self) -> "Cloud":
@@ -635,7 +636,9 @@ class Cloud:
             one = self._object(region, asked, "404")
         except Refused as refused:
             raise Refused(str(refused.status), refused.status) from None
-        told = {name: one[name] for name in ("SSEKMSKeyId", "ChecksumSHA256") if one[name]}
+        told = {
+            name: one[name] for name in ("SSEKMSKeyId", "ChecksumSHA256", "VersionId") if one[name]
+        }
         return {"ContentLength": len(one["Body"]), "ETag": '"e"', **told}
 
     def _s3_GetObject(self, region: str, asked: Mapping[str, Any]) -> Json:
@@ -715,6 +718,31 @@ class Cloud:
     def _codebuild_BatchGetProjects(self, _region: str, asked: Mapping[str, Any]) -> Json:
         tags = [{"key": "foothold:project", "value": "orders"}]
         return {"projects": [{"name": name, "tags": tags} for name in asked["names"]]}
+
+    # --- Signer and the Serverless Application Repository ---------------------------------------
+
+    def _signer_StartSigningJob(self, region: str, asked: Mapping[str, Any]) -> Json:
+        source, target = asked["source"]["s3"], asked["destination"]["s3"]
+        place = {"Bucket": source["bucketName"], "Key": source["key"]}
+        one = self._object(region, place, "ResourceNotFoundException")
+        if one["VersionId"] != source["version"]:
+            raise Refused("ValidationException")
+        job = f"job-{len(self.signing_jobs)}"
+        key = f"{target['prefix']}{job}.zip"
+        signed = {**one, "Body": one["Body"] + b"signed", "ChecksumSHA256": None}
+        self._bucket(region, {"Bucket": target["bucketName"]}).objects[key] = [signed]
+        self.signing_jobs[job] = key
+        return {"jobId": job}
+
+    def _signer_DescribeSigningJob(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        key = self.signing_jobs[asked["jobId"]]
+        return {"status": "Succeeded", "signedObject": {"s3": {"key": key}}}
+
+    def _serverlessrepo_CreateCloudFormationTemplate(
+        self, _region: str, asked: Mapping[str, Any]
+    ) -> Json:
+        made = {"ApplicationId": asked["ApplicationId"], "TemplateId": "t"}
+        return {**made, "Status": "ACTIVE", "TemplateUrl": "https://example.com/template"}
 
     def _cloudformation_ListStacks(self, _region: str, _asked: Mapping[str, Any]) -> Json:
         names = [{"StackName": name, "StackId": name} for name in self.stacks]

@@ -274,6 +274,11 @@ def built() -> Cloud:
     return cloud
 
 
+def order_signed_application() -> dict[str, Any]:
+    """Packages of what holds an application of the repository, with a function to be signed."""
+    return {**saved("package_direct"), "signing_profiles": {"Hello": "Production"}}
+
+
 def _object(body: bytes) -> dict[str, Any]:
     return {"Body": body, "VersionId": "v", "SSEKMSKeyId": None, "ChecksumSHA256": None}
 
@@ -285,6 +290,12 @@ Resources:
   Hello:
     Type: AWS::Serverless::Function
     Properties: {CodeUri: Hello, Handler: app.handler, Runtime: python3.12}
+  Shared:
+    Type: AWS::Serverless::Application
+    Properties:
+      Location:
+        ApplicationId: arn:aws:serverlessrepo:us-east-1:111111111111:applications/shared
+        SemanticVersion: 1.0.0
 """,
     "Hello/app.py": "def handler(event, context):\n    return 'hello'\n",
 }
@@ -361,6 +372,12 @@ FLOWS: tuple[Flow, ...] = (
     Flow(
         "somebody asks for packages",
         packaged(lambda: saved("package_direct")),
+        built,
+        function="package",
+    ),
+    Flow(
+        "somebody asks for signed packages",
+        packaged(order_signed_application),
         built,
         function="package",
     ),

@@ -376,10 +376,15 @@ def templates(scale: Scale) -> Result:
 
 
 def templates_of(seeds: Sequence[int]) -> Result:
+    from foothold.domain.package_options import Options
     from foothold.gateways.sam_cli import SamTemplates
 
     failures: list[str] = []
-    exporter = SamTemplates(lambda region: f"https://s3.{region}.amazonaws.com")
+
+    def no_applications(region: str) -> Any:
+        raise PermanentError(f"there are no applications in {region}")
+
+    exporter = SamTemplates(lambda region: f"https://s3.{region}.amazonaws.com", no_applications)
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
         root = Path(folder) / "build"
         (root / "app").mkdir(parents=True)
@@ -392,9 +397,9 @@ def templates_of(seeds: Sequence[int]) -> Result:
             path.write_bytes(_written(TEMPLATE, json.dumps(TEMPLATE, indent=1).encode(), dice))
             try:
                 exports = exporter.export(
-                    path, "orders/builds", STORES, language_extensions=None, within=root
+                    path, "orders/builds", STORES, options=Options(), within=root
                 )
-                for export in exports.values():
+                for export in exports.by_region.values():
                     export.template.render()
             except FootholdError as error:
                 if not str(error):

@@ -146,6 +146,10 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
             yield Asked(f"servicequotas:{call.operation}", where, {})
         case "iam":
             yield Asked(f"iam:{call.operation}", asked["PolicySourceArn"], {})
+        case "signer":
+            yield from _signer(cloud, call, asked)
+        case "serverlessrepo":
+            yield Asked(f"serverlessrepo:{call.operation}", asked["ApplicationId"], {})
         case "codebuild":
             for name in asked["names"]:
                 where = f"arn:aws:codebuild:{call.region}:{ACCOUNT}:project/{name}"
@@ -222,6 +226,24 @@ def _kms(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
         if arn.startswith("alias/"):
             arn = f"arn:aws:kms:{call.region}:{ACCOUNT}:key/none"
         yield Asked(action, arn, {**tags, **sent})
+
+
+def _signer(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
+    """A job also takes what Signer does with the bucket in our name (AWS Signer Developer Guide,
+    "Define an IAM policy")."""
+    place = f"arn:aws:signer:{call.region}:{ACCOUNT}:"
+    if call.operation == "DescribeSigningJob":
+        yield Asked(f"signer:{call.operation}", f"{place}/signing-jobs/{asked['jobId']}", {})
+        return
+    yield Asked(f"signer:{call.operation}", f"{place}/signing-profiles/{asked['profileName']}", {})
+    source, target = asked["source"]["s3"], asked["destination"]["s3"]
+    bucket, owner = f"arn:aws:s3:::{source['bucketName']}", {"aws:ResourceAccount": ACCOUNT}
+    yield Asked("s3:GetObjectVersion", f"{bucket}/{source['key']}", owner)
+    yield Asked("s3:ListBucket", bucket, owner)
+    yield Asked("s3:PutObject", f"{bucket}/{target['prefix']}job.zip", owner)
+    (version,) = cloud.buckets[source["bucketName"]].objects[source["key"]][-1:]
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        yield from _through_s3(action, cloud, call, version["SSEKMSKeyId"])
 
 
 def _cloudformation(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:

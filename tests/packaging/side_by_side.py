@@ -4,7 +4,7 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,9 +15,11 @@ import boto3
 from benchmarks.s3 import Stored, World
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import ArtifactStore
+from foothold.domain.package_options import Options
 from foothold.gateways.archive import Zips
 from foothold.gateways.objects import RegionalObjects
 from foothold.gateways.sam_cli import SamTemplates
+from foothold.gateways.signer import SignerSignatures
 from foothold.services.packaging import Packaged, Packager, PackageRequest
 from tests.packaging.real_sam import RealSam
 
@@ -52,8 +54,21 @@ def regional_objects(_endpoint: str) -> RegionalObjects:
 def packager(stores: Mapping[str, ArtifactStore], threads: int = 8) -> Packager:
     objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
     return Packager(
-        FixedStores(stores), SamTemplates(objects.endpoint_of), Zips(), objects, threads
+        FixedStores(stores),
+        templates=SamTemplates(objects.endpoint_of, _client("serverlessrepo")),
+        zips=Zips(),
+        objects=objects,
+        signatures=SignerSignatures(_client("signer"), objects),
+        threads=threads,
     )
+
+
+def _client(service: str) -> Callable[[str], Any]:
+    def of(region: str) -> Any:
+        make: Any = boto3.Session().client
+        return make(service, region_name=region)
+
+    return of
 
 
 @dataclass(frozen=True)
@@ -89,13 +104,17 @@ class SideBySide:
         language_extensions: bool = False,
         regions: int = len(REGIONS),
         options: Sequence[str] = (),
+        ours_too: Options | None = None,
     ) -> Result:
-        """Package in both ways, and compare templates, objects, or the reason for a refusal."""
+        """Package in both ways, and compare templates, objects, or the reason for a refusal.
+
+        `ours_too` are the same options as Foothold takes them.
+        """
         self.regions = REGIONS[:regions]
         if language_extensions:
             options = (*options, "--language-extensions")
         theirs = self.with_sam(template, options)
-        ours = self.with_foothold(template, language_extensions=language_extensions)
+        ours = self.with_foothold(template, ours_too or Options(language_extensions))
         assert bool(ours.failure) == bool(theirs.failure), (ours.failure, theirs.failure)
         assert ours.templates == theirs.templates
         assert sorted(ours.objects) == sorted(theirs.objects)
@@ -127,10 +146,10 @@ class SideBySide:
             templates[region] = output.read_bytes()
         return Result(templates, _described(self.world))
 
-    def with_foothold(self, template: str, *, language_extensions: bool = False) -> Result:
+    def with_foothold(self, template: str, options: Options | None = None) -> Result:
         self.world.reset()
         try:
-            packaged = self.packaged(template, language_extensions=language_extensions)
+            packaged = self.packaged(template, options=options)
         except PermanentError as error:
             return Result(failure=str(error))
         assert not packaged.manifest.failed
@@ -142,6 +161,7 @@ class SideBySide:
         template: str = "template.yaml",
         *,
         language_extensions: bool | None = None,
+        options: Options | None = None,
         within: Path | None = None,
     ) -> Packaged:
         stores = {region: store(region, self.bucket) for region in self.regions}
@@ -149,18 +169,23 @@ class SideBySide:
             PackageRequest(
                 PROJECT,
                 self.app / template,
-                language_extensions=language_extensions,
+                options=options or Options(language_extensions),
                 within=within,
             )
         )
 
 
 def _described(world: World) -> dict[str, Any]:
-    return {path: (_content(one), _encryption(one)) for path, one in world.objects.items()}
+    return {path: (_content(one), _headers(one)) for path, one in world.objects.items()}
 
 
-def _encryption(one: Stored) -> dict[str, str]:
-    return {name: value for name, value in one.headers.items() if "encryption" in name}
+def _headers(one: Stored) -> dict[str, str]:
+    """How it is encrypted, and its own metadata."""
+    return {
+        name: value
+        for name, value in one.headers.items()
+        if "encryption" in name or name.startswith("x-amz-meta-")
+    }
 
 
 def _content(one: Stored) -> Any:

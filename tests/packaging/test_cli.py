@@ -83,6 +83,7 @@ def test_a_script_reads_json(world: World) -> None:
         "templates": {"us-east-1": "out/template-export-us-east-1.yml"},
         "manifest": "out/manifest.json",
         "failed": {},
+        "warnings": [],
     }
     assert done.stderr == ""
     assert world.objects
@@ -180,3 +181,73 @@ def test_only_packaging_waits_for_aws_sam_cli() -> None:
     assert (
         subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
     )
+
+
+def test_packaging_imports_nothing_that_only_other_commands_need(world: World) -> None:
+    """Nor what botocore takes along where it is installed: two fifths of the time to start."""
+    code = (
+        "import sys; sys.argv = ['foothold', 'package', '--project', 'shop', '--json'];"
+        "from foothold.cli import main\n"
+        "try: main()\n"
+        "finally: print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert json.loads(ran.stdout)["failed"] == {}
+    imported = set(ran.stderr.split())
+    others = {"awscrt", "_awscrt", "OpenSSL", "aws_lambda_powertools", "foothold.messages"}
+    others |= {f"foothold.cli.{name}" for name in ("lifecycle", "local", "pipeline", "regions")}
+    assert imported & others == set()
+    assert world.objects
+
+
+def test_credentials_of_aws_login_still_find_what_they_need(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    code = (
+        "import sys; from foothold.cli import package; package._bootstrap();"
+        "import botocore.compat; sys.exit(botocore.compat.HAS_CRT)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for text, has_crt in (("[default]\n", 0), ("[default]\nlogin_session = me\n", 1)):
+        config.write_text(text)
+        ran = subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+        assert ran.returncode == has_crt
+    assert world
+
+
+def test_several_regions_may_stand_in_one_option(world: World) -> None:
+    done = run("--project", "shop", "--region", "eu-west-1,us-east-1")
+    assert done.exit_code == 0
+    assert sorted(path.name for path in Path().glob("*.yml")) == [
+        "template-export-eu-west-1.yml",
+        "template-export-us-east-1.yml",
+    ]
+    assert world.objects
+
+
+def test_samconfig_is_heeded_and_what_is_not_used_is_named(world: World) -> None:
+    Path("samconfig.toml").write_text(
+        "[default.package.parameters]\nuse_json = true\ns3_prefix = 'mine'\n"
+    )
+    done = run("--project", "shop", "--region", "us-east-1")
+    assert json.loads(Path("template-export-us-east-1.yml").read_text())["Resources"]
+    assert "the samconfig file's s3_prefix is not used" in done.stderr
+    assert run("--project", "shop", "--region", "us-east-1", "--no-use-json").exit_code == 0
+    assert Path("template-export-us-east-1.yml").read_text().startswith("Resources:")
+    assert world.objects
+
+
+@pytest.mark.parametrize(
+    "option", [("--metadata", "nothing"), ("--signing-profiles", "F"), ("--metadata", "[1]")]
+)
+def test_an_option_that_sam_would_refuse_is_wrong_use(
+    world: World, option: tuple[str, ...]
+) -> None:
+    done = run("--project", "shop", *option)
+    assert done.exit_code == console.WRONG_USE
+    assert not world.objects

@@ -38,7 +38,7 @@ def run(aws: Embedded, command: str, folder: Path) -> subprocess.CompletedProces
 
 
 def test_all_three_doors_are_commands_that_work(deployed: Embedded, tmp_path: Path) -> None:
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 5
     added = run(deployed, f"foothold regions add {' '.join(REGIONS)}", tmp_path)
     assert added.returncode == 0, added.stderr
     project = tmp_path / "orders"

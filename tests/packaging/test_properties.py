@@ -19,6 +19,7 @@ from samcli.lib.utils.hash import dir_checksum  # type: ignore[import-untyped]
 from foothold.domain.errors import PermanentError
 from foothold.domain.manifest import Folder, Text
 from foothold.domain.models import ArtifactStore
+from foothold.domain.package_options import Options
 from foothold.gateways import archive, sam_cli
 from foothold.gateways.archive import Zips
 from foothold.gateways.sam_cli import SamTemplates, _Work, measured
@@ -191,6 +192,15 @@ def template(kinds: list[Any], extra: Any) -> str:
     return str(yaml.safe_dump({"Resources": resources, "Metadata": {"Extra": extra}}))
 
 
+def checked_and_exported(work: _Work, store: ArtifactStore, endpoint: str) -> None:
+    work.check(store.region)
+    work.exported((store, endpoint))
+
+
+def no_applications(region: str) -> Any:
+    raise AssertionError(f"nothing here asks for an application in {region}")
+
+
 @given(KINDS, VALUES, BUCKETS, REGIONS, ENDPOINTS)
 @relaxed
 def test_a_text_with_a_regions_names_put_in_is_the_text_of_that_region(
@@ -210,18 +220,19 @@ def test_a_text_with_a_regions_names_put_in_is_the_text_of_that_region(
             template([("AWS::CloudFormation::Stack", {"TemplateURL": "child.yaml"})], extra)
         )
         (root / "template.yaml").write_text(template(kinds, extra))
-        work = _Work(root / "template.yaml", "shop/builds", None, None)
+        work = _Work(root / "template.yaml", "shop/builds", Options(), None, no_applications)
         try:
-            exports = SamTemplates(endpoint.format).export(
-                root / "template.yaml", "shop/builds", stores, language_extensions=None, within=None
+            exports = SamTemplates(endpoint.format, no_applications).export(
+                root / "template.yaml", "shop/builds", stores, options=Options(), within=None
             )
         except PermanentError:
             with pytest.raises(PermanentError):
-                work.exported(stores[0], endpoint.format(stores[0].region))
+                checked_and_exported(work, stores[0], endpoint.format(stores[0].region))
             return
+        assert not exports.refused
         for store in stores:
-            alone = work.exported(store, endpoint.format(store.region))
-            ours = exports[store.region]
+            alone = work.exported((store, endpoint.format(store.region)))[store.region]
+            ours = exports.by_region[store.region]
             assert ours.template.render() == alone.template.render()
             assert [(one.key, one.resources) for one in ours.assets] == [
                 (one.key, one.resources) for one in alone.assets
@@ -241,14 +252,15 @@ def test_a_name_that_yaml_would_quote_is_not_put_in(
     code = {"Type": "AWS::Lambda::Function", "Properties": {"Code": "src"}}
     (tmp_path / "template.yaml").write_text(yaml.safe_dump({"Resources": {"A": code}}))
     store = ArtifactStore("eu-west-1", "0123", "arn:aws:kms:x:1:key/x")
-    work = _Work(tmp_path / "template.yaml", "shop/builds", None, None)
-    right = work.exported(store, "https://x").template.render()
+    other = ArtifactStore("eu-west-2", "0124", "arn:aws:kms:x:1:key/x")
+    work = _Work(tmp_path / "template.yaml", "shop/builds", Options(), None, no_applications)
+    right = work.exported((store, "https://x"))["eu-west-1"].template.render()
 
     def text() -> bytes:
-        exports = SamTemplates(lambda _: "https://x").export(
-            work.template, "shop/builds", [store], language_extensions=None, within=None
+        exports = SamTemplates(lambda _: "https://x", no_applications).export(
+            work.template, "shop/builds", [store, other], options=Options(), within=None
         )
-        return exports["eu-west-1"].template.render()
+        return exports.by_region["eu-west-1"].template.render()
 
     assert text() == right
     monkeypatch.setattr(sam_cli, "WRITTEN_AS_IT_IS", re.compile(".*"))

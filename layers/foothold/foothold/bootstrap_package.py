@@ -2,6 +2,7 @@
 package function needs is in `bootstrap_package_function`."""
 
 from functools import lru_cache
+from typing import Any
 
 import boto3
 
@@ -11,10 +12,14 @@ from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests
 from foothold.gateways.objects import RegionalObjects
 from foothold.gateways.sam_cli import SamTemplates
+from foothold.gateways.samconfig import read_samconfig
+from foothold.gateways.signer import SignerSignatures
 from foothold.gateways.ssm import SsmParameters
 from foothold.services.packaging import Packager, Verifier
 from foothold.services.ports import Stores
 from foothold.services.regions import RegionDesk
+
+__all__ = ["clients", "objects", "packager", "read_samconfig", "session", "stores", "verifier"]
 
 THREADS = 64  # requests under way at a time; each of them waits far longer than it works
 
@@ -48,8 +53,24 @@ def stores(parameter_root: str) -> Stores:
 
 def packager(parameter_root: str) -> Packager:
     """Packages for the stores that the parameters below `parameter_root` name."""
-    templates = SamTemplates(objects().endpoint_of)
-    return Packager(stores(parameter_root), templates, Zips(), objects(), THREADS)
+    templates = SamTemplates(
+        objects().endpoint_of, lambda region: _client("serverlessrepo", region)
+    )
+    signatures = SignerSignatures(lambda region: _client("signer", region), objects())
+    return Packager(
+        stores(parameter_root),
+        templates=templates,
+        zips=Zips(),
+        objects=objects(),
+        signatures=signatures,
+        threads=THREADS,
+    )
+
+
+def _client(service: str, region: str) -> Any:
+    """A client that few need, of a service that has no types here."""
+    get: Any = clients().get
+    return get(service, region)
 
 
 def verifier() -> Verifier:

@@ -8,6 +8,7 @@ from foothold.bootstrap_package import clients, objects, packager, stores
 from foothold.domain.errors import PermanentError
 from foothold.gateways.archive import unpack
 from foothold.gateways.codepipeline import BuildProjects, JobArtifacts, PipelineJobs
+from foothold.gateways.samconfig import read_samconfig
 from foothold.observability import logger, metrics
 from foothold.package_messages import Build, Ignored, Job, JobCredentials, parse
 from foothold.services.packaging_doors import PackageDoors, answer_job
@@ -19,7 +20,14 @@ def doors() -> PackageDoors:
     plane = Settings.from_environment().control_plane
     root = plane.parameter_root
     builds = BuildProjects(clients(), plane.home_region)
-    return PackageDoors(stores(root), packager(root), objects(), unpack, builds)
+    return PackageDoors(
+        stores(root),
+        packager(root),
+        objects=objects(),
+        unpack=unpack,
+        builds=builds,
+        samconfig=read_samconfig,
+    )
 
 
 def answer_package(event: dict[str, Any], seconds_left: float) -> Mapping[str, Any]:

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from foothold.domain.errors import PermanentError
 from foothold.domain.manifest import builds_prefix
+from foothold.domain.package_options import Options, SigningProfile, parse_signing_profiles
 from foothold.domain.partitions import partition_of
 
 
@@ -55,6 +56,16 @@ def _as_value_error(check: Any) -> AfterValidator:
     return AfterValidator(checked)
 
 
+def _signing_profiles(value: object) -> object:
+    """Profiles by resource, `Profile` or `Profile:Owner`, as `--signing-profiles` has them."""
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return parse_signing_profiles([f"{name}={profile}" for name, profile in value.items()])
+    except PermanentError as error:
+        raise ValueError(str(error)) from None
+
+
 Project = Annotated[str, _as_value_error(_project)]
 Region = Annotated[str, _as_value_error(_region)]
 RelativePath = Annotated[str, Field(min_length=1, max_length=1024), _as_value_error(_relative)]
@@ -80,6 +91,12 @@ class Order(BaseModel):
     project: Project
     regions: list[Region] = []
     template: RelativePath | None = None
+    metadata: dict[str, str] = {}
+    signing_profiles: Annotated[dict[str, SigningProfile], BeforeValidator(_signing_profiles)] = {}
+
+    def options(self) -> Options:
+        """What `sam package` is told beside them."""
+        return Options(metadata=self.metadata, signing_profiles=self.signing_profiles)
 
 
 class ObjectLocation(BaseModel):

@@ -1,19 +1,48 @@
-"""All commands, in one place."""
+"""All commands, in one place. Each is imported when it is asked for, so that none waits for what
+only another one needs."""
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from foothold.cli import lifecycle, local, package, pipeline, regions
 from foothold.cli.ending import one_line_at_the_end
+
+# A command, and where it is: a module of foothold.cli, and a function or an app in it.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "status": ("regions", "status"),
+    "plan": ("lifecycle", "plan"),
+    "regions": ("regions", "app"),
+    "package": ("package", "package"),
+    "pipeline": ("pipeline", "app"),
+    "local": ("local", "app"),
+}
 
 
 class _Commands(TyperGroup):
     """All commands. Typer would end an interrupted one, and one whose output nobody reads,
     without a word."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # typer's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  # likewise
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        found: Any = getattr(import_module(f"foothold.cli.{module}"), name)
+        alone = typer.Typer(callback=lambda: None, add_completion=False)
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=cmd_name)
+        else:
+            alone.command(cmd_name)(found)
+        group = typer.main.get_command(alone)
+        assert isinstance(group, TyperGroup)  # because it has a callback
+        return group.commands[cmd_name]
 
     def invoke(self, ctx: Any) -> Any:
         with one_line_at_the_end():
@@ -30,12 +59,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("status")(regions.status)
-app.command("plan")(lifecycle.plan)
-app.add_typer(regions.app, name="regions")
-app.command("package")(package.package)
-app.add_typer(pipeline.app, name="pipeline")
-app.add_typer(local.app, name="local")
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer's own signature

@@ -2,14 +2,17 @@
 
 import gc
 import json
+import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from foothold.cli.console import (
     DEFAULT_ROOT,
@@ -24,7 +27,13 @@ from foothold.cli.console import (
 )
 from foothold.domain.errors import PermanentError
 from foothold.domain.manifest import Manifest, builds_prefix
-from foothold.services.packaging import PackageRequest, Progress, write_outputs
+from foothold.domain.package_options import Options, parse_metadata, parse_signing_profiles
+from foothold.services.packaging import (
+    PackageRequest,
+    Progress,
+    unused_entries,
+    write_outputs,
+)
 
 BUILT = Path(".aws-sam/build/template.yaml")
 
@@ -38,16 +47,50 @@ def _bootstrap() -> ModuleType:
     """
     gc.disable()
     try:
-        return import_module("foothold.bootstrap_package")
+        with _without(() if _may_need_crt() else NOT_NEEDED):
+            return import_module("foothold.bootstrap_package")
     finally:
         gc.freeze()
         gc.enable()
 
 
+# botocore imports both where they are installed: for `aws login`, for signatures of several
+# regions (SigV4A) and for checksums that are not asked for here; and for a TLS of long ago.
+NOT_NEEDED = ("awscrt", "OpenSSL")
+
+
+@contextmanager
+def _without(names: Iterable[str]) -> Iterator[None]:
+    """Import as if these were not installed."""
+    left_out = [name for name in names if name not in sys.modules]
+    missing: dict[str, Any] = dict.fromkeys(left_out)
+    sys.modules.update(missing)
+    try:
+        yield
+    finally:
+        for name in left_out:
+            del sys.modules[name]
+
+
+def _may_need_crt() -> bool:
+    """Whether credentials may come from `aws login`, whose profiles name a `login_session`."""
+    path = Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"))
+    try:
+        return b"login_session" in path.expanduser().read_bytes()
+    except (OSError, RuntimeError):
+        return False
+
+
 def package(  # noqa: PLR0917  # one for each option
     template: Annotated[
-        Path, typer.Option("--template", "-t", help="The template that `sam build` wrote.")
-    ] = BUILT,
+        Path | None,
+        typer.Option(
+            "--template",
+            "-t",
+            help=f"The template that `sam build` wrote. Default: {BUILT}.",
+            show_default=False,
+        ),
+    ] = None,
     project: Annotated[
         str | None,
         typer.Option(help="The project's name: objects go under PROJECT/builds/ in every bucket."),
@@ -55,7 +98,8 @@ def package(  # noqa: PLR0917  # one for each option
     region: Annotated[
         list[str] | None,
         typer.Option(
-            help="A region to package for; may be given again. Default: every store.",
+            help="Regions to package for: one, several with commas between them, or given again. "
+            "Default: every store."
             callback=region_names,
         ),
     ] = None,
@@ -73,6 +117,28 @@ def package(  # noqa: PLR0917  # one for each option
             help="As in `sam package`: expand Fn::ForEach and its like.",
         ),
     ] = None,
+    use_json: Annotated[
+        bool | None,
+        typer.Option("--use-json/--no-use-json", help="As in `sam package`: templates in JSON."),
+    ] = None,
+    metadata: Annotated[
+        str | None,
+        typer.Option(metavar="K=V,K=V", help="As in `sam package`: metadata of every object."),
+    ] = None,
+    signing_profiles: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FUNCTION=PROFILE[:OWNER]",
+            help="As in `sam package`: sign a function or layer; may be given again.",
+        ),
+    ] = None,
+    config_file: Annotated[
+        Path | None,
+        typer.Option(help="The samconfig file. Default: samconfig.toml of the project's folder."),
+    ] = None,
+    config_env: Annotated[
+        str, typer.Option(help="Which part of the samconfig file counts.")
+    ] = "default",
     root: RootOption = DEFAULT_ROOT,
     as_json: JsonFlag = False,  # noqa: FBT002  # a command line flag
 ) -> None:
@@ -90,10 +156,29 @@ def package(  # noqa: PLR0917  # one for each option
             builds_prefix(project)
         except PermanentError as error:
             raise typer.BadParameter(str(error)) from None
-        request = PackageRequest(project, template, tuple(region or ()), language_extensions)
+        try:
+            asked = Options(
+                language_extensions,
+                use_json,
+                parse_metadata(metadata) if metadata else {},
+                parse_signing_profiles(signing_profiles or ()),
+            )
+        except PermanentError as error:
+            raise typer.BadParameter(str(error)) from None
+        bootstrap = _bootstrap()
+        configured = bootstrap.read_samconfig(template or BUILT, config_env, config_file)
+        request = PackageRequest(
+            project,
+            template or Path(configured.template or BUILT),
+            _named(region or ()),
+            asked.over(configured.options),
+        )
         with _progress_bar("packaging") as progress:
-            packaged = _bootstrap().packager(root).package(request, progress)
+            packaged = bootstrap.packager(root).package(request, progress)
         written = write_outputs(packaged, output)
+    warnings = (*unused_entries(configured), *packaged.warnings)
+    for line in warnings:
+        err.print(f"[yellow]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
     manifest = packaged.manifest
     if as_json:
         print_json(
@@ -104,6 +189,7 @@ def package(  # noqa: PLR0917  # one for each option
                 "templates": {region: str(path) for region, path in written.templates.items()},
                 "manifest": str(written.manifest),
                 "failed": dict(manifest.failed),
+                "warnings": list(warnings),
             }
         )
     else:
@@ -135,11 +221,16 @@ def _verify(path: Path, *, as_json: bool) -> None:
     _fail_for(findings)
 
 
+def _named(regions: Iterable[str]) -> tuple[str, ...]:
+    names = (name.strip() for several in regions for name in several.split(","))
+    return tuple(name for name in names if name)
+
+
 def _fail_for(lines: Iterable[str]) -> None:
     """Each line on stderr; exit code 1 if there are any."""
     failures = list(lines)
     for line in failures:
-        err.print(f"[bold red]foothold:[/] {line}", highlight=False, soft_wrap=True)
+        err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
     if failures:
         raise typer.Exit(FAILED)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import ArtifactStore
+from foothold.domain.package_options import SigningProfile
 
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -86,13 +87,45 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """A zip that is signed once it is stored. `placeholder` stands in the texts for the key of
+    what becomes of it."""
+
+    placeholder: str
+    key: str
+    resource: str
+    profile: SigningProfile
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of signed zips begin with, as `sam package` has it."""
+        return f"{self.key.rpartition('/')[0]}/signed_"
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """A template made ready for one region: the text, and the objects that it names, in such
-    an order that a nested template comes after everything that it names itself."""
+    an order that a nested template comes after everything that it names itself.
+
+    Where there are `signings`, `renamed` gives the export with other texts in the places of their
+    placeholders, and of whatever else is named.
+    """
 
     endpoint: str
     assets: tuple[Asset, ...]
     template: Text
+    signings: tuple[Signing, ...] = ()
+    renamed: Callable[[Mapping[str, str]], "Export"] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """The exports of all regions: `refused` holds the reason for which `sam package` refuses the
+    template in a region, `warnings` what it prints beside its result."""
+
+    by_region: Mapping[str, Export]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +135,15 @@ class Stored:
     size: int
     key_arn: str | None
     sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedZip:
+    """What became of a zip that was signed: `size` in bytes, `sha256` in hexadecimal."""
+
+    key: str
+    size: int
+    sha256: str
 
 
 def settled(stored: Mapping[str, Stored | None], stores: Mapping[str, ArtifactStore]) -> bool:
@@ -128,7 +170,8 @@ class PackagedObject:
 
     `size` is in bytes, `sha256` of the object, hexadecimal. `neutral_sha256` is the same in
     all regions if, and only if, the objects differ in nothing but the names of their regions'
-    endpoints, buckets and nested templates: for a zip it equals `sha256`.
+    endpoints, buckets, nested templates and signatures: for a zip it equals `sha256`, and for a
+    signed one the `sha256` of that which was signed, whose key `signed_from` is.
     """
 
     key: str
@@ -136,6 +179,7 @@ class PackagedObject:
     sha256: str
     neutral_sha256: str
     resources: tuple[str, ...]
+    signed_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +220,11 @@ class Manifest:
         if differing := self.differences():
             return f"the regions differ: {'; '.join(differing)}"
         objects = self.packages[0].objects
-        named = sum(one.sha256 != one.neutral_sha256 for one in objects)
-        same = f"{regions}, {len(objects) - named} objects, equal byte for byte"
+        signed = sum(one.signed_from is not None for one in objects)
+        named = sum(one.sha256 != one.neutral_sha256 for one in objects) - signed
+        same = f"{regions}, {len(objects) - named - signed} objects, equal byte for byte"
+        if signed:
+            same += f"; {signed} signed zip{'s' if signed != 1 else ''}, equal but for signatures"
         if not named:
             return same
         nested = f"{named} nested template{'s' if named != 1 else ''}"
@@ -224,7 +271,7 @@ def _differences(packages: tuple[RegionPackage, ...]) -> Iterator[str]:
 
 
 def _names(one: PackagedObject) -> str:
-    return ", ".join(one.resources)
+    return f"{', '.join(one.resources)}{' (signed)' if one.signed_from else ''}"
 
 
 def _package_as_json(package: RegionPackage) -> dict[str, Any]:
@@ -244,6 +291,7 @@ def _package_as_json(package: RegionPackage) -> dict[str, Any]:
                 "sha256": one.sha256,
                 "neutral_sha256": one.neutral_sha256,
                 "resources": list(one.resources),
+                **({"signed_from": one.signed_from} if one.signed_from else {}),
             }
             for one in package.objects
         ],
@@ -267,6 +315,7 @@ def _package_from_json(region: str, value: Any) -> RegionPackage:
                 sha256=str(one["sha256"]),
                 neutral_sha256=str(one["neutral_sha256"]),
                 resources=tuple(str(name) for name in one["resources"]),
+                signed_from=str(one["signed_from"]) if "signed_from" in one else None,
             )
             for one in value["objects"]
         ),
@@ -286,6 +335,10 @@ class NeutralNames:
     def __init__(self, endpoint: str, bucket: str) -> None:
         self._names = {f"{endpoint}/{bucket}/": "<bucket-url>/", bucket: "<bucket>"}
 
+    def signed(self, key: str, unsigned: str) -> None:
+        """From now on the key of a signed zip counts as that of the zip that was signed."""
+        self._names[key] = f"<signed {unsigned}>"
+
     def digest(self, text: bytes, key: str | None = None) -> str:
         """SHA-256 of the text without the region's names; `key` is that of its object."""
         neutral = replace_all(text.decode(), self._names)
@@ -297,6 +350,8 @@ class NeutralNames:
 
 def replace_all(text: str, names: Mapping[str, str]) -> str:
     """Replace every name by its value, in one pass, longer names first."""
+    if not names:
+        return text
     longest_first: Iterable[str] = sorted(names, key=len, reverse=True)
     pattern = re.compile("|".join(re.escape(name) for name in longest_first))
     return pattern.sub(lambda found: names[found[0]], text)

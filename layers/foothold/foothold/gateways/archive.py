@@ -24,6 +24,9 @@ from foothold.domain.manifest import Folder, LoneFile
 
 LAMBDA_PERMISSIONS = 0o100444
 UNIX = 3  # ZipInfo.create_system (PKWARE APPNOTE 4.4.2)
+# What `sam package` gives to files that have no Unix mode, so that a `bootstrap` can be run
+# (samcli.lib.package.permissions.WindowsFilePermissionPermissionMapper).
+WITHOUT_MODE = 0o755
 CHUNK = 1 << 20  # bytes
 # Of ISA-L's levels, 0 to 3: as fast as 1 and smaller; 3 takes twice as long for one per cent.
 LEVEL = 2
@@ -134,11 +137,12 @@ def _no_room(size: int, verb: str, free: int) -> PermanentError:
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a zip that somebody else made into an empty folder.
 
-    Keeps permission bits, as they end up in the functions' zips. Raises PermanentError, before
-    anything is written, for a member that would leave the folder (absolute, `..`), is a link or
-    a device, is encrypted, or is there twice; for more than MOST_MEMBERS members; and for an
-    archive that does not fit the disk. No member can grow beyond the size that it declares:
-    `zipfile` stops reading there.
+    Keeps permission bits, as they end up in the functions' zips; a zip that was made on Windows
+    has none, and everything in it can be run, as with `sam package` there. Raises
+    PermanentError, before anything is written, for a member that would leave the folder
+    (absolute, `..`), is a link or a device, is encrypted, or is there twice; for more than
+    MOST_MEMBERS members; and for an archive that does not fit the disk. No member can grow
+    beyond the size that it declares: `zipfile` stops reading there.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -188,6 +192,5 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) ->
     source: IO[bytes] | Any
     with archive.open(member) as source, target.open("xb") as written:
         shutil.copyfileobj(source, written, CHUNK)
-    mode = (member.external_attr >> 16) & 0o777
-    if member.create_system == UNIX and mode:
-        target.chmod(mode | stat.S_IRUSR | stat.S_IWUSR)
+    mode = (member.external_attr >> 16) & 0o777 if member.create_system == UNIX else 0
+    target.chmod((mode or WITHOUT_MODE) | stat.S_IRUSR | stat.S_IWUSR)

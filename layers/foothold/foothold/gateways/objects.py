@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK = 1 << 18  # bytes
+NONE: Mapping[str, str] = {}
 REFUSED = range(400, 429)
 REGIONAL = re.compile(r"(https://s3(?:-fips)?(?:\.dualstack)?\.)([a-z0-9-]+)(\.[a-z0-9.-]+)")
 
@@ -100,19 +101,40 @@ class RegionalObjects:
             _hexadecimal(found.get("ChecksumSHA256")),
         )
 
-    def put_file(self, store: ArtifactStore, key: str, path: Path, sha256: str) -> None:
+    def put_file(
+        self,
+        store: ArtifactStore,
+        key: str,
+        path: Path,
+        sha256: str,
+        metadata: Mapping[str, str] = NONE,
+    ) -> None:
         """Raises PermanentError where the file cannot be read any more."""
         try:
             body = path.open("rb")
         except OSError as error:
             raise PermanentError(f"cannot read {path}: {error.strerror}") from error
         with body:
-            self._put(store, key, body, sha256)
+            self._put(store, key, body, sha256, metadata)
 
-    def put_bytes(self, store: ArtifactStore, key: str, body: bytes, sha256: str) -> None:
-        self._put(store, key, body, sha256)
+    def put_bytes(
+        self,
+        store: ArtifactStore,
+        key: str,
+        body: bytes,
+        sha256: str,
+        metadata: Mapping[str, str] = NONE,
+    ) -> None:
+        self._put(store, key, body, sha256, metadata)
 
-    def _put(self, store: ArtifactStore, key: str, body: bytes | BinaryIO, sha256: str) -> None:
+    def _put(
+        self,
+        store: ArtifactStore,
+        key: str,
+        body: bytes | BinaryIO,
+        sha256: str,
+        metadata: Mapping[str, str],
+    ) -> None:
         with _writing(store, key):
             self._s3.put_object(
                 **self._of(store, key),
@@ -120,7 +142,13 @@ class RegionalObjects:
                 ChecksumSHA256=base64.b64encode(binascii.unhexlify(sha256)).decode(),
                 ServerSideEncryption="aws:kms",
                 SSEKMSKeyId=store.key_arn,
+                Metadata=metadata,
             )
+
+    def version(self, store: ArtifactStore, key: str) -> str:
+        """The version of the object; a store's bucket has versions."""
+        with aws_call(f"look for {key} in {store.bucket}"):
+            return self._s3.head_object(**self._of(store, key)).get("VersionId", "null")
 
     def fetch(self, store: ArtifactStore, key: str, target: Path) -> None:
         """Save the object as a file. Raises PermanentError where the disk has no room for it."""
@@ -131,14 +159,19 @@ class RegionalObjects:
 
     def digest(self, store: ArtifactStore, key: str) -> str:
         """SHA-256 of the object as it is read now, hexadecimal."""
-        sha256 = hashlib.sha256()
+        return self.measured(store, key)[1]
+
+    def measured(self, store: ArtifactStore, key: str) -> tuple[int, str]:
+        """Size in bytes and SHA-256, hexadecimal, of the object as it is read now."""
+        sha256, size = hashlib.sha256(), 0
         with (
             aws_call(f"read {key} in {store.bucket}"),
             closing(self._s3.get_object(**self._of(store, key))["Body"]) as body,
         ):
             for chunk in body.iter_chunks(CHUNK):
                 sha256.update(chunk)
-        return sha256.hexdigest()
+                size += len(chunk)
+        return size, sha256.hexdigest()
 
 
 @contextmanager

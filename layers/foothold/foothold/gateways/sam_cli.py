@@ -16,6 +16,7 @@ Importing this module imports aws-sam-cli; whoever does not package should not.
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import re
@@ -31,18 +32,25 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from foothold.domain.errors import FootholdError, PermanentError
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 from foothold.domain.manifest import (
     Asset,
     Content,
     Export,
+    Exports,
     Folder,
     LoneFile,
     PlainFile,
+    Signing,
     Text,
     replace_all,
 )
 from foothold.domain.models import ArtifactStore
+from foothold.domain.package_options import Options, SigningProfile
+from foothold.gateways.aws import translate
 
 # --- Importing aws-sam-cli without what packaging never runs ---------------------------------
 
@@ -146,7 +154,10 @@ with _lean_import():
     from samcli.lib.providers import sam_stack_provider
     from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
     from samcli.lib.providers.sam_web_function_provider import check_no_web_functions_in_foreach
+    from samcli.lib.warnings.sam_cli_warning import TemplateWarningsChecker
+    from samtranslator.plugins.application.serverless_app_plugin import ServerlessAppPlugin
     from samtranslator.policy_template_processor.processor import PolicyTemplatesProcessor
+    from samtranslator.region_configuration import RegionConfiguration
     from samtranslator.validator.validator import SamTemplateValidator
 
 # It logs what it raises as well, with a traceback, which nobody asked for.
@@ -156,12 +167,23 @@ logging.getLogger("samtranslator").addHandler(logging.NullHandler())
 # --- What is written down while aws-sam-cli exports ------------------------------------------
 
 
+# What Docker takes for the host of a registry: a first part with a dot or a port. Lambda takes
+# images from private repositories of ECR only (AWS Lambda Developer Guide, "Create a Lambda
+# function using a container image").
+IN_A_REGISTRY = re.compile(r"[A-Za-z0-9-]+([.][A-Za-z0-9.-]+(:[0-9]+)?|:[0-9]+)/")
+
+
 class Images:
     """Stands where aws-sam-cli pushes images: an image is in one region's ECR only."""
 
     def upload(self, image: str, resource_id: str) -> str:
+        where = (
+            "is in a registry that Lambda takes no images from"
+            if IN_A_REGISTRY.match(image)
+            else "is on this machine"
+        )
         raise PermanentError(
-            f"{resource_id} is an image function, and {image} is on this machine: push the image "
+            f"{resource_id} is an image function, and {image} {where}: push the image "
             "to ECR and name its URI in the template (a mapping by AWS::Region where regions have "
             "their own), or package the function as a zip"
         )
@@ -171,6 +193,7 @@ class Images:
 _copy_to_temp_dir = packageable_resources.copy_to_temp_dir
 _get_template_data = sam_stack_provider.get_template_data
 _make_abs_path = utils.make_abs_path
+_is_service_supported = RegionConfiguration.is_service_supported
 _one_at_a_time = threading.RLock()
 
 
@@ -179,11 +202,18 @@ class Recording:
     """One export: what stands in for aws-sam-cli's own functions, and what it wrote down.
 
     `assets` are by key, in the order in which they were met; `texts` are those of nested
-    templates. `checksums`, of folders, outlive the recording.
+    templates; `templates` all that were read, parsed; `warnings` are in order. `checksums`, of
+    folders, outlive the recording. `applications` makes a region's client of the Serverless
+    Application Repository.
     """
 
+    region: str
     within: Path | None
     checksums: dict[Path, tuple[str, int]]
+    applications: Callable[[str], Any]
+    templates: list[Any] = field(default_factory=list)
+    warnings: dict[str, None] = field(default_factory=dict)
+    signings: list[Signing] = field(default_factory=list)
     assets: dict[str, Asset] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     markers: dict[str, Content] = field(default_factory=dict)
@@ -203,6 +233,9 @@ class Recording:
             (sam_stack_provider, "get_template_data", self.get_template_data),
             (zips, "export", self.naming(zips.export)),
             (graphs, "export", self.naming(graphs.export)),
+            (ServerlessAppPlugin, "_sar_client", property(self.sar_client)),
+            (RegionConfiguration, "is_service_supported", self.is_service_supported),
+            (click, "secho", self.say),
             (SamTemplateValidator, "validate", staticmethod(_ignored)),
             (PolicyTemplatesProcessor, "_is_valid_templates_dict", staticmethod(_ignored)),
         ]
@@ -210,7 +243,34 @@ class Recording:
             for owner, name, replacement in replacements:
                 undo.callback(setattr, owner, name, vars(owner)[name])
                 setattr(owner, name, replacement)
+            listener = _Listener(self.warn)
+            logger = logging.getLogger("samcli")
+            logger.addHandler(listener)
+            undo.callback(logger.removeHandler, listener)
             yield
+
+    def sar_client(self, _plugin: Any) -> Any:
+        return self.applications(self.region)
+
+    def is_service_supported(self, service: str, region: str | None = None) -> Any:
+        """With the region that is packaged for, instead of the process's own."""
+        return _is_service_supported(service, region or self.region)
+
+    def say(self, message: str, **_: Any) -> None:
+        self.warn(message)
+
+    def warn(self, message: str) -> None:
+        """Keep what `sam package` would print, as one line without colours."""
+        plain = re.sub(r"\x1b\[[0-9;]*m|\[/?(?:yellow|bold|red|green)[^\]]*\]", "", message)
+        line = " ".join(plain.split())
+        self.warnings[re.sub(r"^warning: ", "", line, flags=re.IGNORECASE)] = None
+
+    def sign(self, resource: str, url: str, profile: SigningProfile) -> str:
+        """The URL of the signed zip, whose key is not known before it is signed."""
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        placeholder = f"signed-{secrets.token_hex(16)}"
+        self.signings.append(Signing(placeholder, key, resource, profile))
+        return f"s3://{bucket}/{placeholder}"
 
     @contextlib.contextmanager
     def zip_folder(
@@ -246,6 +306,7 @@ class Recording:
         data = _get_template_data(template_file)
         if not isinstance(data, dict):
             raise PermanentError(f"{template_file} is no template: it holds {_what(data)}")
+        self.templates.append(data)
         return data
 
     def make_abs_path(self, directory: str, path: Any) -> Any:
@@ -288,6 +349,28 @@ class Recording:
             self.assets[key] = Asset(key, met.content, (*met.resources, resource))
 
 
+class _Listener(logging.Handler):
+    """Hears what aws-sam-cli warns of."""
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._hear = hear
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._hear(record.getMessage())
+
+
+class Signer(CodeSigner):  # type: ignore[misc]  # aws-sam-cli has no types
+    """A code signer that answers as if it had signed."""
+
+    def __init__(self, recording: Recording, profiles: Mapping[str, SigningProfile]) -> None:
+        super().__init__(None, profiles)
+        self.recording = recording
+
+    def sign_package(self, resource_id: str, s3_url: str, _version: str) -> str:
+        return self.recording.sign(resource_id, s3_url, self.signing_profiles[resource_id])
+
+
 def _ignored(*_: object) -> bool:
     """Two validations that take longer than all else that is asked of samtranslator: one's result
     is thrown away (`samcli.lib.samlib.wrapper`), the other is of samtranslator's own files."""
@@ -313,6 +396,9 @@ class Recorder(S3Uploader):  # type: ignore[misc]  # aws-sam-cli has no types
         key = f"{self.prefix}/{remote_path}"
         self.recording.add(key, self._content(file_name, key))
         return f"s3://{self.bucket_name}/{key}"
+
+    def get_version_of_artifact(self, _url: str) -> str:
+        return ""  # nothing is stored yet, hence nothing has a version
 
     def _content(self, file_name: str, key: str) -> Content:
         if marked := self.recording.markers.get(file_name):
@@ -361,10 +447,14 @@ WRITTEN_AS_IT_IS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
 
 class SamTemplates:
     """`services.packaging.Templates` by aws-sam-cli. `endpoint_of` gives a region's S3 endpoint
-    as a URL without a path, the way an S3 client of that region names it."""
+    as a URL without a path, the way an S3 client of that region names it; `applications` a
+    region's client of the Serverless Application Repository."""
 
-    def __init__(self, endpoint_of: Callable[[str], str]) -> None:
+    def __init__(
+        self, endpoint_of: Callable[[str], str], applications: Callable[[str], Any]
+    ) -> None:
         self._endpoint_of = endpoint_of
+        self._applications = applications
 
     def export(
         self,
@@ -372,30 +462,44 @@ class SamTemplates:
         prefix: str,
         stores: Sequence[ArtifactStore],
         *,
-        language_extensions: bool | None,
+        options: Options,
         within: Path | None,
-    ) -> Mapping[str, Export]:
-        work = _Work(template, prefix, language_extensions, within.resolve() if within else None)
-        endpoints = {store.region: self._endpoint_of(store.region) for store in stores}
-        placeholder = f"any-{secrets.token_hex(8)}"
-        any_endpoint = _placeholder_endpoint(placeholder, endpoints.values())
-        if (
-            any_endpoint is None
-            or work.depends_on_region()
-            or not all(WRITTEN_AS_IT_IS.fullmatch(store.bucket) for store in stores)
-        ):
-            return {store.region: work.exported(store, endpoints[store.region]) for store in stores}
-        anywhere = ArtifactStore(stores[0].region, placeholder, stores[0].key_arn)
-        recording, text = work.package(anywhere, any_endpoint)
-        return {
-            store.region: _with_names(
-                recording,
-                text,
-                {any_endpoint: endpoints[store.region], placeholder: store.bucket},
-                endpoints[store.region],
-            )
-            for store in stores
-        }
+    ) -> Exports:
+        work = _Work(
+            template, prefix, options, within.resolve() if within else None, self._applications
+        )
+        refused: dict[str, FootholdError] = {}
+        for store in stores:
+            try:
+                work.check(store.region)
+            except FootholdError as error:
+                refused[store.region] = error
+        exports: dict[str, Export] = {}
+        left = [store for store in stores if store.region not in refused]
+        for several in self._alike(work, left):
+            try:
+                exports |= work.exported(*several)
+            except FootholdError as error:
+                refused |= dict.fromkeys((store.region for store, _ in several), error)
+        if not exports:
+            raise next(iter(refused.values()))
+        return Exports(
+            exports,
+            {region: str(error) for region, error in refused.items()},
+            (*work.warnings, *work.unsigned(next(iter(exports.values())))),
+        )
+
+    def _alike(
+        self, work: "_Work", stores: Sequence[ArtifactStore]
+    ) -> list[list[tuple[ArtifactStore, str]]]:
+        """The stores with their endpoints, together where one export serves them all."""
+        found = [(store, self._endpoint_of(store.region)) for store in stores]
+        alike = (
+            not work.evaluates
+            and all(WRITTEN_AS_IT_IS.fullmatch(store.bucket) for store in stores)
+            and _placeholder_endpoint("any", (endpoint for _, endpoint in found)) is not None
+        )
+        return [found] if alike and found else [[one] for one in found]
 
 
 def _placeholder_endpoint(name: str, endpoints: Iterable[str]) -> str | None:
@@ -408,6 +512,13 @@ def _placeholder_endpoint(name: str, endpoints: Iterable[str]) -> str | None:
     return f"https://{name}.invalid" if known == {False} else None
 
 
+# What a template can say that depends on the region which it is packaged for: aws-sam-cli
+# evaluates the pseudo parameters, and the Serverless Application Repository is each region's own.
+DEPENDS_ON_REGION = re.compile(
+    r"AWS::(Region|Partition|URLSuffix|StackId|NotificationARNs)|Fn::GetAZs|ApplicationId"
+)
+
+
 @dataclass
 class _Work:
     """A template, and how it is packaged: `sam package --template-file <name>` in the template's
@@ -415,35 +526,101 @@ class _Work:
 
     template: Path
     prefix: str
-    language_extensions: bool | None
+    options: Options
     within: Path | None
+    applications: Callable[[str], Any]
     checksums: dict[Path, tuple[str, int]] = field(default_factory=dict)
+    warnings: dict[str, None] = field(default_factory=dict)
+    # What the first region was told, where all are told the same.
+    for_all: FootholdError | None = None
+    by_region: bool | None = None
 
-    def depends_on_region(self) -> bool:
-        """Whether AWS::Region may decide what the template says: only where aws-sam-cli itself
-        evaluates expressions."""
+    @property
+    def evaluates(self) -> bool:
+        """Whether AWS::Region may decide what the packaged template says: only where aws-sam-cli
+        itself evaluates expressions."""
         return bool(self._context("", "").language_extensions_enabled)
 
-    def exported(self, store: ArtifactStore, endpoint: str) -> Export:
-        recording, text = self.package(store, endpoint)
-        return Export(endpoint, tuple(recording.assets.values()), Text(text.encode))
+    def check(self, region: str) -> None:
+        """What PackageContext.run checks first; only its failures are of interest. Raises what
+        `sam package --region` refuses the template for."""
+        if self.by_region is False:
+            if self.for_all:
+                raise self.for_all
+            return
+        recording = self._recording(region)
+        try:
+            self._check(region, recording)
+        except FootholdError as error:
+            self.for_all = error
+            raise
+        finally:
+            if self.by_region is None:
+                met = json.dumps(recording.templates, default=str)
+                self.by_region = self.evaluates or bool(DEPENDS_ON_REGION.search(met))
+            self.warnings |= recording.warnings
 
-    def package(self, store: ArtifactStore, endpoint: str) -> tuple[Recording, str]:
-        recording = Recording(self.within, self.checksums)
+    def _check(self, region: str, recording: Recording) -> None:
+        context = self._context(region, "")
+        with self._refusals(region), self._in_its_folder(), recording.running():
+            stacks, _ = SamLocalStackProvider.get_stacks(
+                str(self.template),
+                global_parameter_overrides={"AWS::Region": region},
+                language_extensions_enabled=context.language_extensions_enabled,
+            )
+            context._warn_preview_runtime(stacks)  # noqa: SLF001  # no other
+            checker = TemplateWarningsChecker()
+            for name in checker.all_warnings:
+                if warning := checker.check_template_for_warning(name, recording.templates[0]):
+                    recording.warn(warning)
+            check_no_web_functions_in_foreach(stacks)
+
+    def exported(self, *stores: tuple[ArtifactStore, str]) -> Mapping[str, Export]:
+        """The exports of stores with their endpoints; several only where they are alike."""
+        if len(stores) == 1:
+            ((store, endpoint),) = stores
+            recording, text = self._package(store, endpoint)
+            return {store.region: _with_names(recording, text, {}, endpoint)}
+        placeholder = f"any-{secrets.token_hex(8)}"
+        any_endpoint = _placeholder_endpoint(placeholder, (endpoint for _, endpoint in stores))
+        assert any_endpoint is not None  # or they are not alike
+        first, _ = stores[0]
+        recording, text = self._package(replace(first, bucket=placeholder), any_endpoint)
+        return {
+            store.region: _with_names(
+                recording, text, {any_endpoint: endpoint, placeholder: store.bucket}, endpoint
+            )
+            for store, endpoint in stores
+        }
+
+    def unsigned(self, export: Export) -> list[str]:
+        """A line for each signing profile that aws-sam-cli passes over without a word."""
+        signed = {signing.resource for signing in export.signings}
+        return [
+            f"{resource} is not signed: the template has no AWS::Serverless::Function or "
+            "AWS::Serverless::LayerVersion of that name whose code is a folder or a file here"
+            for resource in self.options.signing_profiles
+            if resource not in signed
+        ]
+
+    def _package(self, store: ArtifactStore, endpoint: str) -> tuple[Recording, str]:
+        recording = self._recording(store.region)
         context = self._context(store.region, store.bucket)
         recorder = Recorder(recording, endpoint, store.bucket, self.prefix)
         context.uploaders = Uploaders(recorder, Images())
-        context.code_signer = CodeSigner(None, None)
+        context.code_signer = Signer(recording, self.options.signing_profiles)
         name = str(self.template)  # absolute, as the option --template-file makes it
-        with self._refusals(), contextlib.chdir(self.template.parent), recording.running():
-            # What PackageContext.run checks first; only its failures are of interest.
-            stacks, _ = SamLocalStackProvider.get_stacks(
-                name,
-                global_parameter_overrides={"AWS::Region": store.region},
-                language_extensions_enabled=context.language_extensions_enabled,
-            )
-            check_no_web_functions_in_foreach(stacks)
-            return recording, str(context._export(name, use_json=False))  # noqa: SLF001  # no other
+        use_json = bool(self.options.use_json)
+        with self._refusals(store.region), self._in_its_folder(), recording.running():
+            text = str(context._export(name, use_json=use_json))  # noqa: SLF001  # no other
+        self.warnings |= recording.warnings
+        return recording, text
+
+    def _recording(self, region: str) -> Recording:
+        return Recording(region, self.within, self.checksums, self.applications)
+
+    def _in_its_folder(self) -> contextlib.chdir[Path]:
+        return contextlib.chdir(self.template.parent)
 
     def _context(self, region: str, bucket: str) -> Any:
         return PackageContext(
@@ -460,11 +637,11 @@ class _Work:
             metadata=None,
             region=region,
             profile=None,
-            language_extensions=self.language_extensions,
+            language_extensions=self.options.language_extensions,
         )
 
     @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
+    def _refusals(self, region: str) -> Iterator[None]:
         """Say in one line why the template is refused."""
         try:
             text = self.template.read_bytes()
@@ -480,9 +657,24 @@ class _Work:
             for cause in _causes(error):
                 if isinstance(cause, FootholdError):
                     raise cause from error
+                if isinstance(cause, ClientError):
+                    raise translate(cause, _asking(cause, self.template, region)) from error
+                if isinstance(cause, BotoCoreError):
+                    raise TemporaryError(
+                        f"cannot package {self.template} for {region}: {cause}"
+                    ) from error
             raise PermanentError(
                 f"cannot package {self.template}: {_reason(error, text)}"
             ) from error
+
+
+def _asking(error: ClientError, template: Path, region: str) -> str:
+    """What was asked of AWS: only the Serverless Application Repository ever is."""
+    return (
+        f"package {template} for {region}: AWS refuses the call {error.operation_name} for an "
+        f"application (permission serverlessrepo:{error.operation_name}, and the application "
+        "shared with this account)"
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -504,20 +696,25 @@ def _reason(error: Exception, text: bytes) -> str:
     )
 
 
-def _with_names(recording: Recording, text: str, names: dict[str, str], endpoint: str) -> Export:
+def _with_names(recording: Recording, text: str, names: Mapping[str, str], endpoint: str) -> Export:
     """The export of one region, from that of any region: with the region's endpoint and bucket
     instead of the placeholders, and hence its own keys for nested templates."""
+    own = dict(names)
 
     def rendered(text: str) -> Text:
-        return Text(lambda: replace_all(text, names).encode())
+        return Text(lambda: replace_all(text, own).encode())
+
+    def renamed(others: Mapping[str, str]) -> Export:
+        return _with_names(recording, text, {**names, **others}, endpoint)
 
     assets = []
     for asset in recording.assets.values():
-        if (nested := recording.texts.get(asset.key)) is None:
+        if not own or (nested := recording.texts.get(asset.key)) is None:
             assets.append(asset)
             continue
         content = rendered(nested)
         digest = hashlib.md5(content.render(), usedforsecurity=False).hexdigest()
-        names[asset.key] = f"{asset.key.rpartition('/')[0]}/{digest}.template"
-        assets.append(Asset(names[asset.key], content, asset.resources))
-    return Export(endpoint, tuple(assets), rendered(text))
+        own[asset.key] = f"{asset.key.rpartition('/')[0]}/{digest}.template"
+        assets.append(Asset(own[asset.key], content, asset.resources))
+    signings = tuple(recording.signings)
+    return Export(endpoint, tuple(assets), rendered(text), signings, renamed if signings else None)

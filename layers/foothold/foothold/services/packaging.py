@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from typing import Protocol
 from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.manifest import (
     Content,
-    Export,
+    Exports,
     Folder,
     LoneFile,
     Manifest,
@@ -28,6 +28,7 @@ from foothold.domain.manifest import (
     PackagedObject,
     PlainFile,
     RegionPackage,
+    SignedZip,
     Stored,
     Text,
     builds_prefix,
@@ -37,6 +38,7 @@ from foothold.domain.manifest import (
     weight,
 )
 from foothold.domain.models import ArtifactStore
+from foothold.domain.package_options import Configured, Options, SigningProfile
 from foothold.services.ports import Stores
 
 
@@ -49,14 +51,14 @@ class Templates(Protocol):
         prefix: str,
         stores: Sequence[ArtifactStore],
         *,
-        language_extensions: bool | None,
+        options: Options,
         within: Path | None,
-    ) -> Mapping[str, Export]:
+    ) -> Exports:
         """The export for each store's region; objects' keys begin with `prefix`.
 
-        `language_extensions` as `sam package` has it: None leaves it to the environment.
-        Nothing outside of the folder `within` may be packaged. Raises PermanentError with the
-        reason for which `sam package` refuses a template.
+        Nothing outside of the folder `within` may be packaged. A region for which `sam package`
+        refuses the template is among the `refused`. Raises PermanentError with that reason, and
+        TemporaryError where AWS was asked in vain, where all regions are refused.
         """
         ...
 
@@ -83,12 +85,39 @@ class Objects(Protocol):
 
     def describe(self, store: ArtifactStore, key: str) -> Stored | None: ...
 
-    def put_file(self, store: ArtifactStore, key: str, path: Path, sha256: str) -> None: ...
+    def put_file(
+        self,
+        store: ArtifactStore,
+        key: str,
+        path: Path,
+        sha256: str,
+        metadata: Mapping[str, str] = ...,
+    ) -> None: ...
 
-    def put_bytes(self, store: ArtifactStore, key: str, body: bytes, sha256: str) -> None: ...
+    def put_bytes(
+        self,
+        store: ArtifactStore,
+        key: str,
+        body: bytes,
+        sha256: str,
+        metadata: Mapping[str, str] = ...,
+    ) -> None: ...
+
+
+class Signatures(Protocol):
+    """Signs what lies in an artifact store. Any thread may call it."""
+
+    def sign(
+        self, store: ArtifactStore, key: str, prefix: str, profile: SigningProfile
+    ) -> SignedZip:
+        """Sign the zip; the key of the result, in the same bucket, begins with `prefix`."""
+        ...
 
 
 Progress = Callable[[str, int, int], None]  # region, objects that are there, of how many
+
+
+NO_OPTIONS = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +127,18 @@ class PackageRequest:
     project: str
     template: Path
     regions: tuple[str, ...] = ()
-    language_extensions: bool | None = None
+    options: Options = NO_OPTIONS
     within: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """What a run gave: the manifest, and each finished region's template."""
+    """What a run gave: the manifest, each finished region's template, and what `sam package`
+    would have warned of."""
 
     manifest: Manifest
     templates: Mapping[str, Text]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +199,20 @@ class Packager:
     """
 
     def __init__(
-        self, stores: Stores, templates: Templates, zips: Zips, objects: Objects, threads: int = 64
+        self,
+        stores: Stores,
+        *,
+        templates: Templates,
+        zips: Zips,
+        objects: Objects,
+        signatures: Signatures,
+        threads: int = 64,
     ) -> None:
         self._stores = stores
         self._templates = templates
         self._zips = zips
         self._objects = objects
+        self._signatures = signatures
         self._threads = threads
 
     def package(self, request: PackageRequest, progress: Progress = lambda *_: None) -> Packaged:
@@ -188,13 +227,33 @@ class Packager:
             request.template.absolute(),
             prefix,
             tuple(stores.values()),
-            language_extensions=request.language_extensions,
+            options=request.options,
             within=request.within,
         )
-        run = _Run(stores, exports, self._zips, self._objects, progress)
+        run = _Run(
+            stores,
+            exports,
+            zips=self._zips,
+            objects=self._objects,
+            signatures=self._signatures,
+            metadata=request.options.metadata,
+            progress=progress,
+        )
         with tempfile.TemporaryDirectory(prefix="foothold-") as folder:
             run.store_everything(Path(folder), self._threads)
         return run.result(request.project)
+
+
+def unused_entries(configured: Configured) -> tuple[str, ...]:
+    """A line that names the entries of a samconfig file that are not used, if there are any."""
+    if not configured.unused:
+        return ()
+    line = (
+        f"the samconfig file's {', '.join(configured.unused)} "
+        f"{'is' if len(configured.unused) == 1 else 'are'} not used: the artifact stores, the "
+        "project and the regions decide"
+    )
+    return (line,)
 
 
 def choose(ready: Mapping[str, ArtifactStore], regions: Sequence[str]) -> dict[str, ArtifactStore]:
@@ -229,46 +288,93 @@ class _Run:
     def __init__(
         self,
         stores: Mapping[str, ArtifactStore],
-        exports: Mapping[str, Export],
+        exports: Exports,
+        *,
         zips: Zips,
         objects: Objects,
+        signatures: Signatures,
+        metadata: Mapping[str, str],
         progress: Progress,
     ) -> None:
         self._stores = stores
-        self._exports = exports
+        self._exports = dict(exports.by_region)
+        self._warnings = exports.warnings
         self._zips = zips
         self._objects = objects
+        self._signatures = signatures
+        self._metadata = metadata
         self._progress = progress
         self._lock = threading.Lock()
-        self._failed: dict[str, str] = {}
+        self._failed = dict(exports.refused)
         self._there: dict[str, dict[str, _Made | Stored]] = {region: {} for region in stores}
-        # What has one key is one piece of work for all the regions that want it.
+        self._signed: dict[str, dict[str, SignedZip]] = {region: {} for region in stores}
         self._work: dict[str, tuple[Content, list[str]]] = {}
-        for region, export in exports.items():
-            for asset in export.assets:
-                self._work.setdefault(asset.key, (asset.content, []))[1].append(region)
 
     def store_everything(self, folder: Path, threads: int) -> None:
-        """Find out what is missing where, make it, and send it; all three at the same time."""
+        """Find out what is missing where, make it, and send it; all three at the same time. What
+        is signed is sent first, because the texts name what becomes of it."""
         for region, export in self._exports.items():
             self._progress(region, 0, len({asset.key for asset in export.assets}))
+        signings = any(export.signings for export in self._exports.values())
         with ThreadPoolExecutor(threads) as pool:
             try:
-                # The heaviest first: their way takes longest.
-                keys = sorted(self._work, key=lambda key: weight(self._work[key][0]), reverse=True)
-                described = {
-                    key: {region: pool.submit(self._describe, region, key) for region in regions}
-                    for key, (_, regions) in ((key, self._work[key]) for key in keys)
-                }
-                sent: list[Future[None]] = []
-                for number, key in enumerate(keys):
-                    found = {region: one.result() for region, one in described.pop(key).items()}
-                    sent += self._send(pool, key, found, folder / str(number))
-                for one in sent:
-                    one.result()
+                if signings:
+                    self._store(pool, folder, (Folder, LoneFile, PlainFile))
+                    self._sign(pool)
+                    self._store(pool, folder, (Text,))
+                else:
+                    self._store(pool, folder, (Folder, LoneFile, PlainFile, Text))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    def _store(
+        self, pool: ThreadPoolExecutor, folder: Path, kinds: Collection[type[Content]]
+    ) -> None:
+        # What has one key is one piece of work for all the regions that want it.
+        self._work = {}
+        for region, export in self._exports.items():
+            for asset in export.assets:
+                if type(asset.content) in kinds:
+                    self._work.setdefault(asset.key, (asset.content, []))[1].append(region)
+        # The heaviest first: their way takes longest.
+        keys = sorted(self._work, key=lambda key: weight(self._work[key][0]), reverse=True)
+        described = {
+            key: {region: pool.submit(self._describe, region, key) for region in regions}
+            for key, (_, regions) in ((key, self._work[key]) for key in keys)
+        }
+        sent: list[Future[None]] = []
+        for number, key in enumerate(keys):
+            found = {region: one.result() for region, one in described.pop(key).items()}
+            sent += self._send(pool, key, found, folder / str(number))
+        for one in sent:
+            one.result()
+
+    def _sign(self, pool: ThreadPoolExecutor) -> None:
+        """Sign in every region, and put the signed zips' keys into the texts."""
+        signing = [
+            pool.submit(self._sign_one, region, signing.placeholder)
+            for region, export in self._exports.items()
+            for signing in export.signings
+        ]
+        for one in signing:
+            one.result()
+        for region, signed in self._signed.items():
+            if signed and region not in self._failed:
+                renamed = self._exports[region].renamed
+                assert renamed is not None  # wherever there are signings
+                self._exports[region] = renamed({name: one.key for name, one in signed.items()})
+
+    def _sign_one(self, region: str, placeholder: str) -> None:
+        with self._failing_alone(region):
+            if region in self._failed:
+                return
+            (signing,) = (
+                one for one in self._exports[region].signings if one.placeholder == placeholder
+            )
+            self._signed[region][placeholder] = self._signatures.sign(
+                self._stores[region], signing.key, signing.prefix, signing.profile
+            )
 
     def _send(
         self,
@@ -316,9 +422,9 @@ class _Run:
                 return
             store = self._stores[region]
             if isinstance(made.source, bytes):
-                self._objects.put_bytes(store, key, made.source, made.sha256)
+                self._objects.put_bytes(store, key, made.source, made.sha256, self._metadata)
             else:
-                self._objects.put_file(store, key, made.source, made.sha256)
+                self._objects.put_file(store, key, made.source, made.sha256, self._metadata)
             self._arrived(region, key, made)
 
     @contextmanager
@@ -342,12 +448,29 @@ class _Run:
                 project, tuple(self._package(region) for region in finished), dict(self._failed)
             ),
             {region: self._exports[region].template for region in finished},
+            self._warnings,
         )
 
     def _package(self, region: str) -> RegionPackage:
         store, export = self._stores[region], self._exports[region]
         names = NeutralNames(export.endpoint, store.bucket)
         objects = []
+        signatures = []
+        for signing in export.signings:
+            signed, unsigned = self._signed[region][signing.placeholder], self._there[region]
+            names.signed(signed.key, signing.key)
+            sha256 = unsigned[signing.key].sha256
+            assert sha256 is not None
+            signatures.append(
+                PackagedObject(
+                    signed.key,
+                    signed.size,
+                    signed.sha256,
+                    sha256,
+                    (signing.resource,),
+                    signed_from=signing.key,
+                )
+            )
         for asset in export.assets:
             one = self._there[region][asset.key]
             assert one.sha256 is not None
@@ -371,7 +494,7 @@ class _Run:
             template=template_name(region),
             template_sha256=hashlib.sha256(template).hexdigest(),
             template_neutral_sha256=names.digest(template),
-            objects=tuple(objects),
+            objects=(*objects, *signatures),
         )
 
 

@@ -10,11 +10,13 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore
+from foothold.domain.package_options import Configured
 from foothold.package_messages import (
     ArtifactMissingError,
     ArtifactRefusedError,
@@ -34,6 +36,7 @@ from foothold.services.packaging import (
     Packager,
     PackageRequest,
     manifest_file,
+    unused_entries,
 )
 from foothold.services.ports import Stores
 
@@ -77,6 +80,7 @@ class Builds(Protocol):
 
 
 Unpack = Callable[[Path, Path], None]  # a zip, an empty folder
+Samconfig = Callable[[Path], Configured]  # of a template
 
 
 class PackageDoors:
@@ -86,15 +90,18 @@ class PackageDoors:
         self,
         stores: Stores,
         packager: Packager,
+        *,
         objects: StoredObjects,
         unpack: Unpack,
         builds: Builds,
+        samconfig: Samconfig,
     ) -> None:
         self._stores = stores
         self._packager = packager
         self._objects = objects
         self._unpack = unpack
         self._builds = builds
+        self._samconfig = samconfig
 
     def order(self, order: DirectOrder) -> Mapping[str, Any]:
         """Package a zip that lies in an artifact store; return where the templates are."""
@@ -144,6 +151,7 @@ class PackageDoors:
             "summary": packaged.manifest.summary(),
             "regions": regions,
             "failed": dict(packaged.manifest.failed),
+            "warnings": list(packaged.warnings),
         }
 
     def artifact(self, job: Job, artifacts: Callable[[JobCredentials], Artifacts]) -> str:
@@ -162,21 +170,26 @@ class PackageDoors:
             _zip_outputs(packaged, output)
             key = data.encryption_key.id if data.encryption_key else None
             lent.store(target.place, output, key)
-        return packaged.manifest.summary()
+        return "; ".join((packaged.manifest.summary(), *packaged.warnings))
 
     def _package(self, order: Order, archive: Path, folder: Path) -> Packaged:
         build = folder / "build"
         build.mkdir()
         self._unpack(archive, build)
         archive.unlink()
-        return self._packager.package(
+        template = find_template(build, order.template)
+        configured = self._samconfig(template)
+        packaged = self._packager.package(
             PackageRequest(
                 project=order.project,
-                template=find_template(build, order.template),
+                template=template,
                 regions=tuple(order.regions),
+                options=order.options().over(configured.options),
                 within=build,
             )
         )
+        unused = unused_entries(configured)
+        return replace(packaged, warnings=(*packaged.warnings, *unused))
 
 
 def answer_job(
