@@ -48,7 +48,9 @@ def test_every_command_is_listed() -> None:
 
 def leaves(command: Any, path: str = "") -> set[str]:
     found: set[str] = set()
-    for name, below in command.commands.items():
+    context: Any = None
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
         full = f"{path} {name}".strip()
-        found |= leaves(below, full) if hasattr(below, "commands") else {full}
+        found |= leaves(below, full) if hasattr(below, "list_commands") else {full}
     return found
