@@ -99,7 +99,7 @@ def package(  # noqa: PLR0917  # one for each option
         list[str] | None,
         typer.Option(
             help="Regions to package for: one, several with commas between them, or given again. "
-            "Default: every store."
+            "Default: every store.",
             callback=region_names,
         ),
     ] = None,
