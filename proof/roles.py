@@ -45,6 +45,9 @@ CONNECTION = f"arn:aws:codeconnections:{HOME}:{TOOLS}:connection/1"
 OLDER_CONNECTION = f"arn:aws:codestar-connections:{HOME}:{TOOLS}:connection/2"
 TOKEN = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:token-AbCdEf"
 TOPIC = f"arn:aws:sns:{HOME}:{TOOLS}:releases"
+OWN_KEY = f"arn:aws:kms:{HOME}:{TOOLS}:key/own"
+OWN_SECRET = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:own-AbCdEf"
+OWN_IMAGE = f"{TOOLS}.dkr.ecr.{HOME}.amazonaws.com/build:1"
 HOME_BUS = f"arn:aws:events:{HOME}:{TOOLS}:event-bus/default"
 
 
@@ -58,10 +61,12 @@ SOURCES: dict[str, Json] = {
         "CodeConnections": {"ConnectionArn": OLDER_CONNECTION, "Repository": "example/old"}
     },
     "Hub": {"GitHub": {"Owner": "example", "Repository": "orders", "Secret": "token"}},
-    "Shelf": {"S3": {"Bucket": "sources", "Key": "orders.zip"}},
+    "Shelf": {"S3": {"Bucket": "sources", "Key": "orders.zip", "KmsKeyArn": OWN_KEY}},
     "Commits": {"CodeCommit": {"Repository": "orders"}},
 }
 PACKAGES_ITSELF = "OlderNameOfConnections"
+# The source, a parameter, a secret and the image are somebody's own, with a key of their own.
+KEEPS_ITS_OWN = "Shelf"
 STARTED_BY_A_RULE = ("Shelf", "Commits")
 TEMPLATES = " ".join(f"template-export-{region}.yml" for region in REGIONS)
 BUILDSPEC = (
@@ -72,12 +77,22 @@ BUILDSPEC = (
 
 def declaration(name: str) -> Json:
     places = {"Stack": "orders", "Regions": "follow", "Approval": True}
+    own: Json = {
+        "C": {"Parameter": "/build/own", "Key": OWN_KEY},
+        "D": {"Secret": OWN_SECRET, "Key": OWN_KEY},
+    }
+    keeps_its_own = name == KEEPS_ITS_OWN
     return {
         "Name": name.lower(),
         "Source": SOURCES[name],
         "Build": {
             "Buildspec": BUILDSPEC,
-            "Environment": {"A": {"Parameter": "/build/user"}, "B": {"Secret": "build:key"}},
+            "Environment": {
+                "A": {"Parameter": "/build/user"},
+                "B": {"Secret": "build:key"},
+                **(own if keeps_its_own else {}),
+            },
+            **({"Image": OWN_IMAGE} if keeps_its_own else {}),
         },
         "Package": "buildspec" if name == PACKAGES_ITSELF else "function",
         "Targets": [
@@ -201,6 +216,17 @@ SURROUNDING: Json = {
     "open": {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}],
+    },
+    f"key {OWN_KEY}": {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{TOOLS}:root"},
+                "Action": "kms:*",
+                "Resource": "*",
+            }
+        ],
     },
     **{f"bucket {store.bucket}": bucket_policy(PLANE.spec(region), store.key_arn)
        for region, store in STORES.items()},
@@ -344,8 +370,10 @@ def of_call(call: RoleCall) -> Iterator[Ask]:
             for name in asked["Names"]:
                 yield ask(call.role, action, f"arn:aws:ssm:{here}:parameter{name}", why)
         case service:
-            secret = f"arn:aws:secretsmanager:{here}:secret:{asked['SecretId']}-AbCdEf"
-            yield ask(call.role, f"{service}:{call.operation}", secret, why)
+            named = asked["SecretId"]
+            secret = f"arn:aws:secretsmanager:{here}:secret:{named}-AbCdEf"
+            whole = named if named.startswith("arn:") else secret
+            yield ask(call.role, f"{service}:{call.operation}", whole, why)
 
 
 def hand_over(who: str, role: str, service: str, why: str) -> Ask:
@@ -387,6 +415,7 @@ KEY = (
 # The same guide, "AWS CodeBuild build and test action reference"; StopBuild, for an execution that
 # is stopped, is what a pipeline of AWS CDK has besides (aws-codepipeline-actions, CodeBuildAction).
 BUILDS = ("BatchGetBuilds", "StartBuild", "StopBuild")
+IMAGE = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
 # AWS's pages have these besides, and no pipeline of ours comes to them:
 # - s3:PutObjectAcl of a store: its bucket has no ACLs, and pipelines of AWS CDK do without;
 # - codebuild:BatchGetBuildBatches and StartBuildBatch: no build is a batch;
@@ -437,12 +466,24 @@ def by_codepipeline(definition: Json, project: str) -> Iterator[Ask]:
             key = f"{bucket}/{configuration['S3ObjectKey']}"
             yield from each(who, "s3", BUCKET, bucket, why)
             yield from each(who, "s3", SOURCE_OBJECT, key, why)
+            yield from with_own_key(who, "s3")
         case "CodeCommit":
             repository = f"arn:aws:codecommit:{HOME}:{TOOLS}:{configuration['RepositoryName']}"
             yield from each(who, "codecommit", COMMITS, repository, why)
     build = f"arn:aws:codebuild:{HOME}:{TOOLS}:project/{project}"
     yield from each(who, "codebuild", BUILDS, build, why)
     yield ask(who, "sns:Publish", TOPIC, why)
+
+
+def with_own_key(who: str, *services: str) -> Iterator[Ask]:
+    """AWS KMS Developer Guide, "kms:ViaService": a service decrypts for whoever may read what it
+    keeps. The key's policy leaves it to IAM."""
+    for service in services:
+        via = f"{service}.{HOME}.amazonaws.com"
+        yield ask(who, "kms:Decrypt", OWN_KEY, "with a key of one's own", kms_ViaService=via)
+    for more in ({}, {"kms_ViaService": f"lambda.{HOME}.amazonaws.com"}):
+        other = ask(who, "kms:Decrypt", OWN_KEY, "decrypted, but not through it", **more)
+        yield replace(other, allowed=False)
 
 
 def by_codebuild(definition: Json, project: Json) -> Iterator[Ask]:
@@ -452,6 +493,12 @@ def by_codebuild(definition: Json, project: Json) -> Iterator[Ask]:
     yield from each(who, "logs", ("CreateLogStream", "PutLogEvents"), stream, why)
     artifact = f"arn:aws:s3:::{STORES[HOME].bucket}/{name[:ARTIFACT_FOLDER]}/BuildOutpu/1"
     yield from each(who, "s3", STORE_OBJECT, artifact, why)
+    if name == KEEPS_ITS_OWN.lower():
+        yield from with_own_key(who, "ssm", "secretsmanager")
+        # AWS CodeBuild User Guide, "Amazon ECR sample".
+        repository = f"arn:aws:ecr:{HOME}:{TOOLS}:repository/build"
+        yield ask(who, "ecr:GetAuthorizationToken", repository, why)
+        yield from each(who, "ecr", IMAGE, repository, why)
     itself = name == PACKAGES_ITSELF.lower()
     for store in STORES.values() if itself else [STORES[HOME]]:
         yield from (through_s3(who, f"kms:{action}", store, why) for action in KEY)

@@ -88,13 +88,14 @@ def graph(
     with _one_line_each():
         template = rendered(file, parameter or [], root)
         home = bootstrap.clients().home_region
-        for resource in template["Resources"].values():
+        everything = template["Resources"]
+        for resource in everything.values():
             if not isinstance(resource, Mapping) or resource.get("Type") != PIPELINE_TYPE:
                 continue
             name = folder / str(resource["Properties"]["Name"])
             for path, text in (
-                (name.with_name(f"{name.name}.svg"), svg(resource, home)),
-                (name.with_name(f"{name.name}.mmd"), mermaid(resource)),
+                (name.with_name(f"{name.name}.svg"), svg(resource, home, everything)),
+                (name.with_name(f"{name.name}.mmd"), mermaid(resource, everything)),
             ):
                 with _writing(path):
                     path.write_text(text, encoding="utf-8")

@@ -5,7 +5,8 @@ what somebody meant.
 """
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -23,26 +24,38 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: its steps one after the other, and the account and stack they deploy to."""
+    """One stage: its steps one after the other, and the account and stack they deploy to.
+
+    `details` say what a step's title does not: the repository and its branch, the image. `topic` is
+    the ARN of the SNS topic that hears of an approval.
+    """
 
     name: str
     steps: tuple[Step, ...]
     account: str = ""
     stack: str = ""
+    details: tuple[str, ...] = ()
+    topic: str = ""
 
 
+NOTIFICATION_RULE = "AWS::CodeStarNotifications::NotificationRule"
 TITLES = {
     "CHANGE_SET_REPLACE": ("change-set", "Create change sets"),
     "CHANGE_SET_EXECUTE": ("execute", "Execute"),
 }
 
 
-def stages_of(resource: Mapping[str, Any]) -> tuple[Stage, ...]:
-    """The stages of an `AWS::CodePipeline::Pipeline` resource."""
-    return tuple(_stage(stage) for stage in resource["Properties"]["Stages"])
+Resources = Mapping[str, Any]
+ALONE: Resources = {}
 
 
-def _stage(stage: Mapping[str, Any]) -> Stage:
+def stages_of(resource: Mapping[str, Any], beside: Resources = ALONE) -> tuple[Stage, ...]:
+    """The stages of an `AWS::CodePipeline::Pipeline` resource; `beside` are the resources of its
+    template, among which its build project is."""
+    return tuple(_stage(stage, beside) for stage in resource["Properties"]["Stages"])
+
+
+def _stage(stage: Mapping[str, Any], beside: Resources) -> Stage:
     by_order: dict[int, list[Mapping[str, Any]]] = {}
     for action in stage["Actions"]:
         by_order.setdefault(action["RunOrder"], []).append(action)
@@ -61,7 +74,45 @@ def _stage(stage: Mapping[str, Any]) -> Stage:
         tuple(steps),
         account.group(1) if account else "",
         str(first["Configuration"].get("StackName", "")),
+        tuple(_details(first, beside)),
+        next((topic for action in stage["Actions"] if (topic := _topic(action))), ""),
     )
+
+
+def _topic(action: Mapping[str, Any]) -> str:
+    return str(action["Configuration"].get("NotificationArn", ""))
+
+
+def _details(action: Mapping[str, Any], beside: Resources) -> Iterator[str]:
+    configuration = action["Configuration"]
+    match action["ActionTypeId"]["Provider"]:
+        case "CodeStarSourceConnection":
+            yield str(configuration["FullRepositoryId"])
+        case "GitHub":
+            yield f"{configuration['Owner']}/{configuration['Repo']}"
+        case "S3":
+            yield f"s3://{configuration['S3Bucket']}/{configuration['S3ObjectKey']}"
+        case "CodeCommit":
+            yield str(configuration["RepositoryName"])
+        case "CodeBuild":
+            project = configuration["ProjectName"]
+            found = beside.get(project["Ref"], {}) if isinstance(project, Mapping) else {}
+            environment = found.get("Properties", {}).get("Environment", {})
+            yield from (environment[name] for name in ("Image", "ComputeType") if environment)
+    branch = configuration.get("BranchName", configuration.get("Branch"))
+    if branch:
+        yield f"branch {branch}"
+
+
+def topic_of(resource: Mapping[str, Any], beside: Resources) -> str:
+    """The ARN of the SNS topic that hears of the pipeline, empty where none does."""
+    name = resource["Properties"]["Name"]
+    for rule in beside.values():
+        if isinstance(rule, Mapping) and rule.get("Type") == NOTIFICATION_RULE:
+            properties = rule["Properties"]
+            if str(properties["Resource"].get("Fn::Sub", "")).endswith(f":{name}"):
+                return str(properties["Targets"][0]["TargetAddress"])
+    return ""
 
 
 def _step(actions: list[Mapping[str, Any]]) -> Step:
@@ -83,17 +134,17 @@ def _spaced(provider: str) -> str:
 # Mermaid
 
 
-def mermaid(resource: Mapping[str, Any]) -> str:
+def mermaid(resource: Mapping[str, Any], beside: Resources = ALONE) -> str:
     """A Mermaid flow chart: a box for each stage, steps inside it, regions inside the steps."""
     lines = ["flowchart TB"]
     previous = ""
-    for number, stage in enumerate(stages_of(resource)):
+    for number, stage in enumerate(stages_of(resource, beside)):
         where = f" · {stage.account} · {stage.stack}" if stage.account else ""
         lines += [f'  subgraph s{number}["{stage.name}{where}"]', "    direction LR"]
         for index, step in enumerate(stage.steps):
             node = f"s{number}n{index}"
-            regions = "<br/>".join(step.regions)
-            text = f"{step.title}<br/>{regions}" if regions else step.title
+            more = (*step.regions, *(stage.details if step.kind == "action" else ()))
+            text = "<br/>".join((step.title, *map(_mermaid_text, more)))
             shape = f'{{{{"{text}"}}}}' if step.kind == "approval" else f'["{text}"]'
             lines.append(f"    {node}{shape}")
             if index:
@@ -103,6 +154,13 @@ def mermaid(resource: Mapping[str, Any]) -> str:
             lines.append(f"  {previous} --> s{number}")
         previous = f"s{number}"
     return "\n".join(lines) + "\n"
+
+
+def _mermaid_text(text: str) -> str:
+    """Text that cannot end its box (Mermaid, "Entity codes to escape characters")."""
+    for letter, code in (("#", "#35;"), ('"', "#quot;"), ("<", "#lt;"), (">", "#gt;")):
+        text = text.replace(letter, code)
+    return text
 
 
 # SVG
@@ -115,6 +173,8 @@ HEAD = 52
 GAP = 34
 LABEL = 210
 BOTTOM = 6
+# So many targets are seen at a glance; of more, each says which it is.
+FEW = 5
 
 STYLE = """
 .page{fill:#f6f7f9}
@@ -127,6 +187,7 @@ STYLE = """
 .chip.execute{fill:#e5f5ec;stroke:#a9dabf}
 .chip.action{fill:#eef0f4;stroke:#cfd5de}
 .gate{fill:#fff4dc;stroke:#e6bf63}
+.end{text-anchor:end}
 .region{font-size:12px;fill:#22344a;text-anchor:middle}
 .flow{stroke:#93a0b1;stroke-width:1.6;fill:none;marker-end:url(#tip)}
 .rule{stroke:#e4e8ee}
@@ -138,29 +199,35 @@ STYLE = """
 """
 
 
-def svg(resource: Mapping[str, Any], home_region: str) -> str:
-    """An SVG of one page width, as high as the pipeline needs; light and dark."""
-    stages = stages_of(resource)
+def svg(resource: Mapping[str, Any], home_region: str, beside: Resources = ALONE) -> str:
+    """An SVG of one page width, as high as the pipeline needs; light and dark.
+
+    `beside` are the resources of the pipeline's template: the image and the topic are theirs.
+    """
+    stages = stages_of(resource, beside)
     opening = [stage for stage in stages if not stage.account]
     targets = [stage for stage in stages if stage.account]
     name = str(resource["Properties"]["Name"])
     places = len(
         {(s.account, region) for s in targets for step in s.steps for region in step.regions}
     )
-    head = _text(MARGIN, 44, "title", name)
-    head += _text(
-        MARGIN,
-        66,
-        "more",
+    told = topic_of(resource, beside)
+    inside = WIDTH - 2 * MARGIN
+    head, y = _lines(MARGIN, 44, "title", _fitted(name, inside, "title"))
+    facts = (
         f"runs in {home_region} · {len({s.account for s in targets})} accounts · "
-        f"{places} places to deploy to",
+        f"{places} places to deploy to"
     )
-    body, y = _opening(opening, 88), 88 + 74
+    for fact in (facts, *([f"tells {told}"] if told else [])):
+        drawn, y = _lines(MARGIN, y - 2, "more", _fitted(fact, inside, "more"))
+        head += drawn
+    body, y = _opening(opening, y)
     last = _opening_width(len(opening))
     flow_x = WIDTH - MARGIN - last / 2
-    for stage in targets:
+    for number, stage in enumerate(targets, start=1):
         body += _line(f"M{flow_x:.0f} {y}V{y + GAP - 6}")
-        drawn, height = _target(stage, y + GAP)
+        count = f"{number} of {len(targets)}" if len(targets) > FEW else ""
+        drawn, height = _target(stage, y + GAP, count)
         body += drawn
         y += GAP + height
     height = y + MARGIN
@@ -168,57 +235,90 @@ def svg(resource: Mapping[str, Any], home_region: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" role="img" '
         f'font-family="system-ui,-apple-system,Segoe UI,Roboto,sans-serif">'
-        f"<title>{escape(name)}</title><style>{STYLE}</style>"
+        f"<title>{_escaped(name)}</title><style>{STYLE}</style>"
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="#93a0b1"/></marker></defs>'
         f'<rect class="page" width="{WIDTH}" height="{height}"/>{head}{body}</svg>\n'
     )
 
 
-def _opening(stages: list[Stage], y: int) -> str:
-    """Source, Build and Package side by side."""
+def _opening(stages: list[Stage], y: int) -> tuple[str, int]:
+    """Source, Build and Package side by side, as high as the one that says most; and where they
+    end."""
     width = _opening_width(len(stages))
-    drawn = ""
+    drawn, bottom = "", y
     for index, stage in enumerate(stages):
         x = MARGIN + index * (width + GAP)
-        drawn += _box("card", x, y, (width, 74))
-        drawn += _text(x + PAD, y + 32, "name", stage.name)
-        drawn += _text(x + PAD, y + 54, "more", ", ".join(step.title for step in stage.steps))
+        titles = ", ".join(step.title for step in stage.steps)
+        lines = [
+            line
+            for text in (titles, *stage.details)
+            for line in _fitted(text, width - 2 * PAD, "more")
+        ]
+        name, below = _lines(x + PAD, y + 32, "name", [stage.name])
+        more, end = _lines(x + PAD, below, "more", lines)
+        drawn += name + more
+        bottom = max(bottom, end + 2)
+    boxes = ""
+    for index in range(len(stages)):
+        x = MARGIN + index * (width + GAP)
+        boxes += _box("card", x, y, (width, bottom - y))
         if index:
-            drawn += _line(f"M{x - GAP:.0f} {y + 37}H{x - 6:.0f}")
-    return drawn
+            boxes += _line(f"M{x - GAP:.0f} {y + 37}H{x - 6:.0f}")
+    return boxes + drawn, bottom
 
 
 def _opening_width(count: int) -> float:
     return (WIDTH - 2 * MARGIN - GAP * (count - 1)) / count
 
 
-def _target(stage: Stage, y: int) -> tuple[str, int]:
-    """One target: its heading, then a row for each step, regions as chips."""
-    rows, row_y = "", y + HEAD
+def _target(stage: Stage, y: int, count: str) -> tuple[str, int]:
+    """One target: its heading, then a row for each step, regions as chips. `count` is which of
+    many it is."""
+    heading, row_y = _heading(stage, y, count)
+    rows = ""
     for step in stage.steps:
-        drawn, height = _row(step, row_y)
+        drawn, height = _row(step, row_y, stage.topic)
         rows += f'<path class="rule" d="M{MARGIN + PAD} {row_y}H{WIDTH - MARGIN - PAD}"/>{drawn}'
         row_y += height
     height = row_y - y + BOTTOM
-    heading = _text(MARGIN + PAD, y + 33, "name", stage.name)
-    heading += _text(
-        MARGIN + LABEL,
-        y + 33,
-        "more",
-        f"account {stage.account} · stack {stage.stack} · {_count(_regions(stage))}",
-    )
     return _box("card", MARGIN, y, (WIDTH - 2 * MARGIN, height)) + heading + rows, height
 
 
-def _row(step: Step, y: int) -> tuple[str, int]:
+def _heading(stage: Stage, y: int, count: str) -> tuple[str, int]:
+    """Name, account, stack: on one line where they fit, below one another where not; and where
+    they end."""
+    inside = WIDTH - 2 * (MARGIN + PAD)
+    drawn = ""
+    if count:
+        drawn = _text(WIDTH - MARGIN - PAD, y + 33, "more end", count)
+        inside -= round(text_width(count, "more")) + PAD
+    where = f"account {stage.account} · stack {stage.stack} · {_count(_regions(stage))}"
+    beside_name = inside - (LABEL - PAD)
+    if (
+        text_width(stage.name, "name") <= LABEL - PAD - 12
+        and text_width(where, "more") <= beside_name
+    ):
+        drawn += _text(MARGIN + PAD, y + 33, "name", stage.name)
+        return drawn + _text(MARGIN + LABEL, y + 33, "more", where), y + HEAD
+    name, below = _lines(MARGIN + PAD, y + 33, "name", _fitted(stage.name, inside, "name"))
+    more, end = _lines(MARGIN + PAD, below, "more", _fitted(where, inside, "more"))
+    return drawn + name + more, end
+
+
+def _row(step: Step, y: int, topic: str) -> tuple[str, int]:
     x0 = MARGIN + LABEL
+    title = _text(MARGIN + PAD, y + 27, "step", step.title)
     if step.kind == "approval":
-        gate = _box("gate", x0, y + 9, (2 * CHIP_WIDTH + CHIP_GAP, CHIP_HEIGHT), 13)
+        width = 2 * CHIP_WIDTH + CHIP_GAP
+        gate = _box("gate", x0, y + 9, (width, CHIP_HEIGHT), 13)
         gate += _text(x0 + CHIP_WIDTH + CHIP_GAP / 2, y + 26, "region", "waits for a person's yes")
-        return _text(MARGIN + PAD, y + 27, "step", step.title) + gate, CHIP_HEIGHT + 18
+        x = x0 + width + PAD
+        asked = _fitted(f"asked through {topic}", WIDTH - MARGIN - PAD - x, "more") if topic else []
+        more, end = _lines(x, y + 26, "more", asked)
+        return title + gate + more, max(CHIP_HEIGHT + 18, end - y - 4 if asked else 0)
     per_row = int((WIDTH - MARGIN - PAD - x0 + CHIP_GAP) // (CHIP_WIDTH + CHIP_GAP))
-    drawn = _text(MARGIN + PAD, y + 27, "step", step.title)
+    drawn = title
     for index, region in enumerate(step.regions):
         x = x0 + index % per_row * (CHIP_WIDTH + CHIP_GAP)
         chip_y = y + 9 + index // per_row * (CHIP_HEIGHT + CHIP_GAP)
@@ -226,6 +326,58 @@ def _row(step: Step, y: int) -> tuple[str, int]:
         drawn += _text(x + CHIP_WIDTH / 2, chip_y + 17, "region", region)
     lines = (len(step.regions) - 1) // per_row + 1
     return drawn, 18 + lines * CHIP_HEIGHT + (lines - 1) * CHIP_GAP
+
+
+# How wide text is: nothing here can measure it, so it is what the widest of the common fonts needs
+# (DejaVu Sans, in thousandths of its size).
+SIZES = {"title": 20.0, "name": 15.0, "more": 12.5, "step": 13.0, "region": 12.0}
+BOLD = {"title", "name", "step"}
+BOLDER = 1.13
+_WIDTHS = {
+    **dict.fromkeys("ijl'|", 278),
+    **dict.fromkeys("ft/\\", 392),
+    **dict.fromkeys(" .,:;·!-()[]r", 411),
+    **dict.fromkeys("mwMW@%", 1000),
+    **dict.fromkeys("#", 838),
+}
+_LOWER, _OTHER, _WIDE = 640, 800, 1050
+_BREAK_AFTER = " -/.:_·"
+
+
+def text_width(text: str, kind: str) -> float:
+    """How many pixels a text of this kind may need, one of `SIZES`."""
+    size = SIZES[kind] * (BOLDER if kind in BOLD else 1)
+    return size * sum(map(_letter_width, text)) / 1000
+
+
+def _letter_width(letter: str) -> int:
+    if letter in _WIDTHS:
+        return _WIDTHS[letter]
+    if unicodedata.east_asian_width(letter) in {"F", "W"}:
+        return _WIDE
+    return _LOWER if letter.islower() or letter.isdigit() else _OTHER
+
+
+def _fitted(text: str, width: float, kind: str) -> list[str]:
+    """The text in lines of at most this width: broken where a name has a joint, or anywhere."""
+    lines, line = [], ""
+    for letter in text:
+        if line and text_width(line + letter, kind) > width:
+            joint = max(line.rfind(each) for each in _BREAK_AFTER) + 1
+            cut = joint if 2 * joint > len(line) else len(line)
+            lines.append(line[:cut])
+            line = line[cut:].lstrip()
+        line += letter
+    return [*lines, line]
+
+
+def _lines(x: float, y: float, kind: str, lines: list[str]) -> tuple[str, int]:
+    """The lines, the first of them at y; and where the next thing below may have its first."""
+    step = round(SIZES[kind] * 1.5)
+    drawn = "".join(
+        _text(x, y + index * step, kind, line.rstrip()) for index, line in enumerate(lines)
+    )
+    return drawn, round(y + max(0, len(lines) - 1) * step + step + 3)
 
 
 def _regions(stage: Stage) -> set[str]:
@@ -237,7 +389,12 @@ def _count(regions: set[str]) -> str:
 
 
 def _text(x: float, y: float, kind: str, text: str) -> str:
-    return f'<text class="{kind}" x="{x:.0f}" y="{y:.0f}">{escape(text)}</text>'
+    return f'<text class="{kind}" x="{x:.0f}" y="{y:.0f}">{_escaped(text)}</text>'
+
+
+def _escaped(text: str) -> str:
+    """Text for XML, which has no control characters."""
+    return escape(re.sub(r"[\x00-\x1f\x7f\ufffe\uffff]", "\ufffd", text))
 
 
 def _box(kind: str, x: float, y: float, size: tuple[float, float], radius: int = 10) -> str:
