@@ -4,9 +4,11 @@ Source, CodeBuild, the Lambda job and CloudFormation's change sets are the real 
 embedded AWS has them; CodePipeline and CodeBuild themselves, which it has not, are played here.
 """
 
+import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from foothold.domain.pipeline import PIPELINE_VARIABLE
 from local.embedded import TOOLS, Embedded, EmbeddedSession
 
 Json = dict[str, Any]
@@ -74,7 +77,9 @@ class Execution:
     source: Path
     work: Path
     approve: Callable[[Json, Mapping[tuple[str, str], Changes]], bool]
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
     artifacts: dict[str, Artifact] = field(default_factory=dict)
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)
     changes: dict[tuple[str, str], Changes] = field(default_factory=dict)
 
 
@@ -95,6 +100,7 @@ class Player:
     def play(self, action: Json) -> str:
         """Do what the action says and return a word on it. Raises ActionFailedError."""
         provider = action["ActionTypeId"]["Provider"]
+        action = self._filled(action)
         try:
             match provider:
                 case "CodeBuild":
@@ -109,6 +115,23 @@ class Player:
                     return self._source(action)
         except (ClientError, BotoCoreError) as error:
             raise ActionFailedError(str(error)) from error
+
+    def _filled(self, action: Json) -> Json:
+        """The action with what its pipeline variables stand for. Raises ActionFailedError for one
+        that no earlier action gave, which CodePipeline does not pass on either."""
+        known = {"codepipeline": {"PipelineExecutionId": self._run.id}, **self._run.variables}
+
+        def value(found: re.Match[str]) -> str:
+            namespace, _, name = found[1].partition(".")
+            if name not in known.get(namespace, {}):
+                raise ActionFailedError(f"no action has given {found[0]}")
+            return known[namespace][name]
+
+        filled = {
+            name: PIPELINE_VARIABLE.sub(value, text) if isinstance(text, str) else text
+            for name, text in action["Configuration"].items()
+        }
+        return {**action, "Configuration": filled}
 
     def _look_at_stores(self) -> None:
         """CodePipeline refuses a bucket in another region than it is told, or unversioned."""
@@ -205,6 +228,9 @@ class Player:
         body = zip_of(self._run.source, files)
         home = self._run.home_region
         self._run.artifacts[name] = self._put(self._pipeline_role, home, name, body)
+        if namespace := action.get("Namespace"):
+            version = self._run.artifacts[name].version
+            self._run.variables[namespace] = source_variables(action, body, version)
         return f"{len(files)} files of {self._run.source.name}"
 
     def _build(self, action: Json) -> str:
@@ -213,21 +239,27 @@ class Player:
         unzip(self._get(role, home, self._input(action, home)), folder)
         session = self._session(role, home)
         spec = buildspec(self._project["Source"]["BuildSpec"], folder)
-        environment = self._build_environment(session, spec)
+        environment = self._build_environment(session, spec, action)
         log = self._run.work / "build.log"
         minutes = self._project.get("TimeoutInMinutes", LAMBDA_MINUTES)
         run_phases(spec, folder, environment, log, 60 * minutes)
+        if namespace := action.get("Namespace"):
+            self._run.variables[namespace] = exported_variables(spec, log)
         body, count = built_artifact(spec, folder)
         name = action["OutputArtifacts"][0]["Name"]
         self._run.artifacts[name] = self._put(role, home, name, body)
         return f"{count} files built"
 
-    def _build_environment(self, session: boto3.Session, spec: Json) -> dict[str, str]:
+    def _build_environment(
+        self, session: boto3.Session, spec: Json, action: Json
+    ) -> dict[str, str]:
         """What CodeBuild gives to a build: nothing of this machine but where its programs are."""
         plain: dict[str, str] = {}
         for variable in self._project["Environment"]["EnvironmentVariables"]:
             kind = variable.get("Type", "PLAINTEXT")
             plain[variable["Name"]] = looked_up(session, kind, variable["Value"])
+        for variable in json.loads(action["Configuration"].get("EnvironmentVariables", "[]")):
+            plain[variable["name"]] = looked_up(session, variable["type"], variable["value"])
         declared = spec.get("env") or {}
         plain |= {name: str(value) for name, value in (declared.get("variables") or {}).items()}
         for section, kind in (
@@ -509,7 +541,7 @@ def run_phases(
     command exports, the next one sees. After a failed build, post_build still runs."""
     failed = log.with_suffix(".failed")
     failed.unlink(missing_ok=True)
-    lines = []
+    lines = [f"trap 'env -0 > \"{log.with_suffix('.env')}\"' EXIT"]
     for phase in PHASES:
         declared = spec["phases"].get(phase) or {}
         lines.append(f"{phase}() {{")
@@ -541,6 +573,40 @@ def run_phases(
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         last = said[-1].strip() if said else "it said nothing"
         raise ActionFailedError(f"phase {phase} ended with {code}: {last} (all of it: {log})")
+
+
+def source_variables(action: Json, body: bytes, version: str) -> dict[str, str]:
+    """What the source's action gives. A folder has no commit: the digest of its zip stands for it,
+    and a word for what only the source's host knows."""
+    configuration = action["Configuration"]
+    digest = hashlib.sha1(body, usedforsecurity=False).hexdigest()
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    given = {
+        "AuthorDate": now,
+        "BranchName": configuration.get("BranchName", configuration.get("Branch", "")),
+        "BucketName": configuration.get("S3Bucket", ""),
+        "CommitId": digest,
+        "CommitterDate": now,
+        "ConnectionArn": configuration.get("ConnectionArn", ""),
+        "ETag": digest[:32],
+        "FullRepositoryName": configuration.get("FullRepositoryId", ""),
+        "ObjectKey": configuration.get("S3ObjectKey", ""),
+        "RepositoryName": configuration.get("RepositoryName", configuration.get("Repo", "")),
+        "VersionId": version,
+    }
+    of_the_host = ("AuthorDisplayName", "AuthorEmail", "AuthorId", "CommitMessage", "CommitUrl")
+    return {**dict.fromkeys((*of_the_host, "ProviderType"), "rehearsal"), **given}
+
+
+def exported_variables(spec: Json, log: Path) -> dict[str, str]:
+    """What the buildspec exports, as its shell had it at the end."""
+    names = (spec.get("env") or {}).get("exported-variables") or []
+    pairs = (
+        line.partition("=")
+        for line in log.with_suffix(".env").read_text(errors="replace").split("\0")
+    )
+    values = {name: value for name, _, value in pairs}
+    return {name: values.get(name, "") for name in names}
 
 
 def built_artifact(spec: Json, folder: Path) -> tuple[bytes, int]:
