@@ -32,7 +32,7 @@ def life_of_a_store(
 
     s3.put_object(Bucket=bucket, Key="demo/build.zip", Body=b"a build", ExpectedBucketOwner=TOOLS)
     arn = key(kms)["Arn"]
-    foothold("regions", "retire", region)
+    foothold("regions", "retire", region, "--yes")
     state = kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
     expect(state, "PendingDeletion")
     say(f"The bucket is gone; the key waits for 30 days: {state}.")

@@ -143,6 +143,7 @@ class Cloud:
         other.aliases = dict(self.aliases)
         other.parameters = dict(self.parameters)
         other.stacks = copy.deepcopy(self.stacks)
+        other.pipelines = dict(self.pipelines)
         other.events = list(self.events)
         return other
 
@@ -580,6 +581,10 @@ class Cloud:
         bucket.tags = {tag["Key"]: tag["Value"] for tag in asked["Tagging"]["TagSet"]}
         return {}
 
+    def _s3_GetObjectLockConfiguration(self, region: str, asked: Mapping[str, Any]) -> Json:
+        missing, shape = "ObjectLockConfigurationNotFoundError", "ObjectLockConfiguration"
+        return self._setting(region, asked, "object lock", missing, shape)
+
     def _s3_GetBucketLocation(self, region: str, asked: Mapping[str, Any]) -> Json:
         found = self._bucket(region, asked).region
         return {"LocationConstraint": None if found == "us-east-1" else found}
@@ -834,6 +839,8 @@ def footprint(cloud: Cloud) -> Footprint:
     text = json.dumps(mine, sort_keys=True, indent=1)
     # How many objects a retirement has counted: a reply that was lost counted none.
     text = re.sub(r'(\\"deleted\\": ?)\d+', r"\1n", text)
+    # Why one was called off: an error that was met says so in its own words.
+    text = re.sub(r'(\\"reason\\": ?\\").*?(\\"})', r"\1why\2", text)
     for arn, name in names.items():
         text = text.replace(arn, name)
     orphans = tuple(

@@ -13,7 +13,7 @@ from typing import Any
 
 from foothold.domain import planner
 from foothold.domain.errors import FootholdError, TemporaryError
-from proof.cloud import ACCOUNT, HOME, Cloud
+from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
 from proof.house import Context, door, saved
 
 TURN_SECONDS = 900.0
@@ -207,6 +207,36 @@ def _asked_in_vain() -> Cloud:
     return cloud.copy()
 
 
+def retiring() -> Cloud:
+    """A world in which the region's store is withdrawn, and nothing of it is deleted yet."""
+    cloud = with_objects()
+
+    def slow_down(call: Call, perform: Perform) -> Json:
+        if call.operation == "DeleteObjects":
+            raise Refused("SlowDown", 503)
+        return perform()
+
+    cloud.meet = slow_down
+    run(Flow("retire", command(command="retire", region=REGION)), cloud)
+    assert len(store_of(cloud)[0].objects) > 1
+    return cloud.copy()
+
+
+def used_late() -> Cloud:
+    """Somebody made a pipeline with the store since its retirement began."""
+    cloud = retiring()
+    cloud.pipelines["orders"] = f"foothold-{ACCOUNT}-{REGION}-an"
+    return cloud
+
+
+def of_before() -> Cloud:
+    """A store that was made when no home region was written on it."""
+    cloud = with_objects()
+    for tags in (found.tags for found in store_of(cloud)):
+        del tags["foothold:home"]
+    return cloud
+
+
 def with_objects() -> Cloud:
     cloud = converged(HOME, REGION)
     for number in range(3):
@@ -347,6 +377,17 @@ FLOWS: tuple[Flow, ...] = (
         command(command="undo", region=REGION),
         retired,
         already="nothing to undo",
+    ),
+    Flow("a pipeline made late calls a retirement off", event("schedule"), used_late),
+    Flow(
+        "a store is handed over",
+        command(command="hand-over", region=REGION, to_stack="platform", to_home="us-east-1"),
+        with_objects,
+    ),
+    Flow(
+        "a store of before is claimed",
+        command(command="hand-over", region=REGION, to_stack=STACK, to_home=HOME),
+        of_before,
     ),
     Flow("an operator adopts a store", adopt(), to_adopt),
     Flow("an adopted store has drifted", event("schedule"), _adopted_and_drifted, turns=ROUND),

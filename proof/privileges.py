@@ -75,6 +75,7 @@ KNOW_NO_RESOURCE = {
 S3_ACTIONS = {
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
     "HeadObject": "GetObject",
@@ -204,6 +205,8 @@ def _kms(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
     sent: dict[str, str | list[str]] = {
         f"aws:RequestTag/{tag['TagKey']}": tag["TagValue"] for tag in asked.get("Tags", [])
     }
+    if sent:
+        sent["aws:TagKeys"] = [tag["TagKey"] for tag in asked["Tags"]]
     if "TagKeys" in asked:
         sent["aws:TagKeys"] = list(asked["TagKeys"])
     if call.operation == "CreateKey":

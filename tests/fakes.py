@@ -1,6 +1,6 @@
 """The services' ports kept in memory. The same suite runs on them and on the AWS gateways."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ class FakeWorld:
     filled_buckets: set[str] = field(default_factory=set)
     versions: dict[str, int] = field(default_factory=dict)
     openings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    locks: dict[str, str] = field(default_factory=dict)
     pipelines: dict[str, tuple[PipelineUse, ...]] = field(default_factory=dict)
     stacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     announced: list[ArtifactStore] = field(default_factory=list)
@@ -107,9 +108,10 @@ class FakeKeys:
         self.world.call("delete alias")
         self.world.aliases.pop((spec.region, spec.key_alias), None)
 
-    def untag(self, spec: StoreSpec, key_arn: str) -> None:
+    def untag(self, spec: StoreSpec, key_arn: str, names: Sequence[str]) -> None:
         self.world.call("untag key")
-        for name in spec.tags_in(Use.IN_USE):
+        assert not self.world.keys[key_arn].is_pending_deletion, "KMS refuses"
+        for name in names:
             self.world.key_settings[key_arn, Aspect.KEY_TAGS].pop(name, None)
 
     def enable(self, spec: StoreSpec, key_arn: str) -> None:
@@ -129,6 +131,7 @@ class FakeKeys:
     def write(self, spec: StoreSpec, key_arn: str, aspect: Aspect, value: Any) -> None:
         self.world.call(f"write {aspect}")
         if aspect is Aspect.KEY_TAGS:
+            assert not self.world.keys[key_arn].is_pending_deletion, "KMS refuses"
             value = {**self.world.key_settings[key_arn, aspect], **value}
         self.world.key_settings[key_arn, aspect] = value
 
@@ -166,10 +169,19 @@ class FakeBuckets:
         assert not self.world.versions.get(spec.bucket), "S3 refuses while there are versions"
         self.world.buckets.pop(spec.bucket, None)
 
-    def untag(self, spec: StoreSpec) -> None:
+    def count(self, spec: StoreSpec) -> tuple[int, bool]:
+        self.world.call("list versions")
+        versions = self.world.versions.get(spec.bucket, 0)
+        return min(versions, 10 * VERSIONS_A_PAGE), versions > 10 * VERSIONS_A_PAGE
+
+    def lock(self, spec: StoreSpec) -> str | None:
+        self.world.call("read object lock")
+        return self.world.locks.get(spec.bucket)
+
+    def untag(self, spec: StoreSpec, names: Sequence[str]) -> None:
         self.world.call("untag bucket")
         tags = dict(self._bucket(spec)[Aspect.BUCKET_TAGS] or {})
-        for name in spec.tags_in(Use.IN_USE):
+        for name in names:
             tags.pop(name, None)
         self._bucket(spec)[Aspect.BUCKET_TAGS] = tags
 

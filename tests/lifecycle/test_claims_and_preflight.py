@@ -7,6 +7,7 @@ import pytest
 from foothold.domain.claims import Claim
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import Aspect
+from foothold.domain.retirement import Phase, Retirement
 from foothold.services.preflight import Preflight, Verdict
 from tests.lifecycle.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
@@ -48,6 +49,27 @@ def test_a_store_that_is_used_outlives_its_last_claim_for_as_long_as_that_lasts(
     account.fake.stacks.clear()
     account.retirements.go_on(account.now + 60)
     assert account.fake.buckets == {}
+
+
+def test_a_wish_for_a_retirement_is_heard_only_where_the_policy_is_retire(
+    account: Account,
+) -> None:
+    account.claims.ensure([REGION], ONE)
+    account.claims.release(ONE)
+    asked = Retirement(Phase.ASKED, 0).text
+    account.parameters.put(HOME, SPEC.retirement_parameter, asked)
+    assert account.retirements.go_on(account.now + 60) == ()
+    (outcome,) = account.reconciler.keep()
+    assert SPEC.retirement_parameter in outcome.alarms[0].reason
+
+
+def test_a_store_kept_by_a_late_stack_goes_with_the_next_claim() -> None:
+    account = Account(RETIRING)
+    account.claims.ensure([REGION], ONE)
+    called_off = Retirement(Phase.CALLED_OFF, 0, reason="it was used")
+    account.parameters.put(HOME, SPEC.retirement_parameter, called_off.text)
+    account.claims.release(ONE)
+    assert account.retirements.unfinished() == (REGION,)
 
 
 def test_a_listed_region_outlives_its_claims() -> None:

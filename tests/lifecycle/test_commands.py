@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from foothold.cli import lifecycle
+from foothold.cli.main import app
 from foothold.command_messages import parse_command, raise_refusal, refusal
 from foothold.domain.commands import AdoptStore, PlanRegions, RetireRegion
 from foothold.domain.errors import PermanentError, TemporaryError
@@ -35,6 +38,7 @@ BUCKET = f"foothold-{TOOLS}-{REGION}-an"
         ({"command": "retire", "region": "eu-west-1", "seconds": 9999}, "less than or equal"),
         ({"command": "check", "regions": []}, "at least 1 item"),
         ({"command": "plan", "regions": "eu-west-1"}, "valid list"),
+        ({"command": "hand-over", "region": "eu-west-1", "to_stack": "a b", "to_home": "x"}, "to_"),
         ({"command": "plan", "force": True}, "force: Extra inputs are not permitted"),
         ({"command": "adopt", "region": "eu-west-1", "bucket": "b"}, "at least 3 characters"),
     ],
@@ -59,6 +63,87 @@ def test_commands_become_values() -> None:
 def test_a_refusal_is_the_same_error_at_the_other_end(kind: type[Exception]) -> None:
     with pytest.raises(kind, match=r"^no$"):
         raise_refusal(refusal(kind("no")))  # type: ignore[arg-type]  # both are FootholdErrors
+
+
+# --- What a person sees of a retirement, while the function is played here ------------------------
+
+PREVIEW = {
+    "region": REGION, "bucket": BUCKET, "versions": 10_000, "more": True, "key_arn": "arn:of-a-key",
+    "readers": ["foothold-deploy"], "steps": ["delete the bucket: it holds nothing"],
+}  # fmt: skip
+
+
+def played(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[dict[str, Any]]:
+    """Commands are answered with these, one after the other; returns what was asked."""
+    asked: list[dict[str, Any]] = []
+    left = list(answers)
+
+    def answer(_root: str, command: dict[str, Any]) -> Any:
+        asked.append(command)
+        found = left.pop(0)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    monkeypatch.setattr(lifecycle, "ask", answer)
+    return asked
+
+
+def type_(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+
+def test_a_retirement_shows_what_would_go_and_is_not_begun_where_nobody_can_be_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = played(monkeypatch, PREVIEW)
+    done = type_("regions", "retire", REGION)
+    assert done.exit_code == 2
+    assert f"{BUCKET}, 10,000 or more versions" in done.output
+    assert "arn:of-a-key" in done.output
+    assert "readers  foothold-deploy" in done.output
+    assert "add --yes to do it without asking" in done.output
+    assert [command["command"] for command in asked] == ["preview-retirement"]
+
+
+@pytest.mark.parametrize(("typed", "code", "commands"), [("n", 1, 1), ("y", 0, 2)])
+def test_a_retirement_begins_with_a_yes(
+    monkeypatch: pytest.MonkeyPatch, typed: str, code: int, commands: int
+) -> None:
+    asked = played(monkeypatch, PREVIEW, {"phase": "retired", "deleted": 3})
+    monkeypatch.setattr("foothold.cli.lifecycle.sys.stdin", Terminal())
+    monkeypatch.setattr("typer.confirm", lambda _question: typed == "y")
+    with pytest.raises(SystemExit) as ended:
+        app(["regions", "retire", REGION])
+    assert (ended.value.code, len(asked)) == (code, commands)
+
+
+class Terminal:
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_retirement_that_ctrl_c_interrupts_says_that_it_goes_on_and_how_to_call_it_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    played(monkeypatch, PREVIEW, {"phase": "retiring", "deleted": 3}, KeyboardInterrupt())
+    done = type_("regions", "retire", REGION, "--yes")
+    assert done.exit_code == 130
+    assert "goes on in the control plane" in done.output
+    assert f"`foothold regions retire {REGION} --undo` calls it off" in done.output
+
+
+def test_stores_are_handed_over_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = played(monkeypatch, {}, {})
+    to = ("--to-stack", "platform", "--to-home", "us-east-1")
+    assert type_("regions", "hand-over", "eu-west-1", "eu-north-1", *to).exit_code == 2
+    done = type_("regions", "hand-over", "eu-west-1", "eu-north-1", *to, "--yes")
+    assert done.exit_code == 0
+    assert "`foothold regions add eu-west-1 eu-north-1` publishes them" in done.output
+    assert asked == [
+        {"command": "hand-over", "region": region, "to_stack": "platform", "to_home": "us-east-1"}
+        for region in ("eu-west-1", "eu-north-1")
+    ]
 
 
 @pytest.fixture
@@ -121,19 +206,19 @@ def test_a_region_is_retired_brought_back_retired_and_added_again(store: Embedde
         s3.put_object(Bucket=BUCKET, Key="build", Body=b"%d" % number)
     key = kms.describe_key(KeyId="alias/foothold/artifacts")["KeyMetadata"]["Arn"]
 
-    done = run(store, "regions", "retire", REGION)
+    done = run(store, "regions", "retire", REGION, "--yes")
     assert REGION not in json.loads(run(store, "regions", "list", "--json").stdout)
     assert "retired, 3 versions deleted" in done.stdout
     assert BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingDeletion"
-    again = run(store, "regions", "retire", REGION, check=False)
+    again = run(store, "regions", "retire", REGION, "--yes", check=False)
     assert (again.returncode, again.stderr.count("was retired already")) == (1, 1)
 
     assert f"{BUCKET} is back" in run(store, "regions", "retire", REGION, "--undo").stdout
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
     assert plan(store) == []
 
-    run(store, "regions", "retire", REGION)
+    run(store, "regions", "retire", REGION, "--yes")
     run(store, "regions", "add", REGION)
     run(store, "regions", "remove", REGION)
     aliased = kms.describe_key(KeyId="alias/foothold/artifacts")["KeyMetadata"]
@@ -172,7 +257,7 @@ def test_a_bucket_that_the_stack_names_is_adopted_and_given_back(deployed: Embed
 
     adopt = ("regions", "adopt", region, "--bucket", ADOPTABLE, "--key-arn", key)
     assert f"{ADOPTABLE} is adopted" in run(deployed, *adopt).stdout
-    run(deployed, "regions", "retire", region)
+    run(deployed, "regions", "retire", region, "--yes")
     s3.head_bucket(Bucket=ADOPTABLE, ExpectedBucketOwner=TOOLS)
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Enabled"
 

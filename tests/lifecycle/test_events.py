@@ -16,6 +16,7 @@ from foothold.services.events import EventDoor
 from local.embedded import ROOT
 from tests.lifecycle.accounts import REGION, SPEC, Account
 from tests.lifecycle.test_claims_and_preflight import RETIRING
+from tests.lifecycle.test_two_control_planes import hand_overs
 from tests.stores.worlds import HOME
 
 SAVED = Path(ROOT) / "events"
@@ -84,3 +85,26 @@ def test_the_saved_commands_are_understood() -> None:
     assert parse_command(saved("command_plan")) == PlanRegions()
     assert parse_command(saved("command_add")) == AddRegions(("eu-west-1", "us-east-1"))
     assert parse_command(saved("command_retire")) == RetireRegion("eu-west-1", 60.0)
+
+
+def test_the_event_of_a_record_that_somebody_wrote_raises_the_alarm_at_once(
+    account: Account,
+) -> None:
+    account.store()
+    forged = {"phase": "retiring", "since": 0, "key_arn": None, "deleted": 0}
+    account.parameters.put(HOME, SPEC.retirement_parameter, json.dumps(forged))
+    outcomes = answer(account, ParameterChanged(SPEC.retirement_parameter, "Create", HOME))
+    assert [step.verb for outcome in outcomes for step in outcome.alarms] == [Verb.DISTRUST]
+    assert account.fake.buckets
+
+
+def test_the_events_of_a_hand_over_are_no_fault_unless_somebody_still_wants_the_region(
+    account: Account,
+) -> None:
+    account.store()
+    hand_overs(account).hand_over(REGION, "platform", "us-east-1")
+    withdrawn = ParameterChanged(f"{SPEC.home_path}/bucket", "Delete", HOME)
+    assert answer(account, withdrawn) == ()
+    account.parameters.put(HOME, account.plane.regions_parameter, REGION)
+    (outcome,) = answer(account, withdrawn)
+    assert "control plane of stack platform" in str(outcome.error)

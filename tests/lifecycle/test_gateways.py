@@ -185,10 +185,52 @@ def test_giving_back_takes_off_our_tags_and_no_others(clients: Clients) -> None:
     )
     buckets.create(SPEC)
     buckets.write(SPEC, Aspect.BUCKET_TAGS, {"owner": "platform"})
-    keys.untag(SPEC, arn)
-    buckets.untag(SPEC)
+    ours = list(SPEC.tags_in(Use.UNUSED))
+    keys.untag(SPEC, arn, ours)
+    buckets.untag(SPEC, ours)
     assert keys.read(SPEC, arn, Aspect.KEY_TAGS) == {"owner": "platform"}
     assert buckets.read(SPEC, Aspect.BUCKET_TAGS) == {"owner": "platform"}
+
+
+def test_versions_are_counted_before_they_are_taken_away(clients: Clients) -> None:
+    buckets, s3 = S3Buckets(clients), clients.get("s3", SPEC.region)
+    buckets.create(SPEC)
+    buckets.write(SPEC, Aspect.VERSIONING, "Enabled")
+    for _ in range(3):
+        s3.put_object(Bucket=SPEC.bucket, Key="a", Body=b"x")
+    s3.delete_object(Bucket=SPEC.bucket, Key="a")
+    assert buckets.count(SPEC) == (4, False)
+
+
+LOCKS: list[tuple[dict[str, Any], str | None]] = [
+    ({}, None),
+    ({"ObjectLockEnabled": "Enabled"}, "each version's own retention and legal hold"),
+    (
+        {
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}},
+        },
+        "COMPLIANCE for 1 days",
+    ),
+]
+
+
+@pytest.mark.parametrize(("configuration", "words"), LOCKS)
+def test_an_object_lock_is_told_in_a_few_words(
+    clients: Clients, configuration: dict[str, Any], words: str | None
+) -> None:
+    s3: Any = clients.get("s3", SPEC.region)
+
+    def play(**_: Any) -> tuple[Any, dict[str, Any]]:
+        return PlayedResponse(), {"ObjectLockConfiguration": configuration}
+
+    s3.meta.events.register("before-call.s3", play)
+    assert S3Buckets(clients).lock(SPEC) == words
+
+
+def test_a_bucket_without_object_lock_has_none(clients: Clients) -> None:
+    S3Buckets(clients).create(SPEC)
+    assert S3Buckets(clients).lock(SPEC) is None
 
 
 def pipeline(name: str, bucket: str, *, follow: bool) -> dict[str, Any]:

@@ -106,6 +106,18 @@ class Store:
         tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
         self.s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tag_set})
 
+    def tag_both(self, **tags: str) -> None:
+        """Set these tags on bucket and key; an empty value takes the tag off."""
+        now = {tag["Key"]: tag["Value"]
+               for tag in self.s3.get_bucket_tagging(Bucket=self.bucket)["TagSet"]}  # fmt: skip
+        self.retag(**{name: value for name, value in {**now, **tags}.items() if value})
+        gone = [name for name, value in tags.items() if not value]
+        if gone:
+            self.kms.untag_resource(KeyId=self.key, TagKeys=gone)
+        kept = [{"TagKey": name, "TagValue": value} for name, value in tags.items() if value]
+        if kept:
+            self.kms.tag_resource(KeyId=self.key, Tags=kept)
+
     def lifecycle(self, days: int) -> None:
         rule = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": ""},
                 "NoncurrentVersionExpiration": {"NoncurrentDays": days}}  # fmt: skip
@@ -177,6 +189,10 @@ REPAIRED: dict[str, tuple[Break, tuple[str, ...]]] = {
          "publish the store in the home region", "tell that the store was replaced")),
     "spare key of ours, never used, an hour old": (
         lambda s: s.make_spare(), ("schedule the deletion of the spare key",)),
+    "mark of a retirement that was never recorded": (
+        lambda s: s.tag_both(**{"foothold:retiring": "1"}),
+        ("take the retirement's mark off the bucket tags",
+         "take the retirement's mark off the key tags")),
     "parameter in the region overwritten": (
         lambda s: s.put(REGION, "bucket", "garbage"), ("publish the store in its region",)),
     "parameter in the region deleted": (
@@ -196,9 +212,17 @@ REFUSED: dict[str, tuple[Break, str]] = {
         lambda s: s.move_alias(), f"aws kms update-alias --region {REGION}"),
     "key lost its alias and its tags": (
         lambda s: s.lose_name(), f"aws kms tag-resource --region {REGION}"),
+    "bucket or key of another control plane": (
+        lambda s: s.tag_both(**{"foothold:home": "us-east-1"}), "with its home in us-east-1"),
+    "bucket and key without a home region": (
+        lambda s: s.tag_both(**{"foothold:home": ""}), "foothold regions hand-over"),
     "record of retirement is garbage": (
         lambda s: s.put(HOME_REGION, "retired", "garbage"), "delete the parameter"),
 }  # fmt: skip
+FORGED = json.dumps({"phase": "retiring", "since": 0, "key_arn": None, "deleted": 0})
+DISTRUSTED: dict[str, Break] = {
+    "record of retirement that nothing proves": lambda s: s.put(HOME_REGION, "retired", FORGED),
+}
 LEFT: dict[str, tuple[Break, str]] = {
     "lifecycle keeps replaced artifacts longer": (
         lambda s: s.lifecycle(365), "aws s3api put-bucket-lifecycle-configuration"),
@@ -214,7 +238,7 @@ def rows() -> dict[str, str]:
 
 
 def test_the_table_and_the_tests_have_the_same_rows() -> None:
-    assert set(rows()) == {*REPAIRED, *REFUSED, *LEFT}
+    assert set(rows()) == {*REPAIRED, *REFUSED, *LEFT, *DISTRUSTED}
 
 
 @pytest.mark.parametrize("found", list(REPAIRED))
@@ -261,4 +285,19 @@ def test_a_repair_that_would_lose_data_is_left_to_a_person(embedded: Embedded, f
     (step,) = outcome.alarms
     assert str(step.command).startswith(words)
     assert store.keep().steps == outcome.steps  # still there, still not done
+    assert rows()[found] == "alarm"
+
+
+@pytest.mark.parametrize("found", list(DISTRUSTED))
+def test_a_record_that_somebody_wrote_changes_nothing_and_is_heard_of(
+    embedded: Embedded, found: str
+) -> None:
+    store = Store(embedded)
+    store.s3.put_object(Bucket=store.bucket, Key="build", Body=b"code")
+    DISTRUSTED[found](store)
+    outcome = store.keep()
+    assert outcome.error is None
+    (step,) = outcome.alarms
+    assert store.spec.retirement_parameter in step.reason
+    assert store.s3.get_object(Bucket=store.bucket, Key="build")["Body"].read() == b"code"
     assert rows()[found] == "alarm"

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.domain import planner
-from foothold.domain.errors import PermanentError
+from foothold.domain.errors import NotOursError, PermanentError
 from foothold.domain.models import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
+    RETIRING_TAG,
     Adoption,
     ArtifactStore,
     Aspect,
@@ -71,6 +72,7 @@ def test_a_converged_region_gets_no_steps() -> None:
 def test_every_setting_of_a_store_has_the_shape_that_aws_takes() -> None:
     tags = {
         "foothold:stack": "foothold",
+        "foothold:home": "eu-central-1",
         "foothold:region": "eu-west-1",
         "foothold:state": "in-use",
     }
@@ -132,7 +134,8 @@ def test_a_new_bucket_gets_every_setting_that_its_creation_does_not_give_it() ->
 
 @pytest.mark.parametrize("aspect", list(CONVERGED.settings))
 def test_a_setting_that_differs_is_the_only_thing_set(aspect: Aspect) -> None:
-    wrong = {"foothold:stack": "foothold"} if "tags" in aspect else {"not": "this"}
+    identity = {"foothold:stack": "foothold", "foothold:home": "eu-central-1"}
+    wrong = identity if "tags" in aspect else {"not": "this"}
     steps = plan(with_setting(aspect, wrong))
     assert [(step.verb, step.aspect) for step in steps] == [(Verb.SET, aspect)]
     assert steps[0].reason == "it differs from the desired one"
@@ -200,6 +203,72 @@ def test_a_bucket_tagged_for_another_stack_is_refused() -> None:
         plan(with_setting(Aspect.BUCKET_TAGS, {"foothold:stack": "another"}))
 
 
+ANOTHERS = (
+    {"foothold:stack": "another", "foothold:home": "eu-central-1"},
+    {"foothold:stack": "foothold", "foothold:home": "us-east-1"},
+    {"foothold:stack": "another", "foothold:home": "us-east-1"},
+)
+
+
+@pytest.mark.parametrize("aspect", [Aspect.BUCKET_TAGS, Aspect.KEY_TAGS])
+@pytest.mark.parametrize("tags", ANOTHERS)
+def test_a_store_of_another_control_plane_is_refused_with_its_name_and_the_ways_out(
+    aspect: Aspect, tags: dict[str, str]
+) -> None:
+    with pytest.raises(NotOursError) as refusal:
+        plan(with_setting(aspect, {**tags, "foothold:region": "eu-west-1"}))
+    stack, home = tags.values()
+    assert f"control plane of stack {stack} with its home in {home}" in str(refusal.value)
+    assert "give this one another NamePrefix and ParameterRoot" in str(refusal.value)
+    assert (
+        "`foothold regions hand-over eu-west-1 --to-stack foothold --to-home eu-central-1`"
+    ) in str(refusal.value)
+
+
+@pytest.mark.parametrize("tags", ANOTHERS)
+def test_where_the_parameters_name_another_control_planes_key_nothing_is_made(
+    tags: dict[str, str],
+) -> None:
+    theirs = other_key("theirs", tags=tags)
+    with pytest.raises(NotOursError, match="which the parameters of eu-west-1 name"):
+        plan(ObservedStore(named_keys=(theirs,)))
+
+
+def test_a_store_that_no_home_region_is_written_on_is_refused_with_the_command_that_claims_it() -> (
+    None
+):
+    older = {"foothold:stack": "foothold", "foothold:region": "eu-west-1"}
+    seen = with_setting(Aspect.BUCKET_TAGS, older)
+    with pytest.raises(NotOursError, match="foothold regions hand-over eu-west-1"):
+        plan(replace(seen, settings={**seen.settings, Aspect.KEY_TAGS: older}))
+
+
+def test_a_bucket_that_lost_its_home_region_is_told_by_its_key() -> None:
+    lost = {"foothold:stack": "foothold"}
+    (step,) = plan(with_setting(Aspect.BUCKET_TAGS, lost))
+    assert (step.verb, step.aspect) == (Verb.SET, Aspect.BUCKET_TAGS)
+
+
+def test_an_adoption_that_names_another_regions_bucket_is_refused() -> None:
+    spec = SPEC.control_plane.spec("eu-west-1", Adoption("theirs", KEY.arn))
+    tags = {**SPEC.tags_in(Use.IN_USE), "foothold:region": "eu-north-1"}
+    with pytest.raises(NotOursError, match="is the store of eu-north-1"):
+        planner.plan(spec, with_setting(Aspect.BUCKET_TAGS, tags), 0.0, restoring=False)
+
+
+@pytest.mark.parametrize("aspect", [Aspect.BUCKET_TAGS, Aspect.KEY_TAGS])
+def test_a_mark_without_a_retirement_is_taken_off(aspect: Aspect) -> None:
+    marked = {**SPEC.tags_in(Use.IN_USE), RETIRING_TAG: "7"}
+    (step,) = plan(with_setting(aspect, marked))
+    assert (step.verb, step.aspect) == (Verb.UNTAG, aspect)
+
+
+def test_a_key_that_comes_back_loses_its_mark() -> None:
+    marked = replace(KEY, tags={**SPEC.tags, RETIRING_TAG: "7"})
+    steps = plan(ObservedStore(named_keys=(marked,)))
+    assert (Verb.UNTAG, Aspect.KEY_TAGS) in [(step.verb, step.aspect) for step in steps]
+
+
 @pytest.mark.parametrize(("empty", "refused"), [(True, False), (False, True)])
 def test_an_untagged_bucket_is_completed_only_while_it_is_empty(empty: bool, refused: bool) -> None:
     seen = replace(with_setting(Aspect.BUCKET_TAGS, None), bucket_empty=empty)
@@ -250,7 +319,8 @@ def test_a_key_that_a_parameter_names_without_our_tags_is_left_to_a_person() -> 
         plan(replace(CONVERGED, key=None, named_keys=(named,)))
     assert (
         f"`aws kms tag-resource --region eu-west-1 --key-id {KEY.arn} --tags "
-        "TagKey=foothold:stack,TagValue=foothold TagKey=foothold:region,TagValue=eu-west-1`"
+        "TagKey=foothold:stack,TagValue=foothold TagKey=foothold:home,TagValue=eu-central-1 "
+        "TagKey=foothold:region,TagValue=eu-west-1`"
     ) in str(refusal.value)
 
 

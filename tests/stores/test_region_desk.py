@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.domain.models import ArtifactStore
+from foothold.domain.models import ArtifactStore, Verb
 from foothold.domain.retirement import Phase, Retirement
 from foothold.domain.wanted import OpenRequest, RegionPolicy
 from foothold.services.regions import RegionDesk, State
@@ -310,3 +310,31 @@ def test_a_region_that_is_retired_is_not_shown(desk: RegionDesk, world: FakeWorl
     retired = Retirement(Phase.RETIRED, 0).text
     world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = retired
     assert desk.status() == ()
+
+
+def record(world: FakeWorld, retirement: Retirement) -> None:
+    publish(world, "eu-west-1")
+    world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = retirement.text
+
+
+def test_the_status_says_why_a_retirement_was_called_off(
+    desk: RegionDesk, world: FakeWorld
+) -> None:
+    record(world, Retirement(Phase.CALLED_OFF, 0, reason="it is used by stack 1/late"))
+    (status,) = desk.status()
+    assert status.judged({"steps": []}) == (
+        State.READY,
+        ("its retirement was called off: it is used by stack 1/late",),
+    )
+
+
+@pytest.mark.parametrize("phase", [Phase.RETIRING, Phase.RETIRED, Phase.ASKED])
+def test_a_record_that_nothing_proves_is_no_retirement_in_the_status(
+    desk: RegionDesk, world: FakeWorld, phase: Phase
+) -> None:
+    record(world, Retirement(phase, 0, reason="forged"))
+    (status,) = desk.status()
+    step = {"step": Verb.DISTRUST.value, "reason": "who wrote it?", "left_to_a_person": False,
+            "command": None}  # fmt: skip
+    state, (line,) = status.judged({"steps": [step]})
+    assert (state, line) == (State.BROKEN, f"{Verb.DISTRUST}: who wrote it?")

@@ -17,6 +17,7 @@ from foothold.gateways.ssm import SsmParameters
 from foothold.observability import logger
 from foothold.services.adoption import Adoptions
 from foothold.services.commands import CommandDoor
+from foothold.services.handover import HandOvers
 from foothold.services.preflight import Preflights
 
 # The function's own time, and a little: a command is never sent twice.
@@ -31,7 +32,7 @@ def command_door() -> CommandDoor:
         reconciler,
         bootstrap.retirements(),
         Preflights(plane, reconciler, AccountCapacity(clients)),
-        Adoptions(
+        adoptions=Adoptions(
             plane,
             reconciler,
             keys=bootstrap.keys(),
@@ -39,6 +40,13 @@ def command_door() -> CommandDoor:
             parameters=bootstrap.parameters(),
         ),
         requests=bootstrap.open_requests(),
+        hand_overs=HandOvers(
+            plane,
+            reconciler,
+            keys=bootstrap.keys(),
+            buckets=S3Buckets(clients),
+            parameters=bootstrap.parameters(),
+        ),
         clock=time.time,
     )
 

@@ -14,7 +14,9 @@ from foothold.domain.commands import (
     AdoptStore,
     CheckRegions,
     Command,
+    HandOver,
     PlanRegions,
+    PreviewRetirement,
     RetireRegion,
     UndoRetirement,
 )
@@ -53,6 +55,14 @@ class _Check(_Command):
         return CheckRegions(tuple(dict.fromkeys(self.regions)))
 
 
+class _Preview(_Command):
+    command: Literal["preview-retirement"]
+    region: RegionName
+
+    def value(self) -> PreviewRetirement:
+        return PreviewRetirement(self.region)
+
+
 class _Retire(_Command):
     command: Literal["retire"]
     region: RegionName
@@ -81,9 +91,19 @@ class _Adopt(_Command):
         return AdoptStore(self.region, self.bucket, self.key_arn, self.replace_policies)
 
 
-_COMMAND: TypeAdapter[_Plan | _Add | _Check | _Retire | _Undo | _Adopt] = TypeAdapter(
-    Annotated[_Plan | _Add | _Check | _Retire | _Undo | _Adopt, Field(discriminator="command")]
-)
+class _HandOver(_Command):
+    command: Literal["hand-over"]
+    region: RegionName
+    # AWS CloudFormation API Reference, "CreateStack".
+    to_stack: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,127}$")
+    to_home: RegionName
+
+    def value(self) -> HandOver:
+        return HandOver(self.region, self.to_stack, self.to_home)
+
+
+_Any = _Plan | _Add | _Check | _Preview | _Retire | _Undo | _Adopt | _HandOver
+_COMMAND: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="command")])
 
 
 def parse_command(event: Mapping[str, Any]) -> Command:

@@ -17,6 +17,7 @@ from foothold.domain.partitions import partition_of
 from foothold.domain.wanted import ALL_ENABLED
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
 
 
 class _Console(Console):

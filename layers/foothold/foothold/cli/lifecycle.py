@@ -1,11 +1,13 @@
-"""`foothold plan`, and of `foothold regions` what changes a region for good: check, retire, adopt.
+"""`foothold plan`, and of `foothold regions` what changes a region for good: check, retire, adopt,
+hand-over.
 
 Each is a command to the control plane's own function, which does it with its own permissions,
 one at a time: an operator needs no right but to invoke that function.
 """
 
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +19,8 @@ from foothold import bootstrap_operations as bootstrap
 from foothold.cli.console import (
     DEFAULT_ROOT,
     FAILED,
+    INTERRUPTED,
+    WRONG_USE,
     JsonFlag,
     RootOption,
     err,
@@ -33,6 +37,7 @@ Region = Annotated[
 Regions = Annotated[
     list[str], typer.Argument(help="Region names.", metavar="R...", callback=region_names)
 ]
+YesFlag = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 COLOURS = {"passed": "green", "waiting": "yellow", "refused": "red", "unknown": "dim"}
 LOOK_EVERY_SECONDS = 15.0
 # The longest that the function can be at work for somebody else, and a little.
@@ -106,6 +111,7 @@ def retire(
     undo: Annotated[  # noqa: FBT002  # a command line flag
         bool, typer.Option("--undo", help="Bring the store back.")
     ] = False,
+    yes: YesFlag = False,  # noqa: FBT002  # a command line flag
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Take a region's store away: nobody may want it or use it. Its key waits for 30 days."""
@@ -115,16 +121,85 @@ def retire(
         if any(step.startswith("create the bucket") for step in store["steps"]):
             out.print("It is empty: packages must be made again; the event says so.", style="dim")
         return
+    preview = ask(root, {"command": "preview-retirement", "region": region})
+    if not yes:
+        for line in _preview(preview):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
+        confirm(f"Retire {region}?")
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(f"{region}: withdrawing the store", total=None)
-        while True:
-            answer = ask(root, {"command": "retire", "region": region, "seconds": 10.0})
-            if answer["phase"] == "retired":
-                break
-            progress.update(task, description=f"{region}: {_versions(answer)}")
+    try:
+        with Progress(*columns, console=err, transient=True) as progress:
+            task = progress.add_task(f"{region}: withdrawing the store", total=None)
+            while True:
+                answer = ask(root, {"command": "retire", "region": region, "seconds": 10.0})
+                if answer["phase"] == "retired":
+                    break
+                progress.update(task, description=f"{region}: {_versions(answer)}")
+    except KeyboardInterrupt:
+        err.print(
+            f"[bold red]foothold:[/] the retirement of {region} goes on in the control plane; "
+            f"`foothold regions retire {region} --undo` calls it off",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
     out.print(f"{region}: retired, {_versions(answer)}", highlight=False)
     out.print(f"`foothold regions retire {region} --undo` brings it back.", style="dim")
+
+
+def _preview(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{found['region']}: this would be taken away"
+    if found["bucket"]:
+        some = f"{found['versions']:,}{' or more' if found['more'] else ''}"
+        yield f"  bucket   {found['bucket']}, {some} version{'s' * (found['versions'] != 1)}"
+    if found["key_arn"]:
+        yield f"  key      {found['key_arn']}"
+    readers = ", ".join(found["readers"])
+    yield f"  readers  {readers or 'this account only'}"
+    for step in found["steps"]:
+        yield f"  {step}"
+
+
+def confirm(question: str) -> None:
+    """Ask before something is done that cannot all be undone. Exits with 2 where nobody can
+    answer, and with 1 for a no."""
+    if not sys.stdin.isatty():
+        err.print(
+            "[bold red]foothold:[/] nobody is there to ask: add --yes to do it without asking",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise typer.Exit(WRONG_USE)
+    if not typer.confirm(question):
+        out.print("Nothing was changed.", style="dim")
+        raise typer.Exit(FAILED)
+
+
+def hand_over(
+    regions: Regions,
+    to_stack: Annotated[str, typer.Option(help="The name of the stack that gets the stores.")],
+    to_home: Annotated[str, typer.Option(help="The home region of that stack.")],
+    yes: YesFlag = False,  # noqa: FBT002  # a command line flag
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Give stores to the control plane of another stack or home region; data and keys stay."""
+    if not yes:
+        out.print(
+            f"The control plane of stack {to_stack} with its home in {to_home} gets the stores of "
+            f"{', '.join(regions)}. Nothing is published there until it adds those regions.",
+            highlight=False,
+            soft_wrap=True,
+        )
+        confirm("Hand them over?")
+    for region in regions:
+        asked = {"command": "hand-over", "region": region}
+        ask(root, {**asked, "to_stack": to_stack, "to_home": to_home})
+        out.print(f"{region}: handed over to {to_stack} in {to_home}", highlight=False)
+    out.print(
+        f"There, `foothold regions add {' '.join(regions)}` publishes them.",
+        style="dim",
+        soft_wrap=True,
+    )
 
 
 def adopt(

@@ -28,13 +28,14 @@ from foothold.domain.wanted import ALL_ENABLED
 from foothold.services.regions import RegionDesk, RegionStatus, State
 
 app = typer.Typer(
-    help="The regions that you keep: list, add, remove, check, retire, adopt.",
+    help="The regions that you keep: list, add, remove, check, retire, adopt, hand over.",
     no_args_is_help=True,
 )
 
 app.command("check")(lifecycle.check)
 app.command("retire")(lifecycle.retire)
 app.command("adopt")(lifecycle.adopt)
+app.command("hand-over")(lifecycle.hand_over)
 
 Names = Annotated[
     list[str],

@@ -33,6 +33,13 @@ class RetireRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewRetirement:
+    """Say what a retirement of the region would take away, or why it is refused."""
+
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
 class UndoRetirement:
     """Bring the region's store back."""
 
@@ -49,4 +56,22 @@ class AdoptStore:
     replace_policies: bool = False
 
 
-Command = PlanRegions | AddRegions | CheckRegions | RetireRegion | UndoRetirement | AdoptStore
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give the region's store to the control plane of another stack or home region."""
+
+    region: str
+    to_stack: str
+    to_home: str
+
+
+Command = (
+    PlanRegions
+    | AddRegions
+    | CheckRegions
+    | PreviewRetirement
+    | RetireRegion
+    | UndoRetirement
+    | AdoptStore
+    | HandOver
+)

@@ -30,3 +30,7 @@ class RequestRefusedError(PermanentError):
 
 class BucketMissingError(PermanentError):
     """There is no bucket of this name. Reconciling creates it; everybody else reports it."""
+
+
+class NotOursError(PermanentError):
+    """A bucket, a key or a parameter is another control plane's, or nobody's: hands off."""

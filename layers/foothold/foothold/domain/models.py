@@ -13,8 +13,11 @@ from foothold.domain.partitions import Partition, has_account_regional_namespace
 from foothold.domain.wanted import ANY_REGION, RegionPolicy
 
 STACK_TAG = "foothold:stack"
+HOME_TAG = "foothold:home"
 REGION_TAG = "foothold:region"
 STATE_TAG = "foothold:state"
+# Begin time of a retirement: without it on bucket and key, a record of one is only a parameter.
+RETIRING_TAG = "foothold:retiring"
 
 
 class Use(StrEnum):
@@ -45,7 +48,8 @@ class ControlPlane:
 
     `retires` says whether a region is retired when its last claim goes, or retained;
     `region_policy` which regions may be asked for.
-    `stack` is the value of the `foothold:stack` tag. `organization_ids` may be empty: then
+    `stack` and `home_region` together tell it from every other one in the account: they are the
+    values of the tags `foothold:stack` and `foothold:home`. `organization_ids` may be empty: then
     no other account is let in. `reader_roles` are role names (wildcards allowed) that may
     read artifacts from any account of those organisations.
     """
@@ -64,6 +68,11 @@ class ControlPlane:
         """The desired store of one region; its bucket is our own unless another is adopted.
         Raises PermanentError for an impossible name."""
         return StoreSpec(self, region, adopted)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The tags of all that is this control plane's."""
+        return {STACK_TAG: self.stack, HOME_TAG: self.home_region}
 
     @property
     def key_alias(self) -> str:
@@ -168,7 +177,11 @@ class StoreSpec:
     @property
     def tags(self) -> dict[str, str]:
         """What tells that a bucket or key is ours, and whose region it serves."""
-        return {STACK_TAG: self.control_plane.stack, REGION_TAG: self.region}
+        return {**self.control_plane.identity, REGION_TAG: self.region}
+
+    def owns(self, tags: Mapping[str, str] | None) -> bool:
+        """Whether these are the tags of a bucket or key of this very control plane."""
+        return self.control_plane.identity.items() <= (tags or {}).items()
 
     def tags_in(self, use: Use) -> dict[str, str]:
         """All tags of a bucket or key in this use."""
@@ -284,6 +297,8 @@ class Verb(StrEnum):
     PUBLISH_REGIONAL = "publish the store in its region"
     PUBLISH_HOME = "publish the store in the home region"
     ANNOUNCE = "tell that the store was replaced"
+    UNTAG = "take the retirement's mark off the"
+    DISTRUST = "pay no heed to the record of a retirement"
     DISCARD_KEY = "schedule the deletion of the spare key"
     FORGET_RETIREMENT = "forget the retirement"
     LEAVE = "leave to a person: the"
@@ -299,12 +314,12 @@ class Verb(StrEnum):
 
 
 # What a person should hear about, though (or because) it is being dealt with.
-LOUD = frozenset({Verb.CANCEL_KEY_DELETION, Verb.ANNOUNCE, Verb.LEAVE})
+LOUD = frozenset({Verb.CANCEL_KEY_DELETION, Verb.ANNOUNCE, Verb.LEAVE, Verb.DISTRUST})
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change, and why it is made. `aspect` goes with `Verb.SET` and `Verb.LEAVE`, `key`
+    """One change, and why it is made. `aspect` goes with `SET`, `UNTAG` and `LEAVE`, `key`
     with the verbs that act on a key that exists already; `command` is what a person would run
     where the step is left to a person."""
 

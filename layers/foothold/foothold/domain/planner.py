@@ -4,10 +4,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from foothold.domain.errors import PermanentError
+from foothold.domain.errors import NotOursError, PermanentError
 from foothold.domain.models import (
     BUCKET_ASPECTS,
+    HOME_TAG,
     KEY_ASPECTS,
+    REGION_TAG,
+    RETIRING_TAG,
     STACK_TAG,
     STATE_TAG,
     ArtifactStore,
@@ -20,6 +23,7 @@ from foothold.domain.models import (
     Use,
     Verb,
 )
+from foothold.domain.ownership import is_anothers, refuse_others
 from foothold.domain.policies import bucket_policy, canonical, key_policy
 
 # Given at creation, so a bucket that is about to be created needs no step for them.
@@ -82,15 +86,17 @@ def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
     }
 
 
-def plan(spec: StoreSpec, seen: ObservedStore, now: float, *, restoring: bool) -> tuple[Step, ...]:
+def plan(
+    spec: StoreSpec, seen: ObservedStore, now: float, *, restoring: bool, drained: bool = False
+) -> tuple[Step, ...]:
     """The steps that turn `seen` into `spec`, in running order; none means converged.
 
     `now` is in seconds since the epoch; `restoring` says that the store was being retired and
-    is wanted again. Only what was read is compared. Parameters come late, so that nobody ever
-    reads half a store. A replacement is tagged as in use only after that has been told, so that
-    a run cut short is finished by the next one. Raises PermanentError, with
-    the command that would help, where the region holds what is not provably ours, or where a
-    repair could take access to artifacts away.
+    is wanted again, `drained` that some of its artifacts were deleted by then. Only what was
+    read is compared. Parameters come late, so that nobody ever reads half a store. A replacement
+    is tagged as in use only after that has been told, so that a run cut short is finished by the
+    next one. Raises PermanentError, with the command that would help, where the region holds
+    what is not provably ours, or where a repair could take access to artifacts away.
     """
     _refuse_what_is_not_ours(spec, seen)
     steps = [Step(Verb.RESTORE, f"{spec.region} is wanted again")] if restoring else []
@@ -101,8 +107,11 @@ def plan(spec: StoreSpec, seen: ObservedStore, now: float, *, restoring: bool) -
         steps.append(Step(Verb.CREATE_BUCKET, f"{spec.bucket} does not exist"))
     settings = _setting_steps(spec, seen, key_arn)
     replaced = _replaced(spec, seen, key_arn, restoring=restoring)
+    if drained and not replaced:
+        replaced = f"artifacts in {spec.bucket} were deleted while it was being retired"
     late = TAGS if replaced else ()
     steps += [step for step in settings if step.aspect not in late]
+    steps += _unmarking_steps(seen, adopted)
     for verb, path, published in (
         (Verb.PUBLISH_REGIONAL, spec.regional_path, seen.regional_parameters),
         (Verb.PUBLISH_HOME, spec.home_path, seen.home_parameters),
@@ -158,7 +167,7 @@ def store(spec: StoreSpec, key_arn: str) -> ArtifactStore:
 
 
 def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
-    owner = spec.tags[STACK_TAG]
+    key_tags = seen.settings.get(Aspect.KEY_TAGS) or {}
     bucket_tags = seen.settings.get(Aspect.BUCKET_TAGS, spec.tags) or {}
     if spec.adopted and seen.bucket_exists and STACK_TAG not in bucket_tags:
         raise PermanentError(
@@ -167,23 +176,33 @@ def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
             f"{spec.adopted.key_arn}` again"
         )
     if seen.key and Aspect.KEY_TAGS in seen.settings:
-        stack = (seen.settings[Aspect.KEY_TAGS] or {}).get(STACK_TAG)
-        if stack != owner:
-            raise PermanentError(
-                f"{spec.key_alias} in {spec.region} points at {seen.key.arn}, whose tag "
-                f"{STACK_TAG} is {stack!r}, not {owner!r}: point the alias at Foothold's own "
-                "key, or delete the alias"
-            )
+        way_out = "point the alias at Foothold's own key, or delete the alias"
+        name = f"{spec.key_alias} in {spec.region} points at {seen.key.arn}, which"
+        refuse_others(spec, name, key_tags, way_out)
+    # With a key of our own here, a parameter that names another is only wrong.
+    for key in () if seen.key else seen.named_keys:
+        if is_anothers(spec, key.tags):
+            name = f"{key.arn}, which the parameters of {spec.region} name,"
+            refuse_others(spec, name, key.tags, "delete the parameter")
     if seen.bucket_exists and Aspect.BUCKET_TAGS in seen.settings:
-        tags = seen.settings[Aspect.BUCKET_TAGS] or {}
         # A bucket without any tag and any object is our own, left by a creation cut short.
-        unfinished = not tags and seen.bucket_empty
-        if tags.get(STACK_TAG) != owner and not unfinished:
-            raise PermanentError(
-                f"bucket {spec.bucket} exists but its tag {STACK_TAG} is "
-                f"{tags.get(STACK_TAG)!r}, not {owner!r}: it is not Foothold's, nothing was "
-                "changed; move it away or choose another NamePrefix"
-            )
+        unfinished = not bucket_tags and seen.bucket_empty
+        # One tag of two is gone: whose the bucket is, its key tells, once that is looked at.
+        told_by_key = Aspect.KEY_TAGS not in seen.settings or spec.owns(key_tags)
+        drifted = (
+            seen.key is not None
+            and told_by_key
+            and bucket_tags.get(STACK_TAG) == spec.control_plane.stack
+            and HOME_TAG not in bucket_tags
+        )
+        if not unfinished and not drifted:
+            way_out = "move it away or choose another NamePrefix"
+            refuse_others(spec, f"bucket {spec.bucket} exists but", bucket_tags, way_out)
+    if spec.adopted and bucket_tags.get(REGION_TAG, spec.region) != spec.region:
+        raise NotOursError(
+            f"bucket {spec.bucket} is the store of {bucket_tags[REGION_TAG]}: the parameter "
+            f"{spec.adoption_parameter} names it for {spec.region}, delete that parameter"
+        )
 
 
 def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
@@ -272,6 +291,22 @@ def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) ->
             else:
                 steps.append(Step(Verb.SET, _reason(value), aspect))
     return steps
+
+
+def _unmarking_steps(seen: ObservedStore, adopted: str | None) -> list[Step]:
+    """The mark of a retirement goes where there is none, whoever was cut short."""
+    found = (*seen.named_keys, *seen.tagged_keys)
+    tags = {
+        Aspect.BUCKET_TAGS: seen.settings.get(Aspect.BUCKET_TAGS),
+        Aspect.KEY_TAGS: seen.settings.get(Aspect.KEY_TAGS)
+        if seen.key
+        else next((key.tags for key in found if key.arn == adopted), None),
+    }
+    return [
+        Step(Verb.UNTAG, "no retirement is under way", aspect)
+        for aspect, carried in tags.items()
+        if RETIRING_TAG in (carried or {})
+    ]
 
 
 def _keeps_longer(rules: Any) -> bool:

@@ -3,6 +3,9 @@
 What is remembered is one parameter beside the store's own. It is written before anything is
 taken away and forgotten only once the store is back, so that whoever comes next, after whatever
 interruption, knows which way to go on.
+
+Anybody may have written a parameter. So the bucket and the key themselves carry the time at which
+their retirement began, as a tag, and a record that does not repeat it takes nothing away.
 """
 
 import json
@@ -12,6 +15,7 @@ from enum import StrEnum
 
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import (
+    RETIRING_TAG,
     STACK_TAG,
     Aspect,
     ObservedKey,
@@ -20,6 +24,7 @@ from foothold.domain.models import (
     StoreSpec,
     Verb,
 )
+from foothold.domain.ownership import is_anothers, refuse_others
 
 
 class Phase(StrEnum):
@@ -29,17 +34,24 @@ class Phase(StrEnum):
     RETIRING = "retiring"
     RETIRED = "retired"
     RESTORING = "restoring"
+    CALLED_OFF = "called off"  # the store is kept like any other; only the reason is remembered
 
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
     """A store's retirement. `since` is in seconds since the epoch, `deleted` in versions;
-    `key_arn` is the key it had, None where it had none."""
+    `key_arn` is the key it had, None where it had none; `reason` says why it was called off."""
 
     phase: Phase
     since: int
     key_arn: str | None = None
     deleted: int = 0
+    reason: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """The value of the tag that proves it."""
+        return str(self.since)
 
     @property
     def text(self) -> str:
@@ -56,7 +68,10 @@ class Retirement:
         try:
             found = json.loads(text)
             key_arn = None if found["key_arn"] is None else _arn(found["key_arn"])
-            return cls(Phase(found["phase"]), int(found["since"]), key_arn, int(found["deleted"]))
+            reason = None if found.get("reason") is None else str(found["reason"])
+            return cls(
+                Phase(found["phase"]), int(found["since"]), key_arn, int(found["deleted"]), reason
+            )
         except (AttributeError, KeyError, TypeError, ValueError):
             raise PermanentError(
                 f"the parameter {name} does not hold a retirement, nothing was changed: delete "
@@ -68,6 +83,34 @@ def _arn(value: str) -> str:
     if not value.startswith("arn:"):
         raise ValueError(value)
     return value
+
+
+def proven(spec: StoreSpec, retirement: Retirement, seen: ObservedStore) -> bool:
+    """Whether the control plane itself began this retirement: all that is left of the store
+    says so. Where nothing is left there is nothing to be taken away, so nothing to prove."""
+    left = [tags for tags in _tags_left(seen) if spec.owns(tags)]
+    if not left:
+        parameters = (*seen.home_parameters, *seen.regional_parameters)
+        ours = (*spec.parameters(spec.home_path, ""), *spec.parameters(spec.regional_path, ""))
+        return not set(ours) & set(parameters)
+    return all(tags.get(RETIRING_TAG) == retirement.mark for tags in left)
+
+
+def _tags_left(seen: ObservedStore) -> list[Mapping[str, str]]:
+    keys = [seen.settings.get(Aspect.KEY_TAGS) or {}] if seen.key else []
+    keys += [key.tags for key in seen.tagged_keys]
+    return keys + ([seen.settings.get(Aspect.BUCKET_TAGS) or {}] if seen.bucket_exists else [])
+
+
+def distrust(spec: StoreSpec) -> Step:
+    """What a person hears of a record that nothing proves."""
+    name = spec.retirement_parameter
+    return Step(
+        Verb.DISTRUST,
+        f"the parameter {name} says that {spec.region} goes, but no tag {RETIRING_TAG} of its "
+        "bucket or key does, so the control plane did not begin it: find out who wrote it; "
+        f"`foothold regions retire {spec.region} --undo` deletes the parameter",
+    )
 
 
 def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[Step, ...]:
@@ -115,16 +158,19 @@ def _keys(seen: ObservedStore) -> tuple[ObservedKey, ...]:
 
 
 def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
-    owner = spec.control_plane.stack
     for aspect, name in (
         (Aspect.KEY_TAGS, seen.key.arn if seen.key else ""),
         (Aspect.BUCKET_TAGS, f"bucket {spec.bucket}"),
     ):
         if aspect in seen.settings:
-            stack = (seen.settings[aspect] or {}).get(STACK_TAG)
-            given_back = spec.adopted and stack is None
-            if stack != owner and not given_back:
-                raise PermanentError(
-                    f"{name} carries the tag {STACK_TAG}={stack!r}, not {owner!r}: it is not "
-                    "Foothold's, nothing was changed"
-                )
+            tags = seen.settings[aspect] or {}
+            given_back = spec.adopted and STACK_TAG not in tags
+            if not given_back:
+                refuse_others(spec, name, tags, "it is not taken away")
+
+
+def published_by_us(
+    spec: StoreSpec, parameters: Mapping[str, str], named: ObservedKey | None
+) -> Mapping[str, str]:
+    """The parameters, unless the key that they name, `named`, is another control plane's."""
+    return {} if named and is_anothers(spec, named.tags) else parameters

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -137,11 +137,9 @@ class KmsKeys:
                 if key and not key.is_pending_deletion:
                     raise  # otherwise already scheduled, by a reply that was lost
 
-    def untag(self, spec: StoreSpec, key_arn: str) -> None:
+    def untag(self, spec: StoreSpec, key_arn: str, names: Sequence[str]) -> None:
         with aws_call(f"untag {key_arn}"):
-            self._changing(spec).untag_resource(
-                KeyId=key_arn, TagKeys=list(spec.tags_in(Use.IN_USE))
-            )
+            self._changing(spec).untag_resource(KeyId=key_arn, TagKeys=list(names))
 
     def enable(self, spec: StoreSpec, key_arn: str) -> None:
         with aws_call(f"enable {key_arn}"):

@@ -1,7 +1,7 @@
 """Artifact buckets in Amazon S3. Every call names the owner it expects."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -27,10 +27,12 @@ NOT_SET_CODES = frozenset(
         "NoSuchLifecycleConfiguration",
         "NoSuchPublicAccessBlockConfiguration",
         "NoSuchTagSet",
+        "ObjectLockConfigurationNotFoundError",
         "OwnershipControlsNotFoundError",
         "ServerSideEncryptionConfigurationNotFoundError",
     }
 )
+COUNTED_PAGES = 10
 MISSING_CODES = frozenset({"404", "NoSuchBucket"})
 OTHERS_CODES = frozenset({"403", "AccessDenied", "AccessDeniedException"})
 CREATED_BY_US = frozenset({"BucketAlreadyOwnedByYou"})
@@ -131,9 +133,43 @@ class S3Buckets:
                 if error_code(error) not in MISSING_CODES:
                     raise
 
-    def untag(self, spec: StoreSpec) -> None:
+    def count(self, spec: StoreSpec) -> tuple[int, bool]:
+        found, pages = 0, 0
+        with aws_call(f"list the versions in bucket {spec.bucket}"):
+            for page in (
+                self._s3(spec)
+                .get_paginator("list_object_versions")
+                .paginate(Bucket=spec.bucket, ExpectedBucketOwner=spec.account)
+            ):
+                found += len(page.get("Versions", ())) + len(page.get("DeleteMarkers", ()))
+                pages += 1
+                if pages == COUNTED_PAGES:
+                    return found, page["IsTruncated"]
+        return found, False
+
+    def lock(self, spec: StoreSpec) -> str | None:
+        with aws_call(f"read the object lock of bucket {spec.bucket}"):
+            try:
+                answer = self._s3(spec).get_object_lock_configuration(
+                    Bucket=spec.bucket, ExpectedBucketOwner=spec.account
+                )
+            except ClientError as error:
+                if error_code(error) in {*NOT_SET_CODES, *MISSING_CODES}:
+                    return None
+                self._refuse(spec, error)
+                raise
+        found = answer.get("ObjectLockConfiguration", {})
+        if found.get("ObjectLockEnabled") != "Enabled":
+            return None
+        rule = found.get("Rule", {}).get("DefaultRetention", {})
+        if not rule:
+            return "each version's own retention and legal hold"
+        length = f"{rule['Days']} days" if "Days" in rule else f"{rule.get('Years')} years"
+        return f"{rule.get('Mode', '')} for {length}"
+
+    def untag(self, spec: StoreSpec, names: Sequence[str]) -> None:
         kept = dict(self.read(spec, Aspect.BUCKET_TAGS) or {})
-        for name in spec.tags_in(Use.IN_USE):
+        for name in names:
             kept.pop(name, None)
         with aws_call(f"untag bucket {spec.bucket}"):
             self._s3(spec).put_bucket_tagging(

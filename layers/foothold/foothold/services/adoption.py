@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from foothold.domain.errors import PermanentError
+from foothold.domain.errors import NotOursError, PermanentError
 from foothold.domain.models import (
+    REGION_TAG,
     STACK_TAG,
     Adoption,
     Aspect,
@@ -122,10 +123,15 @@ class Adoptions:
         self._refuse_others_tag(spec, f"bucket {spec.bucket}", tags)
 
     def _refuse_others_tag(self, spec: StoreSpec, name: str, tags: Mapping[str, str]) -> None:
-        stack = tags.get(STACK_TAG, self._control_plane.stack)
-        region = tags.get("foothold:region", spec.region)
-        if (stack, region) != (self._control_plane.stack, spec.region):
-            raise PermanentError(f"{name} belongs to {stack} in {region}: it cannot be adopted")
+        theirs = {
+            tag: tags[tag] for tag in spec.tags if tags.get(tag, spec.tags[tag]) != spec.tags[tag]
+        }
+        if theirs:
+            carried = ", ".join(f"{tag}={tags[tag]}" for tag in spec.tags if tag in tags)
+            raise NotOursError(
+                f"{name} belongs to {tags.get(STACK_TAG, 'nobody')} in "
+                f"{tags.get(REGION_TAG, spec.region)} ({carried}): it cannot be adopted"
+            )
 
     def _refuse_to_take_access_away(self, spec: StoreSpec, key_arn: str) -> None:
         for name, now, ours in (

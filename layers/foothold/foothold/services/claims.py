@@ -108,7 +108,12 @@ class Claims:
         spec = plane.spec(region)
         below = self._parameters.below(plane.home_region, plane.stores_path)
         published = {name for name in below if name.startswith(f"{spec.home_path}/")}
-        if published and spec.retirement_parameter not in published:
+        text = below.get(spec.retirement_parameter)
+        # One that was called off before does not count any more: this is a new occasion.
+        free = text is None or (
+            Retirement.parse(spec.retirement_parameter, text).phase is Phase.CALLED_OFF
+        )
+        if published and free:
             asked = Retirement(Phase.ASKED, int(self._clock()))
             self._parameters.put(plane.home_region, spec.retirement_parameter, asked.text)
 

@@ -8,7 +8,9 @@ from foothold.domain.commands import (
     AdoptStore,
     CheckRegions,
     Command,
+    HandOver,
     PlanRegions,
+    PreviewRetirement,
     RetireRegion,
     UndoRetirement,
 )
@@ -16,10 +18,11 @@ from foothold.domain.errors import BusyError, FootholdError, TemporaryError
 from foothold.domain.models import Outcome, Step, Verb
 from foothold.services.adoption import Adoptions
 from foothold.services.events import report
+from foothold.services.handover import HandOvers
 from foothold.services.preflight import Preflights
 from foothold.services.reconcile import Reconciler
 from foothold.services.requests import OpenRequests
-from foothold.services.retirement import Progress, Retirements
+from foothold.services.retirement import Preview, Progress, Retirements
 
 
 class ControlPlaneFunction(Protocol):
@@ -72,8 +75,9 @@ class CommandDoor:
         reconciler: Reconciler,
         retirements: Retirements,
         preflights: Preflights,
-        adoptions: Adoptions,
         *,
+        adoptions: Adoptions,
+        hand_overs: HandOvers,
         requests: OpenRequests,
         clock: Callable[[], float],
     ) -> None:
@@ -82,6 +86,7 @@ class CommandDoor:
         self._preflights = preflights
         self._adoptions = adoptions
         self._requests = requests
+        self._hand_overs = hand_overs
         self._clock = clock
 
     def answer(self, command: Command) -> dict[str, Any]:
@@ -93,10 +98,22 @@ class CommandDoor:
                 return {"regions": self._add(regions)}
             case CheckRegions(regions=regions):
                 return {"checks": self._check(regions)}
+            case PreviewRetirement(region=region):
+                return _preview(self._retirements.preview(region))
+            case _:
+                return self._change(command)
+
+    def _change(
+        self, command: RetireRegion | UndoRetirement | AdoptStore | HandOver
+    ) -> dict[str, Any]:
+        match command:
             case RetireRegion(region=region, seconds=seconds):
                 return _progress(self._retirements.retire(region, self._clock() + seconds))
             case UndoRetirement(region=region):
                 return _outcome(self._retirements.undo(region))
+            case HandOver():
+                self._hand_overs.hand_over(command.region, command.to_stack, command.to_home)
+                return {"region": command.region}
             case AdoptStore():
                 adopt = self._adoptions.adopt
                 return _outcome(
@@ -143,6 +160,18 @@ class CommandDoor:
             }
             for preflight in self._preflights.check(regions)
         }
+
+
+def _preview(preview: Preview) -> dict[str, Any]:
+    return {
+        "region": preview.region,
+        "bucket": preview.bucket,
+        "versions": preview.versions,
+        "more": preview.more,
+        "key_arn": preview.key_arn,
+        "readers": list(preview.readers),
+        "steps": [str(step) for step in preview.steps],
+    }
 
 
 def _progress(progress: Progress) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from foothold.domain import planner
-from foothold.domain.errors import RequestRefusedError, TemporaryError
+from foothold.domain.errors import NotOursError, RequestRefusedError, TemporaryError
 from foothold.domain.models import ControlPlane, Outcome
 from foothold.domain.triggers import (
     ParameterChanged,
@@ -77,9 +77,14 @@ class EventDoor:
         if name.startswith(f"{plane.stores_path}/"):
             region = name.removeprefix(f"{plane.stores_path}/").split("/")[0]
         if name == plane.spec(region).retirement_parameter:
-            return self._retire()
+            # Where nothing proves the record, it is kept like the others, and a person is told.
+            return (*self._reconciler.keep([region]), *self._retire())
         # Withdrawing a store changes its parameters too: what is being retired stays away.
-        return self._reconciler.keep([region])
+        outcomes = self._reconciler.keep([region])
+        if any(isinstance(outcome.error, NotOursError) for outcome in outcomes):
+            # A store that was handed over is no fault, unless somebody here still wants it.
+            return outcomes if region in self._reconciler.desired_regions() else ()
+        return outcomes
 
     def _retire(self) -> tuple[Outcome, ...]:
         if self._retirements is None:

@@ -3,7 +3,7 @@
 Every method raises TemporaryError or PermanentError, and nothing else of AWS.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from foothold.domain.models import ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
@@ -51,8 +51,8 @@ class Keys(Protocol):
         """Delete the alias, where there is one. The key stays."""
         ...
 
-    def untag(self, spec: StoreSpec, key_arn: str) -> None:
-        """Take Foothold's tags off the key, and no others."""
+    def untag(self, spec: StoreSpec, key_arn: str, names: Sequence[str]) -> None:
+        """Take the tags of these names off the key, and no others."""
         ...
 
     def enable(self, spec: StoreSpec, key_arn: str) -> None: ...
@@ -85,8 +85,17 @@ class Buckets(Protocol):
         """Delete the bucket, where there is one. Raises TemporaryError where it is not empty."""
         ...
 
-    def untag(self, spec: StoreSpec) -> None:
-        """Take Foothold's tags off the bucket, and no others."""
+    def untag(self, spec: StoreSpec, names: Sequence[str]) -> None:
+        """Take the tags of these names off the bucket, and no others."""
+        ...
+
+    def count(self, spec: StoreSpec) -> tuple[int, bool]:
+        """How many versions and delete markers it holds, as far as ten pages go; and whether
+        there are more."""
+        ...
+
+    def lock(self, spec: StoreSpec) -> str | None:
+        """Which object lock the bucket has, in a few words; None where it has none."""
         ...
 
     def openings(self, spec: StoreSpec) -> tuple[str, ...]:

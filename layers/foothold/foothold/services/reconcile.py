@@ -22,7 +22,7 @@ from foothold.domain.models import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
     RETIREMENT,
-    STACK_TAG,
+    RETIRING_TAG,
     Adoption,
     ArtifactStore,
     Aspect,
@@ -35,7 +35,8 @@ from foothold.domain.models import (
     Use,
     Verb,
 )
-from foothold.domain.retirement import Phase, Retirement
+from foothold.domain.ownership import is_anothers, refuse_others
+from foothold.domain.retirement import Phase, Retirement, distrust, proven, published_by_us
 from foothold.domain.wanted import ALL_ENABLED, RegionList, open_requests
 from foothold.services.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
 
@@ -95,25 +96,29 @@ class Reconciler:
         as a missing permission to list them.
         """
         names, published = tuple(dict.fromkeys(regions)), self._published()
-        refused = self._refused(names, published, exempt=held)
-        return self._converge_all(names, aspects, published, calls_off=names, refused=refused)
+        going = self._going(published)
+        refused = self._refused(names, published, going, exempt=held)
+        return self._converge_all(
+            names, aspects, published, going, calls_off=names, refused=refused, asked=True
+        )
 
     def request(self, regions: Iterable[str]) -> tuple[Outcome, ...]:
         """Converge each region that an event asks for. Whoever may put events may ask for a
         region, but calls no retirement off: that is for claims and for the operator's list."""
         names, published = tuple(dict.fromkeys(regions)), self._published()
-        refused = self._refused(names, published, exempt=())
+        going = self._going(published)
+        refused = self._refused(names, published, going, exempt=())
         leaving = [name for name in names if self._leaves(name, published)]
         insisting = self._insisting() if leaving else {}
         for name in leaving:
-            if self._is_going(name, published) and name not in insisting:
+            if name in going and name not in insisting:
                 refused[name] = RequestRefusedError(
                     f"{name} is being retired, or was, and an event calls no retirement off: "
                     f"`foothold regions add {name}` does, or `foothold regions retire {name} "
                     "--undo`"
                 )
         return self._converge_all(
-            names, planner.EVERYTHING, published, calls_off=insisting, refused=refused
+            names, planner.EVERYTHING, published, going, calls_off=insisting, refused=refused
         )
 
     def keep(
@@ -125,26 +130,31 @@ class Reconciler:
         that are desired. This is what the schedule and events about stores ask, which want
         nothing for themselves."""
         published, insisting = self._published(), self._insisting()
-        desired = self._desired(published, insisting)
+        going = self._going(published)
+        desired = self._desired(published, insisting, going)
         if regions is not None:
-            desired = tuple(
-                name for name in regions if name in desired or not self._is_going(name, published)
-            )
+            desired = tuple(name for name in regions if name in desired or name not in going)
         names = tuple(dict.fromkeys(desired))
-        refused = self._refused(names, published, exempt=self._kept(published))
-        return self._converge_all(names, aspects, published, calls_off=insisting, refused=refused)
+        exempt = self._named_in(published) - going
+        refused = self._refused(names, published, going, exempt=exempt)
+        return self._converge_all(
+            names, aspects, published, going, calls_off=insisting, refused=refused
+        )
 
     def _converge_all(
         self,
         names: Sequence[str],
         aspects: Sequence[Aspect],
         published: Mapping[str, str],
+        going: Collection[str],
         *,
         calls_off: Collection[str],
         refused: Mapping[str, FootholdError],
+        asked: bool = False,
     ) -> tuple[Outcome, ...]:
         """`calls_off` are the regions that somebody insists on: even a retirement that has taken
-        nothing away yet is called off for them. `refused` are those that may not be had."""
+        nothing away yet is called off for them. `refused` are those that may not be had. `asked`:
+        by somebody who may call any retirement off, and forget any record of one."""
         if not names:
             return ()
         statuses = self._regions.statuses()
@@ -153,7 +163,10 @@ class Reconciler:
             steps: list[Step] = []
             try:
                 self._refuse(region, statuses, refused)
-                spec, called_off = self._wish(region, published, asked=region in calls_off)
+                spec, called_off, distrusted = self._wish(
+                    region, published, going, calls_off=region in calls_off, asked=asked
+                )
+                steps += distrusted
                 store = self._converge(spec, published, aspects, steps, called_off)
             except FootholdError as error:
                 return Outcome(region, None, tuple(steps), error)
@@ -166,14 +179,16 @@ class Reconciler:
         names = tuple(dict.fromkeys(regions))
         statuses = self._regions.statuses()
         published = self._published()
-        refused = self._refused(names, published, exempt=self._kept(published))
+        going = self._going(published)
+        exempt = self._named_in(published) - going
+        refused = self._refused(names, published, going, exempt=exempt)
 
         def look(region: str) -> tuple[Step, ...] | FootholdError:
             try:
                 self._refuse(region, statuses, refused)
-                spec, called_off = self._wish(region, published, asked=False)
+                spec, called_off, distrusted = self._wish(region, published, going)
                 seen = self._observe(spec, published, planner.EVERYTHING, called_off)
-                return planner.plan(spec, seen, self._clock(), restoring=called_off is not None)
+                return (*distrusted, *self._plan(spec, seen, called_off))
             except FootholdError as error:
                 return error
 
@@ -183,12 +198,17 @@ class Reconciler:
         """Every region that somebody wants or that has a store: the operator's list, the
         claims, what events asked for in vain, and the stores already published (they are retained
         until they are retired)."""
-        return self._desired(self._published(), self._insisting())
+        published = self._published()
+        return self._desired(published, self._insisting(), self._going(published))
 
-    def _desired(self, published: Mapping[str, str], insisting: Collection[str]) -> tuple[str, ...]:
-        named = self._named_in(published)
-        going = {region for region in named if self._is_going(region, published)}
-        return tuple(sorted((named | self._requested()) - going | set(insisting)))
+    def _desired(
+        self,
+        published: Mapping[str, str],
+        insisting: Collection[str],
+        going: Collection[str],
+    ) -> tuple[str, ...]:
+        kept = (self._named_in(published) | self._requested()) - set(going)
+        return tuple(sorted(kept | set(insisting)))
 
     def wanted_by(self) -> Mapping[str, tuple[str, ...]]:
         """By region, who wants it: names of claims, the operator's list, and events that asked
@@ -217,7 +237,8 @@ class Reconciler:
     def _all_enabled(self, listed: RegionList, wanted: Sequence[str]) -> tuple[str, ...]:
         plane = self._control_plane
         # Who has a store already counts only where not all may have one.
-        stores = self._kept(self._published()) if plane.region_policy.most else ()
+        published = self._published() if plane.region_policy.most else {}
+        stores = self._named_in(published) - self._going(published)
         return listed.by_all_enabled(
             self._usable(), plane.region_policy, plane.home_region, stores, wanted
         )
@@ -229,7 +250,12 @@ class Reconciler:
         return {region for region, record in found.items() if record.asked}
 
     def _refused(
-        self, names: Sequence[str], published: Mapping[str, str], *, exempt: Collection[str]
+        self,
+        names: Sequence[str],
+        published: Mapping[str, str],
+        going: Collection[str],
+        *,
+        exempt: Collection[str],
     ) -> dict[str, FootholdError]:
         """Those of the regions that the stack's parameters refuse, and why."""
         plane = self._control_plane
@@ -238,7 +264,7 @@ class Reconciler:
             **plane.region_policy.refusals(
                 names,
                 home=plane.home_region,
-                stores=self._kept(published),
+                stores=self._named_in(published) - set(going),
                 wanted=wanted,
                 exempt=exempt,
             )
@@ -246,7 +272,8 @@ class Reconciler:
 
     def refuse_what_may_not_be_asked_for(self, region: str) -> None:
         """Raise RequestRefusedError where the stack's parameters do not allow this region."""
-        refused = self._refused((region,), self._published(), exempt=())
+        published = self._published()
+        refused = self._refused((region,), published, self._going(published), exempt=())
         if region in refused:
             raise refused[region]
 
@@ -266,35 +293,112 @@ class Reconciler:
         path = self._control_plane.stores_path
         return {name.removeprefix(f"{path}/").split("/")[0] for name in published}
 
-    def _kept(self, published: Mapping[str, str]) -> set[str]:
-        """The regions that have a store which is not being taken away."""
-        named = self._named_in(published)
-        return {region for region in named if not self._is_going(region, published)}
-
     def _leaves(self, region: str, published: Mapping[str, str]) -> bool:
         """Whether anything is written about the region's retirement."""
         return f"{self._control_plane.stores_path}/{region}/{RETIREMENT}" in published
 
-    def _is_going(self, region: str, published: Mapping[str, str]) -> bool:
+    def _going(self, published: Mapping[str, str]) -> set[str]:
+        """The regions whose store was retired, or is being retired, by the control plane."""
+        named = sorted(name for name in self._named_in(published) if self._leaves(name, published))
+        found = _side_by_side(lambda region: self.is_going(region, published), named)
+        return {region for region, goes in zip(named, found, strict=True) if goes}
+
+    def is_going(self, region: str, published: Mapping[str, str]) -> bool:
+        """Whether the store was retired, or is being retired, by the control plane itself;
+        `published` is what is written about stores at home."""
         try:
-            retirement = self._retirement(self._control_plane.spec(region), published)
+            spec = desired_spec(self._control_plane, region, published)
+            retirement = self._retirement(spec, published)
         except FootholdError:
             return False  # garbage is reported where the region is reconciled
-        return retirement is not None and retirement.phase in (Phase.RETIRING, Phase.RETIRED)
+        if retirement is None or retirement.phase not in (Phase.RETIRING, Phase.RETIRED):
+            return False
+        try:
+            return proven(spec, retirement, self.left(spec, published, retirement))
+        except FootholdError:
+            return True  # nobody can tell, so nobody touches it: who goes on with it says why
 
     def _retirement(self, spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
         text = published.get(spec.retirement_parameter)
         return None if text is None else Retirement.parse(spec.retirement_parameter, text)
 
     def _wish(
-        self, region: str, published: Mapping[str, str], *, asked: bool
-    ) -> tuple[StoreSpec, Retirement | None]:
-        """The desired store, and the retirement that is to be called off for it."""
+        self,
+        region: str,
+        published: Mapping[str, str],
+        going: Collection[str],
+        *,
+        calls_off: bool = False,
+        asked: bool = False,
+    ) -> tuple[StoreSpec, Retirement | None, tuple[Step, ...]]:
+        """The desired store, the retirement that is to be called off for it, and what a person
+        should hear about a record that is none of the control plane's own."""
         spec = desired_spec(self._control_plane, region, published)
         retirement = self._retirement(spec, published)
-        if retirement and retirement.phase is Phase.ASKED and not asked:
-            retirement = None
-        return spec, retirement
+        if retirement is None or asked or retirement.phase is Phase.RESTORING:
+            return spec, retirement, ()
+        if retirement.phase is Phase.CALLED_OFF:
+            return spec, None, ()
+        if retirement.phase is Phase.ASKED and self._control_plane.retires:
+            return spec, retirement if calls_off else None, ()
+        if region in going:
+            return spec, retirement, ()
+        return spec, None, (distrust(spec),)
+
+    def left(
+        self, spec: StoreSpec, published: Mapping[str, str], retirement: Retirement | None
+    ) -> ObservedStore:
+        """What is left of a store that is being retired. `tagged_keys` is its key once no alias
+        points at it; parameters that name another control plane's key are none of its own."""
+        key = self._keys.aliased(spec)
+        former = None
+        if key is None:
+            former_arn = spec.adopted.key_arn if spec.adopted else retirement and retirement.key_arn
+            former = self._keys.find(spec, former_arn) if former_arn else None
+            if former and not spec.tags.items() <= former.tags.items():
+                former = None  # whatever the parameter says, it is not ours
+        settings = {}
+        if key:
+            settings[Aspect.KEY_TAGS] = self._keys.read(spec, key.arn, Aspect.KEY_TAGS)
+        exists, empty = True, None
+        try:
+            settings[Aspect.BUCKET_TAGS] = self._buckets.read(spec, Aspect.BUCKET_TAGS)
+            empty = self._buckets.is_empty(spec)
+        except BucketMissingError:
+            exists = False
+        ours = {key.arn} if key else set()
+        return ObservedStore(
+            key=key,
+            tagged_keys=(former,) if former else (),
+            bucket_exists=exists,
+            bucket_empty=empty,
+            settings=settings,
+            home_parameters=self._own(spec, spec.home_path, published, ours),
+            regional_parameters=self._own(
+                spec,
+                spec.regional_path,
+                self._parameters.get(spec.region, tuple(spec.parameters(spec.regional_path, ""))),
+                ours,
+            ),
+        )
+
+    def _own(
+        self, spec: StoreSpec, path: str, parameters: Mapping[str, str], ours: set[str]
+    ) -> Mapping[str, str]:
+        arn = parameters.get(f"{path}/key-arn")
+        named = self._keys.find(spec, arn) if arn and arn not in ours else None
+        return published_by_us(spec, parameters, named)
+
+    def _plan(
+        self, spec: StoreSpec, seen: ObservedStore, called_off: Retirement | None
+    ) -> tuple[Step, ...]:
+        return planner.plan(
+            spec,
+            seen,
+            self._clock(),
+            restoring=called_off is not None,
+            drained=called_off is not None and called_off.deleted > 0,
+        )
 
     def _refuse(
         self, region: str, statuses: Mapping[str, str], refused: Mapping[str, FootholdError]
@@ -332,31 +436,36 @@ class Reconciler:
         restoring = called_off is not None
         aspects = planner.EVERYTHING if restoring else aspects
         seen = self._observe(spec, published, aspects, called_off)
-        steps = planner.plan(spec, seen, self._clock(), restoring=restoring)
+        steps = self._plan(spec, seen, called_off)
         if steps and _partly_seen(seen):
             seen = self._observe(spec, published, planner.EVERYTHING, called_off)
-            steps = planner.plan(spec, seen, self._clock(), restoring=restoring)
+            steps = self._plan(spec, seen, called_off)
         if any(step.verb in (Verb.CREATE_KEY, Verb.CREATE_BUCKET) for step in steps):
+            self._refuse_below_anothers_root(spec, published)
             self._refuse_without_capacity(spec)
         use = planner.use_of_new(spec, seen, restoring=restoring)
         key_arn = seen.key.arn if seen.key else None
         verified = False
         if called_off and called_off.phase is not Phase.RESTORING:
-            self._parameters.put(
-                self._control_plane.home_region,
-                spec.retirement_parameter,
-                called_off.to(Phase.RESTORING).text,
-            )
+            called_off = replace(called_off.to(Phase.RESTORING), reason=None)
+            self._record(spec, called_off)
         for step in steps:
             if step.verb in AFTER_VERIFYING and not verified:
                 self._verify(spec)
                 verified = True
-            key_arn = self._apply(spec, step, key_arn, seen, use)
+            if step.verb is Verb.FORGET_RETIREMENT and called_off and called_off.reason:
+                self._record(spec, called_off.to(Phase.CALLED_OFF))
+            else:
+                key_arn = self._apply(spec, step, key_arn, seen, use)
             taken.append(step)
         if steps and not verified:
             self._verify(spec)
         assert key_arn is not None  # every plan without a key creates or adopts one
         return planner.store(spec, key_arn)
+
+    def _record(self, spec: StoreSpec, retirement: Retirement) -> None:
+        home, name = self._control_plane.home_region, spec.retirement_parameter
+        self._parameters.put(home, name, retirement.text)
 
     def _observe(
         self,
@@ -419,12 +528,8 @@ class Reconciler:
                 self._refuse_to_replace_an_adopted_bucket(spec)
                 self._buckets.create(spec, use)
                 self._refuse_foreign_bucket(spec)
-            case Verb.SET if step.aspect in KEY_ASPECTS:
-                value = planner.desired_settings(spec, "")[step.aspect]
-                self._keys.write(spec, _named(key_arn), step.aspect, value)
-            case Verb.SET if step.aspect is not None:
-                value = planner.desired_settings(spec, _named(key_arn))[step.aspect]
-                self._buckets.write(spec, step.aspect, value)
+            case Verb.SET | Verb.UNTAG:
+                self._apply_to_setting(spec, step, _named(key_arn))
             case Verb.PUBLISH_REGIONAL:
                 self._publish(spec, spec.region, spec.regional_path, key_arn, seen)
             case Verb.PUBLISH_HOME:
@@ -442,6 +547,29 @@ class Reconciler:
             case _:
                 return self._apply_to_key(spec, step, key_arn, use)
         return key_arn
+
+    def _apply_to_setting(self, spec: StoreSpec, step: Step, key_arn: str) -> None:
+        assert step.aspect is not None  # both verbs are about one
+        value = planner.desired_settings(spec, key_arn)[step.aspect]
+        match step.verb, step.aspect in KEY_ASPECTS:
+            case Verb.SET, True:
+                self._keys.write(spec, key_arn, step.aspect, value)
+            case Verb.SET, _:
+                self._buckets.write(spec, step.aspect, value)
+            case _, True:
+                self._keys.untag(spec, key_arn, (RETIRING_TAG,))
+            case _:
+                self._buckets.untag(spec, (RETIRING_TAG,))
+
+    def _refuse_below_anothers_root(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
+        """Whose the parameters at home are, the key of the home region's store tells: it is the
+        first that a control plane makes."""
+        home = self._control_plane.spec(self._control_plane.home_region)
+        arn = published.get(f"{home.home_path}/key-arn")
+        key = self._keys.find(home, arn) if arn and home.region != spec.region else None
+        if key and is_anothers(home, key.tags):
+            name = f"{key.arn}, which the parameters below {home.home_path} name,"
+            refuse_others(home, name, key.tags, "delete the parameter")
 
     def _refuse_without_capacity(self, spec: StoreSpec) -> None:
         if self._capacity is None:
@@ -495,23 +623,18 @@ class Reconciler:
     def _refuse_foreign_key(self, spec: StoreSpec, key_arn: str) -> None:
         """Whoever was faster with the alias need not be a parallel run of our own."""
         key = self._keys.find(spec, key_arn)
-        if key is None or key.tags.get(STACK_TAG) != spec.tags[STACK_TAG]:
-            raise PermanentError(
-                f"{spec.key_alias} in {spec.region} now points at {key_arn}, which does not carry "
-                f"Foothold's tag {STACK_TAG}: point the alias at Foothold's own key, or delete it"
-            )
+        name = f"{spec.key_alias} in {spec.region} now points at {key_arn}, which"
+        way_out = "point the alias at Foothold's own key, or delete it"
+        refuse_others(spec, name, key.tags if key else {}, way_out)
 
     def _refuse_foreign_bucket(self, spec: StoreSpec) -> None:
         """CreateBucket also succeeds, or says that the bucket is ours already, where anybody else
         in this account made it since it was looked for."""
         tags = self._buckets.read(spec, Aspect.BUCKET_TAGS) or {}
         unfinished = not tags and self._buckets.is_empty(spec)
-        if tags.get(STACK_TAG) != spec.tags[STACK_TAG] and not unfinished:
-            raise PermanentError(
-                f"bucket {spec.bucket} exists but its tag {STACK_TAG} is "
-                f"{tags.get(STACK_TAG)!r}: it is not Foothold's, nothing was changed; move it "
-                "away or choose another NamePrefix"
-            )
+        if not unfinished:
+            way_out = "move it away or choose another NamePrefix"
+            refuse_others(spec, f"bucket {spec.bucket} exists but", tags, way_out)
 
     def _publish(
         self, spec: StoreSpec, region: str, path: str, key_arn: str | None, seen: ObservedStore

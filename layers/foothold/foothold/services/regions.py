@@ -65,10 +65,17 @@ class RegionStatus:
     def judged(self, found: Mapping[str, Any] | None) -> tuple[State, tuple[str, ...]]:
         """The region's state, and whole lines that say why; `found` is what the command "plan"
         answered about it, None where nobody has looked."""
+        state, lines = self._judged(found)
+        if (self.phase or "").startswith(Phase.CALLED_OFF):
+            return state, (f"its retirement was {self.phase}", *lines)
+        return state, lines
+
+    def _judged(self, found: Mapping[str, Any] | None) -> tuple[State, tuple[str, ...]]:
         noted = (self.request.reason,) if self.request else ()
         if self.phase == UNREADABLE:
             return State.BROKEN, ("the record of its retirement is garbage", *noted)
-        if self.phase in (Phase.ASKED, Phase.RETIRING):
+        steps = [step["step"] for step in (found or {}).get("steps", ())]
+        if self.phase in (Phase.ASKED, Phase.RETIRING) and Verb.DISTRUST not in steps:
             return State.RETIRING, noted
         if found is None:
             return self._unseen(noted)
@@ -317,7 +324,10 @@ def _phases(below: Mapping[str, str], root: str) -> dict[str, str]:
         path, _, leaf = name.rpartition("/")
         if leaf == RETIREMENT and path.startswith(f"{root}/artifact-stores/"):
             try:
-                phase = Retirement.parse(name, text).phase.value
+                retirement = Retirement.parse(name, text)
+                phase = retirement.phase.value
+                if retirement.phase is Phase.CALLED_OFF:
+                    phase = f"{phase}: {retirement.reason}"
             except PermanentError:
                 phase = UNREADABLE
             if phase != Phase.RETIRED:

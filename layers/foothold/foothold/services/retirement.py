@@ -5,23 +5,25 @@ what is left to do is observed, never remembered. Pages of a bucket are deleted 
 caller's time is up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from foothold.domain import retirement as domain
 from foothold.domain.errors import (
-    BucketMissingError,
     FootholdError,
     PermanentError,
     TemporaryError,
 )
 from foothold.domain.models import (
+    RETIRING_TAG,
     Aspect,
     ControlPlane,
     ObservedStore,
     Outcome,
     Step,
     StoreSpec,
+    Use,
     Verb,
 )
 from foothold.domain.retirement import Phase, Retirement
@@ -31,6 +33,20 @@ from foothold.services.reconcile import Reconciler, desired_spec
 # How often somebody may change his mind while a bucket is drained.
 PAGES_A_LOOK = 10
 NAMED_IN_A_LINE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a retirement would take away. `more` says that there are more versions than were
+    counted; `readers` are the names of the roles that may read what the bucket holds."""
+
+    region: str
+    bucket: str | None
+    versions: int
+    more: bool
+    key_arn: str | None
+    readers: tuple[str, ...]
+    steps: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +85,37 @@ class Retirements:
         """Retire a region, or go on with it, until it is done or the time is up.
 
         Raises PermanentError, before anything is changed, where the region has no store, is
-        retired already, is wanted by somebody, or is used; and TemporaryError where the rest
-        must wait.
+        retired already, is wanted by somebody, is used or locked; and where that has become so
+        since it began: it is called off then, and the store published again. Raises
+        TemporaryError where the rest must wait.
         """
         spec, published = self._look(region)
         retirement = self._written(spec, published)
-        if retirement and retirement.phase is Phase.RETIRED:
-            raise PermanentError(
-                f"{region} was retired already; `foothold regions retire {region} --undo` "
-                f"brings it back, `foothold regions add {region}` does so later too"
-            )
-        self._refuse_while_wanted(region)
-        if retirement is None or retirement.phase in (Phase.ASKED, Phase.RESTORING):
-            retirement = self._begin(spec, published, retirement)
+        seen = self._reconciler.left(spec, published, retirement)
+        going = retirement is not None and domain.proven(spec, retirement, seen)
+        if retirement is None or not going or retirement.phase is not Phase.RETIRING:
+            self._refuse(spec, seen, retirement)
+            retirement = self._begin(spec, seen, retirement)
         return self._go_on(spec, retirement, until)
+
+    def preview(self, region: str) -> Preview:
+        """What `retire` would take away. Reads only. Raises PermanentError as `retire` does."""
+        spec, published = self._look(region)
+        retirement = self._written(spec, published)
+        seen = self._reconciler.left(spec, published, retirement)
+        if retirement is None or retirement.phase is not Phase.RETIRING:
+            self._refuse(spec, seen, retirement)
+        versions, more = (0, False) if not seen.bucket_exists else self._buckets.count(spec)
+        key = seen.key or next(iter(seen.tagged_keys), None)
+        return Preview(
+            region,
+            spec.bucket if seen.bucket_exists else None,
+            versions,
+            more,
+            key.arn if key else None,
+            spec.control_plane.reader_roles if spec.control_plane.organization_ids else (),
+            domain.plan(spec, seen),
+        )
 
     def undo(self, region: str) -> Outcome:
         """Bring a store back that is being retired, or was. What its bucket held is gone, and
@@ -115,7 +148,8 @@ class Retirements:
         return tuple(outcomes)
 
     def unfinished(self) -> tuple[str, ...]:
-        """The regions whose retirement has something left to do."""
+        """The regions whose retirement has something left to do: those that the control plane
+        began itself, and those that its own policy asks for."""
         path = self._control_plane.stores_path
         published = self._parameters.below(self._home, path)
         regions = []
@@ -124,7 +158,10 @@ class Retirements:
                 written = self._written(self._control_plane.spec(name), published)
             except FootholdError:
                 continue  # garbage is reported where the region is reconciled
-            if written and written.phase in (Phase.ASKED, Phase.RETIRING):
+            if written and (
+                (written.phase is Phase.ASKED and self._control_plane.retires)
+                or (written.phase is Phase.RETIRING and self._reconciler.is_going(name, published))
+            ):
                 regions.append(name)
         return tuple(regions)
 
@@ -132,7 +169,7 @@ class Retirements:
         """What `retire` has left to do in a region. Reads only."""
         spec, published = self._look(region)
         retirement = self._written(spec, published)
-        steps = domain.plan(spec, self._observe(spec, published, retirement))
+        steps = domain.plan(spec, self._reconciler.left(spec, published, retirement))
         last = Step(Verb.RECORD_RETIREMENT, f"{region} can be brought back for 30 days")
         return (*steps, last)
 
@@ -144,57 +181,132 @@ class Retirements:
         text = published.get(spec.retirement_parameter)
         return None if text is None else Retirement.parse(spec.retirement_parameter, text)
 
-    def _refuse_while_wanted(self, region: str) -> None:
-        wanted = self._reconciler.wanted_by().get(region)
-        if wanted:
+    def _refuse(self, spec: StoreSpec, seen: ObservedStore, retirement: Retirement | None) -> None:
+        """Raise PermanentError where there is nothing to retire, or where somebody needs it."""
+        region = spec.region
+        retired = retirement is not None and retirement.phase is Phase.RETIRED
+        if retirement and retired and domain.proven(spec, retirement, seen):
             raise PermanentError(
-                f"{region} is wanted by {', '.join(wanted)}: delete those resources, and take "
-                f"it off the list with `foothold regions remove {region}`; then retire it"
+                f"{region} was retired already; `foothold regions retire {region} --undo` "
+                f"brings it back, `foothold regions add {region}` does so later too"
             )
-
-    def _begin(
-        self, spec: StoreSpec, published: Mapping[str, str], retirement: Retirement | None
-    ) -> Retirement:
-        """Refuse what is used; else write down that the store goes, and from when."""
-        seen = self._observe(spec, published, retirement)
+        for reason, way_out in self._reasons_to_stay(spec, seen):
+            raise PermanentError(f"{reason}: {way_out}; then retire it")
         if not domain.plan(spec, seen):
             raise PermanentError(
                 f"{spec.region} has no artifact store; `foothold status` shows the regions"
             )
+
+    def _reasons_to_stay(self, spec: StoreSpec, seen: ObservedStore) -> Iterator[tuple[str, str]]:
+        """Why the store must not be taken away, each with the way out."""
+        wanted = self._reconciler.wanted_by().get(spec.region)
+        if wanted:
+            yield (
+                f"{spec.region} is wanted by {', '.join(wanted)}",
+                (
+                    "delete those resources, and take it off the list with "
+                    f"`foothold regions remove {spec.region}`"
+                ),
+            )
+        if not domain.plan(spec, seen):
+            return  # nothing is there that could be used
         users = [
             f"pipeline {use.name}" for use in self._usage.pipelines(spec.bucket) if not use.follows
         ]
         users += [f"stack {name}" for name in self._usage.stacks(spec)]
         if users:
             named, more = users[:NAMED_IN_A_LINE], len(users) - NAMED_IN_A_LINE
-            raise PermanentError(
-                f"{spec.region} is used by {', '.join(named)}"
-                f"{f' and {more} more' if more > 0 else ''}: take the region out of those "
-                "pipelines and delete those stacks, or deploy them elsewhere; then retire it"
+            yield (
+                (
+                    f"{spec.region} is used by {', '.join(named)}"
+                    f"{f' and {more} more' if more > 0 else ''}"
+                ),
+                (
+                    "take the region out of those pipelines and delete those stacks, or deploy "
+                    "them elsewhere"
+                ),
             )
+        if seen.bucket_exists and not seen.bucket_empty and not spec.adopted:
+            lock = self._buckets.lock(spec)
+            if lock:
+                yield (
+                    (
+                        f"bucket {spec.bucket} holds versions under object lock ({lock}), which "
+                        "nobody may be able to delete"
+                    ),
+                    (
+                        "keep the region, or delete them yourself once their retention has passed "
+                        "and no legal hold is left"
+                    ),
+                )
+
+    def _begin(
+        self, spec: StoreSpec, seen: ObservedStore, retirement: Retirement | None
+    ) -> Retirement:
+        """Mark bucket and key, and write down that the store goes.
+
+        The marks first: without the record they mean nothing and are taken off again; without
+        them the record would mean nothing."""
         key = seen.key or next(iter(seen.tagged_keys), None)
         arn = key.arn if key and not spec.adopted else None  # an adopted key stays
         begun = Retirement(Phase.RETIRING, int(self._clock()), arn)
+        if key and key.is_pending_deletion:
+            # Its tags cannot be changed now. An undo that was cut short has left it so.
+            tags = seen.settings.get(Aspect.KEY_TAGS) or key.tags
+            if retirement is None or tags.get(RETIRING_TAG) != retirement.mark:
+                raise TemporaryError(
+                    f"{key.arn} is pending deletion: the next reconcile brings it back; then "
+                    f"retire {spec.region}"
+                )
+            begun = replace(begun, since=retirement.since)
+        mark = {RETIRING_TAG: begun.mark}
+        if key and not key.is_pending_deletion:
+            self._keys.write(spec, key.arn, Aspect.KEY_TAGS, mark)
+        if seen.bucket_exists:
+            self._buckets.write(spec, Aspect.BUCKET_TAGS, mark)
         self._write(spec, begun)
         return begun
 
     def _go_on(self, spec: StoreSpec, retirement: Retirement, until: float) -> Progress:
         published = self._parameters.below(self._home, self._control_plane.stores_path)
-        steps = domain.plan(spec, self._observe(spec, published, retirement))
+        seen = self._reconciler.left(spec, published, retirement)
         taken: list[Step] = []
-        for step in steps:
+        for step in domain.plan(spec, seen):
+            self._look_again(spec, seen, retirement)
             if step.verb is Verb.DRAIN_BUCKET:
                 self._wait_for_followers(spec)
                 retirement, done = self._drain(spec, retirement, until)
                 if not done:
                     return Progress(spec.region, retirement, (*taken, step))
+                seen = replace(seen, bucket_empty=True)
             else:
-                self._refuse_once_called_off(spec)
-                self._apply(spec, step, published)
+                self._apply(spec, step, seen)
             taken.append(step)
+        self._refuse_once_called_off(spec)
         retirement = retirement.to(Phase.RETIRED)
         self._write(spec, retirement)
         return Progress(spec.region, retirement, tuple(taken))
+
+    def _look_again(self, spec: StoreSpec, seen: ObservedStore, retirement: Retirement) -> None:
+        """Before anything more is taken away: does anybody need the store by now? What cannot
+        be read counts as used; what cannot be read for a while only is read again later."""
+        self._refuse_once_called_off(spec)
+        try:
+            reason, _ = next(self._reasons_to_stay(spec, seen), (None, None))
+        except PermanentError as error:
+            reason = str(error)
+        if reason:
+            self._call_off(spec, retirement, reason)
+
+    def _call_off(self, spec: StoreSpec, retirement: Retirement, reason: str) -> NoReturn:
+        """Bring the store back, and remember why. Raises PermanentError with the reason, or
+        what stands in the way of bringing it back: the next reconcile goes on with that."""
+        self._write(spec, replace(retirement.to(Phase.RESTORING), reason=reason))
+        (outcome,) = self._reconciler.reconcile([spec.region], held=(spec.region,))
+        line = f"the retirement of {spec.region} was called off: {reason}"
+        if outcome.error:
+            raise type(outcome.error)(f"{line}; its store is not back yet: {outcome.error}")
+        raise PermanentError(f"{line}; its store is published again")
 
     def _wait_for_followers(self, spec: StoreSpec) -> None:
         names = [use.name for use in self._usage.pipelines(spec.bucket)]
@@ -212,7 +324,12 @@ class Retirements:
         while left and self._clock() < until:
             if pages % PAGES_A_LOOK == 0:
                 self._refuse_once_called_off(spec)
-            deleted, left = self._buckets.delete_page(spec)
+            try:
+                deleted, left = self._buckets.delete_page(spec)
+            except PermanentError as error:  # such as a legal hold: no later run gets further
+                self._call_off(
+                    spec, replace(retirement, deleted=retirement.deleted + 1), str(error)
+                )
             retirement = replace(retirement, deleted=retirement.deleted + deleted)
             pages += 1
         self._refuse_once_called_off(spec)
@@ -228,13 +345,13 @@ class Retirements:
         ):
             raise TemporaryError(f"{spec.region} is wanted again: its retirement was called off")
 
-    def _apply(self, spec: StoreSpec, step: Step, published: Mapping[str, str]) -> None:
+    def _apply(self, spec: StoreSpec, step: Step, seen: ObservedStore) -> None:
         match step.verb:
             case Verb.WITHDRAW_HOME:
-                names = set(spec.parameters(spec.home_path, "")) & set(published)
+                names = set(spec.parameters(spec.home_path, "")) & set(seen.home_parameters)
                 self._parameters.delete(self._home, tuple(sorted(names)))
             case Verb.WITHDRAW_REGIONAL:
-                names = set(spec.parameters(spec.regional_path, ""))
+                names = set(spec.parameters(spec.regional_path, "")) & set(seen.regional_parameters)
                 self._parameters.delete(spec.region, tuple(sorted(names)))
             case Verb.DELETE_BUCKET:
                 self._buckets.delete(spec)
@@ -245,40 +362,11 @@ class Retirements:
                 self._keys.delete_alias(spec)
             case Verb.FORGET_ADOPTION:
                 assert spec.adopted is not None  # the plan of an adopted store only
+                ours = (*spec.tags_in(Use.IN_USE), RETIRING_TAG)
                 if self._keys.find(spec, spec.adopted.key_arn):
-                    self._keys.untag(spec, spec.adopted.key_arn)
-                self._buckets.untag(spec)
+                    self._keys.untag(spec, spec.adopted.key_arn, ours)
+                self._buckets.untag(spec, ours)
                 self._parameters.delete(self._home, (spec.adoption_parameter,))
 
     def _write(self, spec: StoreSpec, retirement: Retirement) -> None:
         self._parameters.put(self._home, spec.retirement_parameter, retirement.text)
-
-    def _observe(
-        self, spec: StoreSpec, published: Mapping[str, str], retirement: Retirement | None
-    ) -> ObservedStore:
-        key = self._keys.aliased(spec)
-        former = None
-        if key is None and retirement and retirement.key_arn:
-            former = self._keys.find(spec, retirement.key_arn)
-            if former and not spec.tags.items() <= former.tags.items():
-                former = None  # whatever the parameter says, it is not ours
-        settings = {}
-        if key:
-            settings[Aspect.KEY_TAGS] = self._keys.read(spec, key.arn, Aspect.KEY_TAGS)
-        exists, empty = True, None
-        try:
-            settings[Aspect.BUCKET_TAGS] = self._buckets.read(spec, Aspect.BUCKET_TAGS)
-            empty = self._buckets.is_empty(spec)
-        except BucketMissingError:
-            exists = False
-        return ObservedStore(
-            key=key,
-            tagged_keys=(former,) if former else (),
-            bucket_exists=exists,
-            bucket_empty=empty,
-            settings=settings,
-            home_parameters=published,
-            regional_parameters=self._parameters.get(
-                spec.region, tuple(spec.parameters(spec.regional_path, ""))
-            ),
-        )
