@@ -100,7 +100,7 @@ class Player:
     def play(self, action: Json) -> str:
         """Do what the action says and return a word on it. Raises ActionFailedError."""
         provider = action["ActionTypeId"]["Provider"]
-        action = self._filled(action)
+        asked, action = action, self._filled(action)
         try:
             match provider:
                 case "CodeBuild":
@@ -108,7 +108,7 @@ class Player:
                 case "Lambda":
                     return self._invoke(action)
                 case "Manual":
-                    return self._approve(action)
+                    return self._approve(asked)  # whoever is asked knows it as it was declared
                 case "CloudFormation":
                     return self._deploy(action)
                 case _:

@@ -317,6 +317,17 @@ def test_a_value_that_is_given_holds_in_all_of_the_template(tmp_path: Path) -> N
     assert "555555555555" in str(made["Resources"]["Pipeline"])
 
 
+def test_a_value_that_is_not_to_be_shown_is_written_nowhere(tmp_path: Path) -> None:
+    hidden = {"Type": "String", "NoEcho": True}
+    topic = {"Type": "AWS::SNS::Topic", "Properties": {"DisplayName": {"Ref": "Hidden"}}}
+    template = around(
+        Parameters={**around()["Parameters"], "Hidden": hidden}, Resources={"Topic": topic}
+    )
+    done = foothold("render", written(tmp_path, template), "-p", "Hidden=hunter2")
+    assert done.exit_code == 0
+    assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_a_template_with_another_transform_is_a_template_still(tmp_path: Path) -> None:
     function = {
         "Type": "AWS::Serverless::Function",

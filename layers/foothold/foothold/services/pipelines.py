@@ -183,12 +183,14 @@ def without_used_up(
     """A rendered template without the parameters whose values its pipelines have taken up.
 
     `fragment` is the template as it was written, `given` are the values that parameters were given:
-    they become the defaults of those that stay, so that all of the template agrees. A parameter
-    stays where anything else refers to it, or where a macro or an included snippet might.
+    they become the defaults of those that stay, so that all of the template agrees, but for those
+    that are not to be shown. A parameter stays where anything else refers to it, or where a macro
+    or an included snippet might.
     """
     parameters = dict(template.get("Parameters") or {})
     for name in given.keys() & parameters.keys():
-        parameters[name] = {**parameters[name], "Default": given[name]}
+        if str(parameters[name].get("NoEcho", "")).lower() != "true":
+            parameters[name] = {**parameters[name], "Default": given[name]}
     used_up: set[str] = set()
     if not any(map(_may_refer, _transforms_in(template))):
         declarations = [each for each in _resources(fragment).values() if is_pipeline(each)]
