@@ -14,19 +14,19 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -47,6 +47,7 @@ from local.rehearsal_actions import (
     Execution,
     Player,
     wait_for,
+    why_failed,
 )
 
 Json = dict[str, Any]
@@ -60,6 +61,7 @@ DEPLOYABLE = {
 }
 TARGET_STACK = "foothold-target"
 AT_A_TIME = 8
+UNBOUND = 100_000  # columns
 WAITING, RUNNING, DONE, FAILED, SKIPPED = "waiting", "running", "done", "failed", "not run"
 
 
@@ -117,6 +119,39 @@ def pipelines_in(template: Json) -> list[str]:
     ]
 
 
+def resources_of(template: Json, logical_id: str) -> dict[str, Json]:
+    """What one pipeline was expanded to: the resources named after it that it hangs together with.
+    Another pipeline, or a resource of the template's own, may have a name that begins like it."""
+    named = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if name.startswith(logical_id)
+    }
+    links = {name: set(references(resource)) & set(named) for name, resource in named.items()}
+    found, left = {logical_id}, [logical_id]
+    while left:
+        name = left.pop()
+        near = links[name] | {other for other, names in links.items() if name in names}
+        left += near - found
+        found |= near
+    return {name: resource for name, resource in named.items() if name in found}
+
+
+def references(value: Any) -> Iterator[str]:
+    """The logical ids that a template's value refers to."""
+    if isinstance(value, dict):
+        for name, given in value.items():
+            if name == "Ref":
+                yield str(given)
+            elif name == "Fn::GetAtt":
+                yield given.partition(".")[0] if isinstance(given, str) else str(given[0])
+            else:
+                yield from references(given)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
 def rehearse(
     embedded: Embedded,
     template: Json,
@@ -131,11 +166,7 @@ def rehearse(
     `source` is the folder that stands for the repository; without `approve` the person at the
     console is asked.
     """
-    resources = {
-        name: resource
-        for name, resource in template["Resources"].items()
-        if name.startswith(logical_id)
-    }
+    resources = resources_of(template, logical_id)
     name = resources[logical_id]["Properties"]["Name"]
     console.print(f"[bold]Rehearsing {name}[/] on the embedded AWS: CodePipeline is played here.")
     deploy_roles(embedded, name, resources)
@@ -156,7 +187,7 @@ def rehearse(
     player = Player(embedded, run, project)
     with board.live():
         passed = all(play_stage(player, board, stage) for stage in board.stages)
-    console.print(board.table())
+    board.print_summary()
     return passed
 
 
@@ -180,6 +211,7 @@ def play_action(player: Player, board: "Board", state: "ActionState") -> None:
         state.result = DONE
     except ActionFailedError as error:
         state.note = " ".join(str(error).split())
+        state.command = error.command
         state.result = FAILED
     state.seconds = time.monotonic() - began
     board.refresh()
@@ -255,14 +287,8 @@ def deploy_stack(
         lambda status: not status.endswith("_IN_PROGRESS"),
     )
     if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-        reasons = [
-            event.get("ResourceStatusReason", "")
-            for event in events
-            if event["ResourceStatus"].endswith("_FAILED")
-        ]
         raise PermanentError(
-            f"stack {name} of account {account} is {status}: {reasons[-1] if reasons else ''}"
+            f"stack {name} of account {account} is {status}: {why_failed(cloudformation, name)}"
         )
 
 
@@ -333,7 +359,12 @@ class ActionState:
     action: Json
     result: str = WAITING
     note: str = ""
+    command: str = ""
     seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return str(self.action["Name"].removesuffix(f"-{self.where[1]}"))
 
     @property
     def where(self) -> tuple[str, str]:
@@ -351,7 +382,8 @@ class StageState:
 
 
 class Board:
-    """A live tree of stages, actions and regions, and the table at the end."""
+    """A live tree of stages, actions and regions; at its end, what came of each region in each
+    stage, and every failure in full."""
 
     def __init__(self, definition: Json, console: Console) -> None:
         self._name = definition["Name"]
@@ -396,11 +428,12 @@ class Board:
 
     def _line(self, state: ActionState) -> Text | Spinner:
         account, region = state.where
-        name = state.action["Name"].removesuffix(f"-{region}")
-        text = Text(f"{name} ")
+        text = Text(f"{state.name} ")
         text.append(region if account == TOOLS else f"{region} of {account}", style="cyan")
-        if state.note:
-            text.append(f"  {state.note}", style="red" if state.result == FAILED else "dim")
+        if state.result in {SKIPPED, FAILED}:  # a failure's reason stands below, whole
+            text.append(f"  {state.result}", style="red" if state.result == FAILED else "dim")
+        elif state.note:
+            text.append(f"  {state.note}", style="dim")
         if state.result == RUNNING:
             return Spinner("dots", text=text)
         mark, style = {
@@ -411,25 +444,79 @@ class Board:
         }[state.result]
         return Text.assemble((f"{mark} ", style), text)
 
-    def table(self) -> Table:
-        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
-        for column in ("Stage", "Action", "Account", "Region", "Result", "Seconds"):
-            table.add_column(column, justify="right" if column == "Seconds" else "left")
-        styles = {DONE: "green", FAILED: "bold red"}
-        for stage in self.stages:
-            for state in stage.actions:
-                account, region = state.where
-                reason = f": {shorten(state.note, 100, placeholder=' …')}"
-                result = state.result + (reason if state.result == FAILED else "")
-                table.add_row(
-                    stage.name,
-                    state.action["Name"].removesuffix(f"-{region}"),
-                    account,
-                    region,
-                    Text(result, style=styles.get(state.result, "dim")),
-                    f"{state.seconds:.1f}" if state.seconds else "",
+    def print_summary(self) -> None:
+        """Regions by stages where that fits, else a line for each; then the failures, whole."""
+        self._console.print()
+        for table in (self._matrix(), self._list()):
+            if self._fits(table):
+                self._console.print(table)
+                break
+        else:
+            for name, region, states in self._rows():
+                self._console.print(
+                    Text.assemble(_cell(states), f" {name} {region}"), soft_wrap=True
                 )
+        failures = [
+            (stage, state)
+            for stage in self.stages
+            for state in stage.actions
+            if state.result == FAILED
+        ]
+        for stage, state in failures:
+            account, region = state.where
+            line = f"{stage.name}: {state.name} in {region} of {account} failed: {state.note}"
+            self._console.print(f"[bold red]✗[/] {escape(line)}", soft_wrap=True)
+        commands = dict.fromkeys(state.command for _, state in failures if state.command)
+        for command in commands:
+            self._console.print(f"next: {command}", soft_wrap=True, markup=False)
+
+    def _matrix(self) -> Table:
+        """A row for each region of the targets, and one for what belongs to no target."""
+        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
+        table.add_column("Region", no_wrap=True)
+        places = dict.fromkeys(
+            state.where[1]
+            for stage in self.stages
+            for state in stage.actions
+            if "Region" in state.action
+        )
+        for stage in self.stages:
+            accounts = {s.where[0] for s in stage.actions if "Region" in s.action}
+            table.add_column("\n".join((stage.name, *sorted(accounts))), no_wrap=True)
+        of_none = [
+            [state for state in stage.actions if "Region" not in state.action]
+            for stage in self.stages
+        ]
+        table.add_row("the pipeline", *(_cell(states) for states in of_none))
+        for region in places:
+            table.add_row(
+                region,
+                *(
+                    _cell([s for s in stage.actions if s.action.get("Region") == region])
+                    for stage in self.stages
+                ),
+            )
         return table
+
+    def _list(self) -> Table:
+        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
+        for column in ("Stage", "Region", "Result"):
+            table.add_column(column, no_wrap=True)
+        for stage, region, states in self._rows():
+            table.add_row(stage, region, _cell(states))
+        return table
+
+    def _rows(self) -> Iterator[tuple[str, str, list[ActionState]]]:
+        for stage in self.stages:
+            for region in dict.fromkeys(state.action.get("Region") for state in stage.actions):
+                states = [s for s in stage.actions if s.action.get("Region") == region]
+                account = f" of {states[0].where[0]}" if region else ""
+                yield stage.name, f"{region or 'the pipeline'}{account}", states
+
+    def _fits(self, table: Table) -> bool:
+        unbound = self._console.options.update(max_width=UNBOUND)
+        width = Measurement.get(self._console, unbound, table).maximum
+        return width <= self._console.width
 
     def ask(self, action: Json, changes: Mapping[tuple[str, str], Changes]) -> bool:
         """Show the stage's change sets and ask. Raises ActionFailedError with nobody to ask."""
@@ -451,6 +538,18 @@ class Board:
             if self._live:
                 self._live.start()
         return answer.strip().lower() in {"y", "yes"}
+
+
+MARKS = {FAILED: ("✗", "bold red"), SKIPPED: ("-", "dim"), DONE: ("✓", "green")}
+
+
+def _cell(states: Sequence[ActionState]) -> Text:
+    """What came of some actions: the worst of them, and the seconds of all."""
+    for result, (mark, style) in MARKS.items():
+        if any(state.result == result for state in states):
+            seconds = sum(state.seconds for state in states)
+            return Text(mark if result == SKIPPED else f"{mark} {seconds:.1f} s", style=style)
+    return Text("")
 
 
 if __name__ == "__main__":

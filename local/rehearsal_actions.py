@@ -18,6 +18,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,11 +38,20 @@ WAIT_SECONDS = 600
 LAMBDA_MINUTES = 15
 LOOK_EVERY_SECONDS = 0.2
 PHASES = ("install", "pre_build", "build", "post_build")
+ON_FAILURE = re.compile(
+    r"|ABORT|CONTINUE|(?P<retry>RETRY)(?:-(?P<count>[0-9]+))?(?:-(?P<regex>.+))?"
+)
+SHOWN = 60  # characters of a buildspec that is no path
 PATIENT = Config(read_timeout=WAIT_SECONDS, retries={"total_max_attempts": 1})
 
 
 class ActionFailedError(Exception):
-    """An action that did not succeed; the message is its one-line reason."""
+    """An action that did not succeed; the message is its one-line reason, `command` what a person
+    would run next, if anything."""
+
+    def __init__(self, message: str, command: str = "") -> None:
+        super().__init__(message)
+        self.command = command
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,7 @@ class Player:
             namespace, _, name = found[1].partition(".")
             if name not in known.get(namespace, {}):
                 raise ActionFailedError(f"no action has given {found[0]}")
-            return known[namespace][name]
+            return json.dumps(known[namespace][name])[1:-1]  # what holds variables is JSON
 
         filled = {
             name: PIPELINE_VARIABLE.sub(value, text) if isinstance(text, str) else text
@@ -396,7 +406,7 @@ class Player:
             if path not in packed.namelist():
                 raise ActionFailedError(f"{artifact} holds no {path}")
             template = packed.read(path).decode()
-        changes = create_change_set(cloudformation, configuration, template)
+        changes = create_change_set(cloudformation, configuration, template, where)
         self._run.changes[where] = changes
         return str(changes)
 
@@ -412,14 +422,28 @@ class Player:
             lambda status: not status.endswith("_IN_PROGRESS"),
         )
         if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-            raise ActionFailedError(f"{stack} is {status}: {first_failure(cloudformation, stack)}")
+            reason = why_failed(cloudformation, stack)
+            raise ActionFailedError(
+                f"{stack} is {status}: {reason}", deletion(stack, status, where)
+            )
         return str(status).lower().replace("_", " ")
 
 
 # Change sets
 
 
-def create_change_set(cloudformation: Any, configuration: Json, template: str) -> Changes:
+def deletion(stack: str, status: str, where: tuple[str, str]) -> str:
+    """The command that takes away a stack which can only be deleted, if it can only be deleted."""
+    if status not in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
+        return ""
+    account, region = where
+    command = f"sam delete --stack-name {stack} --region {region} --no-prompts"
+    return f"AWS_ACCESS_KEY_ID={account} {command}"
+
+
+def create_change_set(
+    cloudformation: Any, configuration: Json, template: str, where: tuple[str, str]
+) -> Changes:
     """Replace the change set, wait for it, and return what it would do."""
     names = {
         "StackName": configuration["StackName"],
@@ -429,7 +453,10 @@ def create_change_set(cloudformation: Any, configuration: Json, template: str) -
     if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
         raise ActionFailedError(f"stack {names['StackName']} is {status}")
     if status == "ROLLBACK_COMPLETE":
-        raise ActionFailedError(f"stack {names['StackName']} is {status}: delete it first")
+        raise ActionFailedError(
+            f"stack {names['StackName']} is {status}: delete it first",
+            deletion(names["StackName"], status, where),
+        )
     if status:
         cloudformation.delete_change_set(**names)
     overrides = json.loads(configuration.get("ParameterOverrides", "{}"))
@@ -451,7 +478,8 @@ def create_change_set(cloudformation: Any, configuration: Json, template: str) -
         reason = found.get("StatusReason", "")
         if "didn't contain changes" in reason or "No updates are to be performed" in reason:
             return Changes()
-        raise ActionFailedError(f"change set of {names['StackName']}: {reason}")
+        more = reported_events(cloudformation, **names) if "DescribeEvents" in reason else ()
+        raise ActionFailedError(f"change set of {names['StackName']}: {'; '.join((reason, *more))}")
     each = [change["ResourceChange"] for change in found["Changes"]]
     actions = [change["Action"] for change in each]
     return Changes(
@@ -474,17 +502,46 @@ def stack_status(cloudformation: Any, name: str) -> str:
         raise
 
 
-def first_failure(cloudformation: Any, name: str) -> str:
-    """The reason of the first resource that failed in the stack's last operation."""
+# What CloudFormation says of resources that it only stopped because another one failed.
+CANCELLED = ("resource creation cancelled", "resource update cancelled")
+
+
+def why_failed(cloudformation: Any, name: str) -> str:
+    """Each resource that failed in the stack's last operation, the first one first, with its
+    reason; where that only points to DescribeEvents, with what is told there."""
     events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-    reason = "no reason given"
+    found: list[str] = []
     for event in events:  # newest first
         status, logical_id = event["ResourceStatus"], event["LogicalResourceId"]
-        if status.endswith("_FAILED"):
-            reason = f"{logical_id}: {event.get('ResourceStatusReason', status)}"
-        if logical_id == name and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
+        reason = event.get("ResourceStatusReason", status)
+        own = event.get("PhysicalResourceId") == event.get("StackId")
+        if status.endswith("_FAILED") and not own and not reason.lower().startswith(CANCELLED):
+            found.append(f"{logical_id}: {reason}")
+        if own and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
             break
-    return reason
+        if own and status.endswith("_FAILED") and reason != status:
+            found.append(reason)
+    reasons = list(dict.fromkeys(reversed(found)))
+    if not reasons or any("DescribeEvents" in reason for reason in reasons):
+        reasons += reported_events(cloudformation, StackName=name)
+    return "; ".join(reasons) or "no reason given"
+
+
+def reported_events(cloudformation: Any, **names: str) -> tuple[str, ...]:
+    """What the failed events of an operation say: validations and hooks, too (AWS CloudFormation
+    API Reference, "DescribeEvents"). Nothing where CloudFormation does not tell."""
+    try:
+        events = cloudformation.describe_events(**names, Filters={"FailedEvents": True})
+    except (ClientError, BotoCoreError):
+        return ()
+    told = []
+    for event in events["OperationEvents"]:
+        for kind in ("ValidationStatusReason", "HookStatusReason", "ResourceStatusReason"):
+            if reason := event.get(kind):
+                where = event.get("ValidationPath") or event.get("LogicalResourceId") or ""
+                told.append(f"{where}: {reason}" if where else str(reason))
+                break
+    return tuple(dict.fromkeys(told))
 
 
 Found = TypeVar("Found")
@@ -504,15 +561,23 @@ def wait_for(look: Callable[[], Found], done: Callable[[Found], bool]) -> Found:
 
 def buildspec(given: str, folder: Path) -> Json:
     """The buildspec: the text itself, or the file of that name in the source."""
-    path = folder / given
+    title = shortened(given)
+    if given.startswith("arn:"):
+        raise ActionFailedError(f"buildspec {title} lies in S3, which a rehearsal does not read")
     try:
-        text = given if "\n" in given else path.read_text(encoding="utf-8")
-        spec = yaml.safe_load(text)
+        spec = yaml.safe_load(given)
+        if isinstance(spec, str):  # any one line without a colon
+            spec = yaml.safe_load((folder / given).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ActionFailedError(f"buildspec {given.splitlines()[0]}: {error}") from error
+        raise ActionFailedError(f"buildspec {title}: {error}") from error
     if not isinstance(spec, dict) or not isinstance(spec.get("phases"), dict):
-        raise ActionFailedError(f"buildspec {given.splitlines()[0]} has no phases")
+        raise ActionFailedError(f"buildspec {title} has no phases")
     return spec
+
+
+def shortened(given: str) -> str:
+    first = given.splitlines()[0]
+    return first if len(first) <= SHOWN else f"{first[:SHOWN]} ..."
 
 
 def looked_up(session: boto3.Session, kind: str, value: str) -> str:
@@ -538,20 +603,16 @@ def run_phases(
     spec: Json, folder: Path, environment: Mapping[str, str], log: Path, seconds: float
 ) -> None:
     """Run the buildspec's phases in one shell, as CodeBuild does from version 0.2 on: what one
-    command exports, the next one sees. After a failed build, post_build still runs."""
+    command exports, the next one sees. A phase's `finally` runs whatever its commands did, and
+    its `on-failure` decides what comes next; without one, post_build still runs after a failed
+    build (AWS CodeBuild User Guide, "Build specification reference" and "Build phase
+    transitions")."""
     failed = log.with_suffix(".failed")
     failed.unlink(missing_ok=True)
-    lines = [f"trap 'env -0 > \"{log.with_suffix('.env')}\"' EXIT"]
-    for phase in PHASES:
-        declared = spec["phases"].get(phase) or {}
-        lines.append(f"{phase}() {{")
-        for command in [*(declared.get("commands") or ()), *(declared.get("finally") or ())]:
-            note = f"[ -e '{failed}' ] || printf '%s %s' {phase} $code > '{failed}'"
-            lines += [str(command), f"code=$?; if [ $code -ne 0 ]; then {note}; return 1; fi"]
-        lines.append(":; }")
-    lines.append("install && pre_build || exit 1")
-    lines.append("build; built=$?; post_build && exit $built")
+    phases = [(phase, spec["phases"].get(phase) or {}) for phase in PHASES]
     script = log.with_suffix(".sh")
+    lines = [f"trap 'env -0 > \"{log.with_suffix('.env')}\"' EXIT"]
+    lines += shell_lines(phases, failed, log)
     script.write_text("\n".join(lines) + "\n", encoding="utf-8")
     shell = (spec.get("env") or {}).get("shell", "sh")
     with log.open("wb") as output:
@@ -569,10 +630,80 @@ def run_phases(
         except subprocess.TimeoutExpired as error:
             raise ActionFailedError(f"the build took longer than {seconds / 60:.0f} min") from error
     if done.returncode:
-        phase, _, code = (failed.read_text() if failed.exists() else "build 1").partition(" ")
+        text = failed.read_text() if failed.exists() else "build 1 commands -1"
+        phase, code, block, number = text.split()
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         last = said[-1].strip() if said else "it said nothing"
-        raise ActionFailedError(f"phase {phase} ended with {code}: {last} (all of it: {log})")
+        commands = dict(phases)[phase].get(block) or ()
+        command = str(commands[int(number)]) if int(number) >= 0 else ""
+        hint = missing_arguments(command) if "AccessDenied" in " ".join(said[-20:]) else ""
+        raise ActionFailedError(f"phase {phase} ended with {code}: {last}{hint} (all of it: {log})")
+
+
+def shell_lines(phases: list[tuple[str, Json]], failed: Path, log: Path) -> Iterator[str]:
+    """The shell script of the phases. `failed` is written by the first command that fails."""
+    yield "export CODEBUILD_BUILD_SUCCEEDING=1"
+    for phase, declared in phases:
+        for block in ("commands", "finally"):
+            yield f"{phase}_{block}() {{"
+            for number, command in enumerate(declared.get(block) or ()):
+                note = f"printf '%s %s %s %s' {phase} $code {block} {number} > '{failed}'"
+                yield str(command)
+                noted = f"[ -e '{failed}' ] || {note}"
+                yield f"code=$?; if [ $code -ne 0 ]; then {noted}; return 1; fi"
+            yield ":; }"
+        yield f"{phase}() {{ {phase}_commands; bad=$?; {phase}_finally || bad=1; return $bad; }}"
+    for phase, declared in phases:
+        yield from _in_turn(phase, str(declared.get("on-failure", "")), failed, log)
+    yield '[ "$CODEBUILD_BUILD_SUCCEEDING" = 1 ]'
+
+
+def _in_turn(phase: str, on_failure: str, failed: Path, log: Path) -> Iterator[str]:
+    """Run a phase, and go on as it says."""
+    policy = ON_FAILURE.fullmatch(on_failure)
+    if policy is None:
+        raise ActionFailedError(
+            f"phase {phase}: on-failure is {on_failure!r}; CodeBuild knows ABORT, CONTINUE, "
+            "RETRY, RETRY-count, RETRY-regex and RETRY-count-regex"
+        )
+    attempt = phase
+    if policy["retry"]:
+        times, pattern = int(policy["count"] or 3), policy["regex"]
+        again = f" && grep -Eq -- {shlex.quote(pattern)} '{log}'" if pattern else ""
+        attempt = f"{phase}_tried"
+        yield (
+            f"{attempt}() {{ tries=0; while ! {phase}; do [ $tries -lt {times} ]{again} || "
+            f"return 1; tries=$((tries + 1)); rm -f '{failed}'; done; }}"
+        )
+    if on_failure == "CONTINUE":
+        yield f"{attempt} || rm -f '{failed}'"
+    elif phase == "build" and not on_failure:
+        yield f"{attempt} || export CODEBUILD_BUILD_SUCCEEDING=0"
+    else:
+        yield f"{attempt} || exit 1"
+
+
+def missing_arguments(command: str) -> str:
+    """What a command that writes to an artifact store lacks, where it is known: the store takes
+    objects under its own key only, and a build's role writes below its project's name only."""
+    bucket = re.search(r"S3_BUCKET_(\w+)", command)
+    region = bucket[1] if bucket else "REGION"
+    if re.search(r"\b(sam (package|deploy)|cloudformation package)\b", command):
+        wanted = {
+            "--kms-key-id": f'--kms-key-id "$KMS_KEY_{region}"',
+            "--s3-prefix": '--s3-prefix "$PROJECT_ID/builds"',
+        }
+    elif re.search(r"\bs3 (cp|sync|mv)\b", command):
+        wanted = {"--sse-kms-key-id": f'--sse aws:kms --sse-kms-key-id "$KMS_KEY_{region}"'}
+    else:
+        return ""
+    lacking = [text for option, text in wanted.items() if option not in command]
+    if not lacking:
+        return ""
+    return (
+        f"; the artifact store takes what is written under its own key and below the project's "
+        f"name: add {' '.join(lacking)}"
+    )
 
 
 def source_variables(action: Json, body: bytes, version: str) -> dict[str, str]:

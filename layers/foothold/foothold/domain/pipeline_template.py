@@ -420,6 +420,8 @@ def _variables(pipeline: Pipeline) -> Iterator[Json]:
     for region, store in pipeline.stores.items():
         for suffix in filter(None, (shell_name(region), names.get(region))):
             known += [(f"S3_BUCKET_{suffix}", store.bucket), (f"KMS_KEY_{suffix}", store.key_arn)]
+        if region in names:  # the key's name in buildspecs that pipelines written by hand have
+            known.append((f"KMSKey_{names[region]}", store.key_arn))
     known += [
         ("ACCOUNT_ID", {"Ref": "AWS::AccountId"}),
         ("AWSREGION", {"Ref": "AWS::Region"}),
