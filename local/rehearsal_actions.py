@@ -535,7 +535,7 @@ def reported_events(cloudformation: Any, **names: str) -> tuple[str, ...]:
     except (ClientError, BotoCoreError):
         return ()
     told = []
-    for event in events["OperationEvents"]:
+    for event in events.get("OperationEvents", ()):
         for kind in ("ValidationStatusReason", "HookStatusReason", "ResourceStatusReason"):
             if reason := event.get(kind):
                 where = event.get("ValidationPath") or event.get("LogicalResourceId") or ""
