@@ -26,12 +26,12 @@ test: setup .venv-checkov/complete
 	$(BIN)/python -m pytest --numprocesses 2
 
 # A sample of every proof, in minutes; SEED=n takes another. prove-full takes all of it, in less
-# than an hour, and writes docs/proof.md.
+# than an hour, and writes docs/proof.md; LINES="roles sizes" runs and writes only those.
 prove: setup .venv-checkov/complete
 	$(BIN)/python -m proof $(if $(SEED),--seed $(SEED))
 
 prove-full: setup .venv-checkov/complete
-	$(BIN)/python -m proof --full $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m proof --full $(if $(SEED),--seed $(SEED)) $(LINES)
 
 local: setup
 	$(BIN)/python -m local up

@@ -21,9 +21,10 @@ FOUND = ROOT / "proof" / "found.md"
 TOOLS = ("boto3", "botocore", "aws-lambda-powertools", "pydantic", "hypothesis", "cfn-lint", "mypy")
 SHOWN = 20  # failures of one check
 ABOUT = """\
-Written by `make prove-full`. `make prove` runs a sample of every line, `make prove
-SEED=7` another one, and `make test` the first one; and each line has a test that shows
-it something broken. Everything runs on one machine, without AWS.
+Written by `make prove-full`, or some lines of it by `make prove-full LINES="roles sizes"`:
+each says when it was last run in full. `make prove` runs a sample of every line, `make
+prove SEED=7` another one, and `make test` the first one; and each line has a test that
+shows it something broken. Everything runs on one machine, without AWS.
 
 Most of it runs the functions' own handlers and boto3 clients on a model of AWS under
 botocore (`proof/cloud.py`), which is stricter than the emulators: owners of buckets,
@@ -109,15 +110,19 @@ def show(lines: Sequence[Line], console: Console) -> None:
             console.print(f"{line.check.name}: and {len(line.result.failures) - SHOWN} more")
 
 
-def write(lines: Sequence[Line], scale: Scale) -> None:
-    """docs/proof.md: the table with date and versions, what each check caught, what is left."""
+def write(lines: Sequence[Line], scale: Scale, checks: Sequence[Check]) -> None:
+    """docs/proof.md: the table with dates, what each check caught, what is left.
+
+    Lines that were not run this time stay as the page has them, with their own date.
+    """
     versions = ", ".join(f"{name} {version(name)}" for name in TOOLS)
     today, python = f"{datetime.now(UTC):%Y-%m-%d}", f"Python {platform.python_version()}"
-    rows = [
-        f"| {' | '.join(cells)} |" for cells in (*(line.cells for line in lines), totals(lines))
-    ]
-    notes = [f"- {peak_memory()}"]
-    notes += [f"- {line.check.what}: {note}" for line in lines for note in line.result.notes]
+    rows, notes = _written()
+    for line in lines:
+        rows[line.check.what] = (*line.cells, today)
+        notes[line.check.what] = [f"- {line.check.what}: {note}" for note in line.result.notes]
+    known = [check.what for check in checks if check.what in rows]
+    table = [rows[what] for what in known]
     PAGE.write_text(
         "\n".join(
             (
@@ -126,14 +131,42 @@ def write(lines: Sequence[Line], scale: Scale) -> None:
                 *ABOUT,
                 f"{today}, seed {scale.seed}, {python}, {versions}.",
                 "",
-                f"| {' | '.join(HEAD)} |",
-                "| --- | ---: | ---: | ---: | ---: |",
-                *rows,
+                f"| {' | '.join((*HEAD, 'when'))} |",
+                "| --- | ---: | ---: | ---: | ---: | --- |",
+                *(f"| {' | '.join(cells)} |" for cells in (*table, _sum(table))),
                 "",
-                *notes,
+                f"- {peak_memory()}",
+                *(note for what in known for note in notes.get(what, ())),
                 "",
                 FOUND.read_text().rstrip(),
                 "",
             )
         )
+    )
+
+
+def _written() -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
+    """The rows and the notes of the page as it is, by what was proven."""
+    rows: dict[str, tuple[str, ...]] = {}
+    notes: dict[str, list[str]] = {}
+    for text in PAGE.read_text().partition("\n## ")[0].splitlines() if PAGE.exists() else ():
+        cells = tuple(cell.strip() for cell in text.strip("| ").split(" | "))
+        if text.startswith("| ") and len(cells) == len(HEAD) + 1 and cells[0] != HEAD[0]:
+            rows[cells[0]] = cells
+        elif what := next((what for what in rows if text.startswith(f"- {what}: ")), None):
+            notes.setdefault(what, []).append(text)
+    return rows, notes
+
+
+def _sum(rows: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The last row: all cases, and the seconds of all."""
+    cases, failed = (sum(int(row[n].replace(",", "")) for row in rows) for n in (1, 2))
+    seconds = sum(float(row[3]) for row in rows)
+    return (
+        "all",
+        f"{cases:,}",
+        f"{failed:,}",
+        f"{seconds:.1f}",
+        f"{cases / (seconds or 1):,.0f}",
+        "",
     )
