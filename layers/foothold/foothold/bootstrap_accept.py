@@ -1,0 +1,58 @@
+"""The composition root of the acceptance run: nobody's cold start but its own."""
+
+import time
+from secrets import token_hex
+
+import boto3
+
+from foothold.bootstrap_operations import PATIENT
+from foothold.domain.errors import PermanentError
+from foothold.gateways.acceptance import OperatorsAccount, Target
+from foothold.gateways.account import AccountRegions
+from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.events import RegionRequests
+from foothold.gateways.functions import LambdaFunction
+from foothold.gateways.ssm import SsmParameters
+from foothold.services.acceptance import Acceptance, Operator
+from foothold.services.regions import RegionDesk
+
+
+def acceptance(
+    parameter_root: str, target_profile: str | None = None, deploy_role: str = ""
+) -> Acceptance:
+    """The acceptance runs of the control plane in the session's own region. Every client comes
+    of one session, which counts what is sent. Raises PermanentError where no control plane, or no
+    such profile, is there."""
+    with aws_call("open an AWS session"):
+        session = boto3.Session()
+    target = None
+    if target_profile:
+        with aws_call("open the target profile"):
+            target = Target(session, boto3.Session(profile_name=target_profile), deploy_role)
+    live = OperatorsAccount(session, target)
+    clients = Clients(session)
+    home = clients.home_region
+    parameters = SsmParameters(clients)
+    name = f"{parameter_root}/reconcile-function"
+    found = parameters.get(home, (name,))
+    if name not in found:
+        raise PermanentError(
+            f"Foothold is not deployed in {home} of this account (there is no parameter {name}): "
+            "deploy it with `sam deploy`, or choose its region"
+        )
+    regions, requests = AccountRegions(clients), RegionRequests(clients, home)
+    return Acceptance(
+        Operator(
+            live,
+            RegionDesk(home, parameter_root, parameters, regions, requests),
+            LambdaFunction(Clients(session, PATIENT), found[name]),
+            parameters,
+            regions,
+            requests,
+            home_region=home,
+            root=parameter_root,
+            clock=time.time,
+            sleep=time.sleep,
+            new_id=lambda: token_hex(4),
+        )
+    )
