@@ -7,14 +7,20 @@ Parameter Store sends none. The first two are found by asking, the third is left
 """
 
 import json
+import os
+import signal
 import subprocess
-from contextlib import suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from foothold.domain.acceptance import CLAIMS, MOST_CALLS
+from foothold.bootstrap_accept import acceptance
+from foothold.domain.acceptance import CLAIMS, MOST_CALLS, Finding, Verdict
+from foothold.services.acceptance import AcceptanceRequest
 from local.embedded import HOME_REGION, ROOT, TEST, TOOLS, Embedded
 from local.rehearsal import deploy_stack
 from tests.embedded.test_control_plane import bucket_of, deploy_role, foothold, parameters
@@ -22,6 +28,7 @@ from tests.embedded.test_readme import commands
 
 pytestmark = pytest.mark.embedded
 REGION: Any = "ap-southeast-2"
+BROKEN_REGION: Any = "ap-southeast-1"
 NOT_ASKED_HERE = {
     "door-list-alone": "left out by --without",
     "read-plain-http": "every call to http://127.0.0.1:",
@@ -125,3 +132,230 @@ def test_the_readmes_run_with_the_rights_of_its_policy_shows_every_claim_that_ca
     assert (tmp_path / "acceptance.md").read_text().count("\n| ") == len(CLAIMS) + 2
     for claim in CLAIMS:
         assert claim.words in done.stderr or claim.name in NOT_ASKED_HERE
+
+
+# --- Broken stores: MiniStack judges each row of the policies by the policies that it is given.
+
+ROWS = [claim.name for claim in CLAIMS if claim.name.startswith(("write-", "read-"))]
+Json = dict[str, Any]
+
+
+def without(sid: str) -> Callable[[Json], None]:
+    def change(policy: Json) -> None:
+        found = [one for one in policy["Statement"] if one["Sid"] != sid]
+        assert len(found) == len(policy["Statement"]) - 1
+        policy["Statement"] = found
+
+    return change
+
+
+def with_another_key(policy: Json) -> None:
+    (statement,) = [one for one in policy["Statement"] if one["Sid"] == "DenyOtherKeys"]
+    (key,) = statement["Condition"]["StringNotEquals"]
+    statement["Condition"]["StringNotEquals"][key] = "arn:aws:kms:eu-west-1:1:key/other"
+
+
+def with_reads_denied(policy: Json) -> None:
+    statement = {**policy["Statement"][0], "Sid": "Reads", "Action": "s3:GetObject"}
+    policy["Statement"].append(
+        {name: value for name, value in statement.items() if name != "Condition"}
+    )
+
+
+def with_any_role(policy: Json) -> None:
+    for statement in policy["Statement"]:
+        statement.get("Condition", {}).pop("ArnLike", None)
+
+
+def unchanged(_policy: Json) -> None:
+    """What is broken is not this policy."""
+
+
+BREAKS: dict[str, Callable[[Json], None]] = {
+    "write-right-key": with_another_key,
+    "write-part": with_another_key,
+    "write-default": unchanged,
+    "write-part-default": unchanged,
+    "write-other-key": without("DenyOtherKeys"),
+    "write-part-other-key": without("DenyOtherKeys"),
+    "write-key-by-id": without("DenyOtherKeys"),
+    "write-unnamed-key": without("DenyUnnamedKeys"),
+    "write-aes256": without("DenyOtherEncryption"),
+    "write-own-key": without("DenyCustomerProvidedKeys"),
+    "read-owner": with_reads_denied,
+    "read-deploy-role": without("OrganizationDeployRolesRead"),
+    "read-other-role": with_any_role,
+}
+
+
+@pytest.fixture(scope="module")
+def unwanted(deployed: Embedded) -> "Store":
+    """A store that was there before and that nobody wants."""
+    assert foothold(deployed, "regions", "add", BROKEN_REGION).returncode == 0
+    assert foothold(deployed, "regions", "remove", BROKEN_REGION).returncode == 0
+    return Store(deployed, bucket_of(BROKEN_REGION))
+
+
+class Store:
+    """The policies and the default encryption of a store, broken for a while."""
+
+    def __init__(self, aws: Embedded, bucket: str) -> None:
+        self.s3 = aws.session(TOOLS, BROKEN_REGION).client("s3")
+        self.kms = aws.session(TOOLS, BROKEN_REGION).client("kms")
+        self.bucket = bucket
+        self.key = parameters(aws, BROKEN_REGION, "/foothold/artifact-store")[
+            "/foothold/artifact-store/key-arn"
+        ]
+
+    @contextmanager
+    def broken(self, change: Callable[[Json], None]) -> Iterator[None]:
+        policy = self.s3.get_bucket_policy(Bucket=self.bucket)["Policy"]
+        key_policy = self.kms.get_key_policy(KeyId=self.key, PolicyName="default")["Policy"]
+        default: Any = self.s3.get_bucket_encryption(Bucket=self.bucket)
+        changed, changed_key = json.loads(policy), json.loads(key_policy)
+        change(changed)
+        if change is with_any_role:
+            change(changed_key)
+        rule: Any = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        weaker = {"Rules": [rule]} if change is unchanged else None
+        try:
+            self._write(changed, changed_key, weaker)
+            yield
+        finally:
+            kept = default["ServerSideEncryptionConfiguration"]
+            self._write(json.loads(policy), json.loads(key_policy), kept)
+
+    def _write(self, policy: Json, key_policy: Json, encryption: Any) -> None:
+        self.s3.put_bucket_policy(Bucket=self.bucket, Policy=json.dumps(policy))
+        self.kms.put_key_policy(KeyId=self.key, PolicyName="default", Policy=json.dumps(key_policy))
+        if encryption:
+            self.s3.put_bucket_encryption(
+                Bucket=self.bucket, ServerSideEncryptionConfiguration=encryption
+            )
+
+
+def policies_asked(
+    operator: dict[str, str], monkeypatch: pytest.MonkeyPatch, profile: str | None = "target"
+) -> dict[str, Finding]:
+    """The rows about policies of a run in this process, in the store that was there before."""
+    for name, value in operator.items():
+        monkeypatch.setenv(name, value)
+    others = frozenset(claim.name for claim in CLAIMS if claim.name not in ROWS)
+    report = acceptance("/foothold", profile, "foothold-deploy").run(
+        AcceptanceRequest(BROKEN_REGION, without=others), lambda _line: None
+    )
+    assert report.left == ()
+    return {finding.name: finding for finding in report.findings if finding.name in ROWS}
+
+
+def test_a_store_that_was_there_before_holds_stays_and_keeps_no_object_of_the_run(
+    operator: dict[str, str], unwanted: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = policies_asked(operator, monkeypatch)
+    verdicts = {name: one.verdict for name, one in found.items() if name not in NOT_ASKED_HERE}
+    assert set(verdicts.values()) == {Verdict.HOLDS}, found
+    assert "Versions" not in unwanted.s3.list_object_versions(Bucket=unwanted.bucket)
+
+
+def test_every_row_of_the_policies_that_can_be_asked_here_has_a_broken_store() -> None:
+    assert set(BREAKS) == set(ROWS) - set(NOT_ASKED_HERE)
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_each_row_of_the_policies_fails_on_a_store_that_is_broken_there(
+    name: str, operator: dict[str, str], unwanted: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with unwanted.broken(BREAKS[name]):
+        found = policies_asked(operator, monkeypatch)
+    assert found[name].verdict is Verdict.FAILS, found[name]
+
+
+@pytest.mark.usefixtures("unwanted")
+def test_a_profile_that_is_the_deploy_role_needs_no_way_into_it(
+    operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = policies_asked(operator, monkeypatch, "deploy-role")
+    assert found["read-deploy-role"].verdict is Verdict.HOLDS
+    assert found["read-other-role"].verdict is Verdict.NOT_ASKED
+
+
+# --- Bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--region", HOME_REGION], 1, f"{HOME_REGION} is in use already (wanted by foothold."),
+        (["--region", "europe"], 1, "'europe' is not the name of an AWS region"),
+        (["--region", "eu-nowhere-1"], 1, "eu-nowhere-1 is unknown for this account"),
+        (["--region", REGION, "--target-profile", "nobody"], 1, "profile (nobody) could not be"),
+        (["--region", REGION, "-o", "/dev/null/x"], 1, "cannot write to /dev/null/x"),
+        (["--region", REGION, "--root", "/foothold/other"], 1, "Foothold is not deployed in"),
+        ([], 2, "name a region that nobody wants"),
+        (["--region", REGION, "--clean-up"], 2, "--clean-up knows the region of its run"),
+        (["--region", REGION, "--without", "retire"], 2, "there is no row retire"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(
+    deployed: Embedded, operator: dict[str, str], arguments: list[str], code: int, words: str
+) -> None:
+    done = accept(deployed, operator, *arguments)
+    assert done.returncode == code, done.stderr
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    if code == 1:
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_interrupted_run_is_found_and_cleaned_up(
+    deployed: Embedded, operator: dict[str, str], tmp_path: Path
+) -> None:
+    running = subprocess.Popen(
+        [Path(sys.executable).parent / "foothold", "accept", "--region", REGION, "-o", tmp_path],
+        env={**os.environ, **operator},
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    for line in running.stderr:
+        if line.startswith("delay-tag"):  # the stack and the store are there
+            break
+    running.kill()
+    running.wait()
+    running.stderr.close()
+    assert len(traces(deployed, REGION)) >= 3
+    again = accept(deployed, operator, "--region", REGION)
+    assert again.returncode == 1
+    assert f"an acceptance run in {REGION}, begun" in again.stderr
+    assert "finish it with `foothold accept --clean-up`" in again.stderr
+    cleaned = accept(deployed, operator, "--clean-up")
+    assert (cleaned.returncode, cleaned.stdout) == (
+        0,
+        "everything that the run had made is taken away\n",
+    )
+    assert traces(deployed, REGION) == []
+    twice = accept(deployed, operator, "--clean-up")
+    assert (twice.returncode, twice.stdout) == (0, "there is no run to clean up after\n")
+
+
+def test_ctrl_c_takes_everything_away_before_the_command_ends(
+    deployed: Embedded, operator: dict[str, str], tmp_path: Path
+) -> None:
+    running = subprocess.Popen(
+        [Path(sys.executable).parent / "foothold", "accept", "--region", REGION, "-o", tmp_path],
+        env={**os.environ, **operator},
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    lines = []
+    for line in running.stderr:
+        lines.append(line)
+        if line.startswith("door-event"):
+            running.send_signal(signal.SIGINT)
+    assert running.wait() == 1
+    running.stderr.close()
+    assert "interrupted; everything that the run had made was taken away" in lines[-1]
+    assert traces(deployed, REGION) == []

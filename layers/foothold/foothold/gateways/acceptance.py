@@ -21,7 +21,11 @@ DENIED = frozenset({"AccessDenied", "AccessDeniedException", "403"})
 # Of a key that AWS manages, KMS tells the ARN wherever its alias is asked about, whether it was
 # used before or not (AWS KMS API Reference, "DescribeKey").
 ANOTHER_ALIAS = "alias/aws/s3"
+COUNTING = "foothold-accept"
 OWN_KEY = "k" * 32  # no secret: nothing is ever written under it
+
+
+Reader = boto3.Session | Answer  # an answer where there is nobody to read as, and why
 
 
 class Target:
@@ -31,45 +35,45 @@ class Target:
 
     def __init__(self, tools: boto3.Session, session: boto3.Session, deploy_role: str) -> None:
         self._tools = tools
-        self._session = session
+        self.session = session
         self._deploy_role = deploy_role
 
-    def _caller(self, region: str) -> str:
-        with aws_call("ask who the target profile is"):
-            sts = self._session.client("sts", region_name=region, config=CONFIG)
-            return str(sts.get_caller_identity()["Arn"])
+    def readers(self, owner: str, region: str) -> tuple[Reader, Reader]:
+        """The deploy role, and another role: the profile itself. `owner` is the account that the
+        artifacts are of.
 
-    def sessions(self, region: str) -> "tuple[boto3.Session | Answer, boto3.Session | Answer]":
-        """A session of the deploy role and one of another role; an Answer where there is none.
-
-        The deploy role lets pipelines in, so whoever asks may be its own caller already, or has
-        been let in for the time of the run, from either account.
+        A deploy role lets pipelines in. So the profile may be that role; or whoever asks was let
+        in for the time of the run, from the owner's account or from the target's.
         """
-        caller = self._caller(region)
-        is_deploy_role = f":assumed-role/{self._deploy_role}/" in caller
-        if is_deploy_role:
-            line = f"the target profile is {self._deploy_role} itself: it shows no other role"
-            return self._session, Answer(Reply.NOT_ASKED, line)
+        sts = self.session.client("sts", region_name=region, config=CONFIG)
+        caller = sts.get_caller_identity()["Arn"]
         _, partition, _, _, account, _ = caller.split(":", 5)
+        if account == owner:
+            line = f"the target profile is of {owner} itself, which owns the artifacts"
+            return Answer(Reply.NOT_ASKED, line), Answer(Reply.NOT_ASKED, line)
+        if f":assumed-role/{self._deploy_role}/" in caller:
+            line = f"the target profile is {self._deploy_role} itself"
+            return self.session, Answer(Reply.NOT_ASKED, line)
         arn = f"arn:{partition}:iam::{account}:role/{self._deploy_role}"
-        refused: Answer = Answer(Reply.NO_RIGHT, f"sts:AssumeRole {arn}")
-        for session in (self._tools, self._session):
+        for session in (self._tools, self.session):
+            sts = session.client("sts", region_name=region, config=CONFIG)
             try:
-                sts = session.client("sts", region_name=region, config=CONFIG)
                 lent = sts.assume_role(RoleArn=arn, RoleSessionName="foothold-accept")
             except ClientError as error:
                 if error_code(error) not in DENIED:
                     raise
-                continue
-            credentials = lent["Credentials"]
-            assumed = boto3.Session(
-                aws_access_key_id=credentials["AccessKeyId"],
-                aws_secret_access_key=credentials["SecretAccessKey"],
-                aws_session_token=credentials["SessionToken"],
-                region_name=region,
-            )
-            return assumed, self._session
-        return refused, self._session
+            else:
+                return _session(lent["Credentials"], region), self.session
+        return Answer(Reply.NO_RIGHT, f"sts:AssumeRole {arn}"), self.session
+
+
+def _session(credentials: Mapping[str, Any], region: str) -> boto3.Session:
+    return boto3.Session(
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        region_name=region,
+    )
 
 
 class OperatorsAccount:
@@ -83,10 +87,11 @@ class OperatorsAccount:
         self._target = target
         self._clients = Clients(session)
         self._patient = Clients(session, PATIENT)
-        self._lent: tuple[boto3.Session | Answer, boto3.Session | Answer] | None = None
+        self._readers: tuple[Reader, Reader] | None = None
         self._account = ""
         self._sent = 0
-        session.events.register("before-send", self._count)
+        for each in (session, target.session) if target else (session,):
+            each.events.register("before-send", self._count, unique_id=COUNTING)
 
     def _count(self, **_: object) -> None:
         self._sent += 1
@@ -217,14 +222,14 @@ class OperatorsAccount:
     def _read_as(self, which: int, store: ArtifactStore, key: str) -> Answer:
         if self._target is None:
             return Answer(Reply.NOT_ASKED, "no target account: --target-profile names one")
-        if self._lent is None:
+        if self._readers is None:
             with aws_call("assume the deploy role of the target account"):
-                self._lent = self._target.sessions(store.region)
-        session = self._lent[which]
-        if isinstance(session, Answer):
-            return session
-        session.events.register("before-send", self._count, unique_id="accept")
-        s3 = session.client("s3", region_name=store.region, config=CONFIG)
+                self._readers = self._target.readers(self.account(), store.region)
+        reader = self._readers[which]
+        if isinstance(reader, Answer):
+            return reader
+        reader.events.register("before-send", self._count, unique_id=COUNTING)
+        s3 = reader.client("s3", region_name=store.region, config=CONFIG)
         return self._read(s3, store, key)
 
     def _read(self, s3: Any, store: ArtifactStore, key: str) -> Answer:
