@@ -9,11 +9,12 @@ from typing import Any
 from foothold.command_messages import parse_command, raise_refusal, refusal
 from foothold.domain.acceptance import Answer, Encryption, Reply, Run, StackSeen
 from foothold.domain.claims import Claim
-from foothold.domain.errors import FootholdError, PermanentError
+from foothold.domain.errors import FootholdError, NotReachedError, PermanentError
 from foothold.domain.models import ArtifactStore
 from foothold.services.acceptance import Acceptance, AcceptanceRequest, Operator
 from foothold.services.commands import CommandDoor
 from foothold.services.regions import RegionDesk
+from foothold.services.requests import OpenRequests
 from tests.fakes import FakeParameters, FakeRegions
 from tests.lifecycle.accounts import REGION, Account
 from tests.stores.worlds import ACCOUNT, HOME
@@ -22,6 +23,11 @@ ANOTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"
 STATE = "/foothold/acceptance/run"
 ROOT = "/foothold"
 ID = "0a1b2c3d"
+# What a role of Foothold's own was refused: no reason to say that the caller lacks a right.
+REFUSED = (
+    "User: role is not authorized to perform: kms:CreateKey on resource: * because no "
+    "identity-based policy allows the kms:CreateKey action"
+)
 
 
 @dataclass
@@ -97,17 +103,23 @@ class Live:
                 self.account_.reconciler.reconcile(regions)
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        self.call("lambda:InvokeFunction")
+        try:
+            self.call("lambda:InvokeFunction")
+        except PermanentError as error:
+            raise NotReachedError(str(error)) from error
         account = self.account_
         with self.at_work():
             if "retire" in self.broken:
-                raise PermanentError("cannot schedule the deletion: AccessDeniedException")
+                raise PermanentError(f"cannot schedule the deletion: AccessDenied: {REFUSED}")
+            if "door-list" in self.broken and command["command"] == "add":
+                raise PermanentError(REFUSED)
             door = CommandDoor(
                 account.reconciler,
                 account.retirements,
                 account.preflights,
                 account.adoptions,
-                self.clock,
+                requests=OpenRequests(account.plane, account.parameters, self.clock),
+                clock=self.clock,
             )
             try:
                 answer = door.answer(parse_command(command))
@@ -157,7 +169,7 @@ class Live:
         self.call("cloudformation:DescribeStacks")
         status = self.stacks.get(name)
         failed = status == "CREATE_FAILED"
-        return StackSeen(status, "it was refused" if failed else "") if status else None
+        return StackSeen(status, REFUSED if failed else "") if status else None
 
     def delete_stack(self, name: str) -> None:
         self.call("cloudformation:DeleteStack")
@@ -227,7 +239,7 @@ class Live:
 
     def invoke(self, function: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         self.call("lambda:InvokeFunction")
-        failed = {REGION: "S3: AccessDenied"} if "package" in self.broken else {}
+        failed = {REGION: f"AccessDenied: {REFUSED}"} if "package" in self.broken else {}
         return {"failed": failed, "summary": "1 region, 1 object"}
 
     def pipeline(self, name: str) -> Mapping[str, Any]:

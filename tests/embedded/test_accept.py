@@ -286,7 +286,7 @@ def test_a_profile_that_is_the_deploy_role_needs_no_way_into_it(
     ("arguments", "code", "words"),
     [
         (["--region", HOME_REGION], 1, f"{HOME_REGION} is in use already (wanted by foothold."),
-        (["--region", "europe"], 1, "'europe' is not the name of an AWS region"),
+        (["--region", "europe"], 2, "'europe' is not the name of an AWS region"),
         (["--region", "eu-nowhere-1"], 1, "eu-nowhere-1 is unknown for this account"),
         (["--region", REGION, "--target-profile", "nobody"], 1, "profile (nobody) could not be"),
         (["--region", REGION, "-o", "/dev/null/x"], 1, "cannot write to /dev/null/x"),
@@ -355,7 +355,7 @@ def test_ctrl_c_takes_everything_away_before_the_command_ends(
         lines.append(line)
         if line.startswith("door-event"):
             running.send_signal(signal.SIGINT)
-    assert running.wait() == 1
+    assert running.wait() == 130
     running.stderr.close()
     assert "interrupted; everything that the run had made was taken away" in lines[-1]
     assert traces(deployed, REGION) == []

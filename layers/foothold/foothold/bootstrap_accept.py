@@ -6,10 +6,10 @@ from secrets import token_hex
 import boto3
 
 from foothold.bootstrap_operations import PATIENT
-from foothold.domain.errors import PermanentError
+from foothold.domain.errors import NotReachedError
 from foothold.gateways.acceptance import OperatorsAccount, Target
 from foothold.gateways.account import AccountRegions
-from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests
 from foothold.gateways.functions import LambdaFunction
 from foothold.gateways.ssm import SsmParameters
@@ -24,7 +24,7 @@ def acceptance(
     of one session, which counts what is sent. Raises PermanentError where no control plane, or no
     such profile, is there."""
     with aws_call("open an AWS session"):
-        session = boto3.Session()
+        session = open_session()
     target = None
     if target_profile:
         with aws_call("open the target profile"):
@@ -36,7 +36,7 @@ def acceptance(
     name = f"{parameter_root}/reconcile-function"
     found = parameters.get(home, (name,))
     if name not in found:
-        raise PermanentError(
+        raise NotReachedError(
             f"Foothold is not deployed in {home} of this account (there is no parameter {name}): "
             "deploy it with `sam deploy`, or choose its region"
         )

@@ -21,7 +21,9 @@ from foothold.cli.console import (
     one_clear_line,
     out,
     print_json,
+    region_names,
 )
+from foothold.cli.ending import INTERRUPTED
 from foothold.domain.acceptance import CLAIMS, Report, Verdict
 from foothold.domain.errors import PermanentError
 
@@ -34,7 +36,8 @@ ROWS = tuple(claim.name for claim in CLAIMS if claim.name != "retire")
 
 def accept(  # noqa: PLR0917  # typer gives each by its name
     region: Annotated[
-        str | None, typer.Option(help="The region to ask in: one that nobody wants.")
+        str | None,
+        typer.Option(help="The region to ask in: one that nobody wants.", callback=region_names),
     ] = None,
     target_profile: Annotated[
         str | None, typer.Option(help="A profile of an account that pipelines deploy to.")
@@ -103,10 +106,10 @@ def _refuse_wrong_use(region: str | None, without: list[str], *, clean_up: bool)
 def _told_how_to_go_on() -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        raise PermanentError(
-            "interrupted; `foothold accept --clean-up` takes away what the run has left"
-        ) from None
+    except KeyboardInterrupt as interrupt:
+        line = str(interrupt) or "interrupted; `foothold accept --clean-up` takes away what is left"
+        err.print(f"foothold: {line}", highlight=False, markup=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

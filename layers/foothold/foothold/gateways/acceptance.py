@@ -10,10 +10,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from foothold.domain.acceptance import RUN_TAG, Answer, Encryption, Reply, Run, StackSeen, refusal
-from foothold.domain.errors import PermanentError, TemporaryError
+from foothold.domain.errors import NotReachedError, PermanentError, TemporaryError
 from foothold.domain.models import REGION_TAG, ArtifactStore
 from foothold.domain.partitions import partition_of
-from foothold.gateways.aws import CONFIG, Clients, aws_call, error_code
+from foothold.gateways.aws import CONFIG, Clients, aws_call, error_code, translate
+from foothold.gateways.functions import NOT_REACHED
 
 # As long as the package function may take; an order is not given twice.
 PATIENT = CONFIG.merge(Config(read_timeout=910, retries={"total_max_attempts": 1}))
@@ -308,10 +309,16 @@ class OperatorsAccount:
     # --- Functions and pipelines
 
     def invoke(self, function: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        with aws_call(f"invoke the function {function}"):
-            answer = self._patient.get("lambda", self._home).invoke(
-                FunctionName=function, Payload=json.dumps(payload).encode()
-            )
+        doing = f"invoke the function {function}"
+        with aws_call(doing):
+            try:
+                answer = self._patient.get("lambda", self._home).invoke(
+                    FunctionName=function, Payload=json.dumps(payload).encode()
+                )
+            except ClientError as error:
+                if error_code(error) in NOT_REACHED:
+                    raise NotReachedError(str(translate(error, doing))) from error
+                raise
             found: Any = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
             words = f"{found.get('errorType')}: {found.get('errorMessage')}"

@@ -35,15 +35,22 @@ from foothold.domain.acceptance import (
     smallest_pipeline,
     source_key,
 )
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.domain.errors import (
+    BusyError,
+    FootholdError,
+    NotReachedError,
+    PermanentError,
+    TemporaryError,
+)
 from foothold.domain.models import ArtifactStore
 from foothold.domain.partitions import partition_of
 from foothold.domain.pipeline import DeclarationError
+from foothold.domain.wanted import RegionList
 from foothold.services.commands import ControlPlaneFunction
 from foothold.services.pipelines import RESOURCE_TYPE, expand_template
 from foothold.services.ports import Regions
 from foothold.services.reconcile import USABLE
-from foothold.services.regions import OperatorParameters, RegionDesk, Requests
+from foothold.services.regions import OperatorParameters, RegionDesk, RegionStatus, Requests
 
 CLEAN_UP = "`foothold accept --clean-up`"
 THERE_BEFORE = "the store was there before, and stays as it is"
@@ -225,8 +232,8 @@ class Acceptance:
 
         Raises PermanentError, before anything is made, where the region cannot be used (it has a
         store that somebody wants, is being retired, is not enabled, or is no region), where
-        Foothold is not deployed, or where another run has not ended; and where it was
-        interrupted, once all is taken away.
+        Foothold is not deployed, or where another run has not ended. An interruption goes on, with
+        words for a person, once everything is taken away.
         """
         run = self._begin(request)
         rows = _Rows(self._operator, run, request, say)
@@ -235,7 +242,7 @@ class Acceptance:
         except KeyboardInterrupt:
             say(f"interrupted: everything is taken away; interrupted again, {CLEAN_UP} does it")
             _, left = self._take_away(run, say)
-            raise PermanentError(_interrupted(left)) from None
+            raise KeyboardInterrupt(_interrupted(left)) from None
         except Exception:
             self._take_away(run, say)
             raise
@@ -283,8 +290,8 @@ class Acceptance:
     def _is_free(self, region: str) -> bool:
         """Whether the region has no store. Raises PermanentError where it cannot be used."""
         found = {status.region: status for status in self._operator.desk.status()}.get(region)
-        if found and (found.listed or found.claims):
-            wanted = ", ".join([*(["the list"] if found.listed else []), *found.claims])
+        if found and (by := _wanted_by(found)):
+            wanted = ", ".join(by)
             raise PermanentError(
                 f"{region} is in use already (wanted by {wanted}): choose a region that nobody "
                 "wants; `foothold status` shows who wants which"
@@ -349,10 +356,15 @@ class Acceptance:
             raise TemporaryError(answer.words)
 
     def _take_off_the_list(self, run: Run) -> None:
-        """Nobody had listed it before the run did."""
-        name = f"{self._operator.root}/regions"
-        found = self._operator.parameters.get(self._operator.home_region, (name,)).get(name, "")
-        if run.fresh and run.region in [part.strip() for part in found.split(",")]:
+        """Nobody had listed it before the run did; and what an event has asked for in vain is
+        dropped, too."""
+        if not run.fresh:
+            return
+        root = self._operator.root
+        names = f"{root}/regions", f"{root}/requests/{run.region}"
+        found = self._operator.parameters.get(self._operator.home_region, names)
+        listed = RegionList.parse(found.get(names[0], ""))
+        if run.region in listed.names or names[1] in found:
             self._operator.desk.remove([run.region])
 
     def _delete_objects(self, run: Run) -> None:
@@ -371,6 +383,8 @@ class Acceptance:
                 answer = self._operator.function.ask(
                     {"command": "retire", "region": run.region, "seconds": RETIRE_SECONDS}
                 )
+            except NotReachedError:
+                raise
             except FootholdError as error:
                 text = str(error)
                 if " is wanted by " in text or " is used by " in text:
@@ -378,10 +392,9 @@ class Acceptance:
                     return True, text
                 if "was retired already" in text or "has no artifact store" in text:
                     return True, "retired"
-                # The tags of a new key do not count at once.
-                if isinstance(error, TemporaryError) or _is_refused_to_the_function(text):
+                if _may_pass(error):
                     return False, text
-                raise
+                raise _FailedError(text) from error
             return answer["phase"] == "retired", str(answer["phase"])
 
         try:
@@ -393,9 +406,23 @@ class Acceptance:
         return answer
 
 
-def _is_refused_to_the_function(text: str) -> bool:
-    """Whether a function of Foothold met the refusal, and not whoever asked it."""
-    return "AccessDenied" in text and not text.startswith("cannot invoke the function")
+def _wanted_by(status: RegionStatus) -> list[str]:
+    asked = status.request is not None and status.request.asked
+    return [
+        *(["the list"] if status.listed else []),
+        *status.claims,
+        *(["an event"] if asked else []),
+    ]
+
+
+class _FailedError(Exception):
+    """What was waited for has failed, whoever is to blame: it is not the caller's own refusal."""
+
+
+def _may_pass(error: FootholdError) -> bool:
+    """Whether a function of Foothold met what passes: what its role may do with a key can hang on
+    the key's tags, which do not count at once."""
+    return isinstance(error, TemporaryError) or "AccessDenied" in str(error)
 
 
 def _interrupted(left: tuple[str, ...]) -> str:
@@ -421,7 +448,10 @@ class _Waiting:
         """Look until it is true; `look` also tells what it saw."""
         began, pause = self._operator.clock(), FIRST_LOOK_SECONDS
         while True:
-            done, seen = look()
+            try:
+                done, seen = look()
+            except _FailedError as error:
+                return Answer(Reply.OTHER, str(error))
             if done:
                 return Answer(Reply.DONE, seen)
             passed = self._operator.clock() - began
@@ -528,18 +558,20 @@ class _Rows:
         def created() -> tuple[bool, str]:
             seen = self._live.stack(name)
             if seen and seen.status not in ("CREATE_COMPLETE", "CREATE_IN_PROGRESS"):
-                raise PermanentError(str(seen))
+                raise _FailedError(str(seen))
             return seen is not None and seen.status == "CREATE_COMPLETE", str(seen)
 
         return self._waiting.until(created, STORE_SECONDS, f"the stack {name}")
 
-    def _publish_by(self, door: Callable[[], None]) -> Answer:
+    def _publish_by(self, door: Callable[[], Answer | None]) -> Answer:
         """How long a door takes shows where there is something to do: the region's own parameters
         are taken away before, and the door's work ends by putting them back."""
         if self._the_store():
             names = own_names(self._operator.root)
             self._operator.parameters.delete(self._run.region, names)
-        door()
+        answer = door()
+        if answer and answer.reply is not Reply.DONE:
+            return answer
         return self._published()
 
     def _published(self) -> Answer:
@@ -555,8 +587,25 @@ class _Rows:
     def _send_event(self) -> None:
         self._operator.requests.request([self._run.region])
 
-    def _put_on_list(self) -> None:
-        self._list = self._operator.desk.add([self._run.region])
+    def _put_on_list(self) -> Answer:
+        """As `foothold regions add` does: it writes the list, and has the store made."""
+        region = self._run.region
+        self._list = self._operator.desk.add([region])
+
+        def made() -> tuple[bool, str]:
+            try:
+                answer = self._operator.function.ask({"command": "add", "regions": [region]})
+            except NotReachedError:
+                raise
+            except FootholdError as error:
+                if isinstance(error, BusyError):
+                    return False, str(error)
+                raise _FailedError(str(error)) from error
+            if answer["regions"][region]["error"]:
+                raise _FailedError(answer["regions"][region]["error"])
+            return True, "made"
+
+        return self._waiting.until(made, EVENT_SECONDS, "the control plane")
 
     def _write_list_again(self) -> None:
         name = f"{self._operator.root}/regions"
@@ -641,15 +690,16 @@ class _Rows:
         def packaged() -> tuple[bool, str]:
             try:
                 answer = self._live.invoke(function, order)
-                failed = "; ".join(f"{one}: {why}" for one, why in answer["failed"].items())
-                if not failed:
-                    return True, str(answer["summary"])
-                raise PermanentError(failed)
-            except FootholdError as error:
-                # What its role may do with a key can hang on the key's tags.
-                if isinstance(error, TemporaryError) or _is_refused_to_the_function(str(error)):
-                    return False, str(error)
+            except NotReachedError:
                 raise
+            except FootholdError as error:
+                if _may_pass(error):
+                    return False, str(error)
+                raise _FailedError(str(error)) from error
+            failed = "; ".join(f"{one}: {why}" for one, why in answer["failed"].items())
+            if failed and "AccessDenied" not in failed:
+                raise _FailedError(failed)
+            return not failed, failed or str(answer["summary"])
 
         return self._waiting.until(packaged, TAG_SECONDS, "the package function")
 
@@ -679,7 +729,7 @@ class _Rows:
             for region, one in definition.get("artifactStores", {}).items()
         }
         if seen != {(each.region, each.bucket, each.key_arn) for each in stores.values()}:
-            raise PermanentError(f"its artifact stores are {sorted(seen)}")
+            return Answer(Reply.OTHER, f"its artifact stores are {sorted(seen)}")
         return Answer(
             Reply.DONE, f"stages {', '.join(self._stages)}; stores in {len(seen)} regions"
         )
@@ -699,7 +749,7 @@ class _Rows:
             found = self._live.stages(self._run.name)
             seen = ", ".join(f"{stage} {found.get(stage, 'not begun')}" for stage in asked)
             if any(found.get(stage) in ("Failed", "Stopped") for stage in asked):
-                raise PermanentError(seen)
+                raise _FailedError(seen)
             return all(found.get(stage) == "Succeeded" for stage in asked), seen
 
         return self._waiting.until(succeeded, RUN_SECONDS, "the pipeline")
