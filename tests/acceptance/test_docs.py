@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from cfnlint.api import lint_file  # type: ignore[import-untyped]  # it brings no types
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # brings no types
 
 from foothold.cli.accept import ROWS
@@ -46,6 +47,10 @@ def test_the_page_names_the_limits_and_the_tag() -> None:
         PAGE.split()
     )
     assert f"`{RUN_TAG}`" in PAGE
+
+
+def test_the_policys_template_is_sound() -> None:
+    assert lint_file(ROOT / "pipelines" / "acceptance.yaml") == []
 
 
 def test_the_policys_deployment_fits_its_template() -> None:
