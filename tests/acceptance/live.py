@@ -17,6 +17,7 @@ from foothold.services.regions import RegionDesk
 from foothold.services.requests import OpenRequests
 from tests.fakes import FakeParameters, FakeRegions
 from tests.lifecycle.accounts import REGION, Account
+from tests.lifecycle.test_two_control_planes import hand_overs
 from tests.stores.worlds import ACCOUNT, HOME
 
 ANOTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"
@@ -117,7 +118,8 @@ class Live:
                 account.reconciler,
                 account.retirements,
                 account.preflights,
-                account.adoptions,
+                adoptions=account.adoptions,
+                hand_overs=hand_overs(account),
                 requests=OpenRequests(account.plane, account.parameters, self.clock),
                 clock=self.clock,
             )

@@ -101,7 +101,7 @@ def test_a_store_that_was_there_before_stays_and_no_door_is_used(live: Live) -> 
     assert (HOME, STATE) not in live.account_.fake.parameters
 
 
-@pytest.mark.parametrize("by", ["the list", "a stack", "a retirement"])
+@pytest.mark.parametrize("by", ["the list", "a stack", "an event", "a retirement"])
 def test_a_region_that_is_in_use_is_refused_before_anything_is_made(live: Live, by: str) -> None:
     live.account_.store()
     words = "is in use already"
@@ -109,6 +109,10 @@ def test_a_region_that_is_in_use_is_refused_before_anything_is_made(live: Live, 
         live.account_.fake.parameters[LIST] = REGION
     elif by == "a stack":
         live.account_.fake.parameters[HOME, f"/foothold/claims/{REGION}/app.1.Store"] = "app Store"
+    elif by == "an event":
+        live.account_.fake.parameters[HOME, f"/foothold/requests/{REGION}"] = (
+            '{"since": 1, "reason": "no quota", "asked": true}'
+        )
     else:
         name = f"/foothold/artifact-stores/{REGION}/retired"
         live.account_.fake.parameters[HOME, name] = (
@@ -119,6 +123,15 @@ def test_a_region_that_is_in_use_is_refused_before_anything_is_made(live: Live, 
     with pytest.raises(PermanentError, match=words):
         live.run()
     assert live.account_.state() == before
+
+
+def test_a_store_whose_retirement_was_called_off_is_one_that_was_there_before(live: Live) -> None:
+    live.account_.store()
+    name = f"/foothold/artifact-stores/{REGION}/retired"
+    live.account_.fake.parameters[HOME, name] = (
+        '{"phase": "called off", "since": 1, "key_arn": null, "deleted": 0, "reason": "used"}'
+    )
+    assert row(live.run(), "retire").seen == "the store was there before, and stays as it is"
 
 
 @pytest.mark.parametrize(

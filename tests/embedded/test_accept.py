@@ -292,7 +292,7 @@ def test_a_profile_that_is_the_deploy_role_needs_no_way_into_it(
         (["--region", REGION, "-o", "/dev/null/x"], 1, "cannot write to /dev/null/x"),
         (["--region", REGION, "--root", "/foothold/other"], 1, "Foothold is not deployed in"),
         ([], 2, "name a region that nobody wants"),
-        (["--region", REGION, "--clean-up"], 2, "--clean-up knows the region of its run"),
+        (["--region", REGION, "--clean-up"], 2, "the run that is cleaned up knows its region"),
         (["--region", REGION, "--without", "retire"], 2, "there is no row retire"),
     ],
 )

@@ -45,6 +45,7 @@ from foothold.domain.errors import (
 from foothold.domain.models import ArtifactStore
 from foothold.domain.partitions import partition_of
 from foothold.domain.pipeline import DeclarationError
+from foothold.domain.retirement import Phase
 from foothold.domain.wanted import RegionList
 from foothold.services.commands import ControlPlaneFunction
 from foothold.services.pipelines import RESOURCE_TYPE, expand_template
@@ -296,7 +297,7 @@ class Acceptance:
                 f"{region} is in use already (wanted by {wanted}): choose a region that nobody "
                 "wants; `foothold status` shows who wants which"
             )
-        if found and found.phase:
+        if found and found.phase and not found.phase.startswith(Phase.CALLED_OFF):
             raise PermanentError(
                 f"the retirement of {region} is not over ({found.phase}): wait for it, or choose "
                 "another region"
