@@ -7,6 +7,8 @@ CODE := layers/foothold/foothold functions local proof tests benchmarks
 # The lock is whole, so nothing is left to resolve: --no-deps. (With hashes pip would not see that
 # boto3-stubs[s3] is met by the locked boto3-stubs: pypa/pip#9644.)
 INSTALL := pip install --quiet --disable-pip-version-check --require-hashes --no-deps
+UNREACHABLE = { echo "Packages could not be installed, see above. Is the network there? Then" \
+	"the same command goes on from here."; exit 1; }
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --system-certs --custom-compile-command "make lock"
 
@@ -33,11 +35,12 @@ prove: setup .venv-checkov/complete
 prove-full: setup .venv-checkov/complete
 	$(BIN)/python -m proof --full $(if $(SEED),--seed $(SEED)) $(LINES)
 
+# Of this checkout, whichever one the shell is at work with.
 local: setup
-	$(BIN)/python -m local up
+	$(BIN)/python -m local --state .local up
 
 local-down: setup
-	$(BIN)/python -m local down
+	$(BIN)/python -m local --state .local down
 
 lint: setup .venv-checkov/complete
 	$(BIN)/ruff check
@@ -69,22 +72,31 @@ lock: setup
 	$(LOCK) layers/sam_cli/requirements.in --no-deps --constraint requirements/dev.txt \
 		--output-file layers/sam_cli/requirements.txt
 
+# What `KEEP=1 make demo` left running beside another is stopped too.
 clean: local-down
-	rm -rf .venv .venv-emulator .venv-checkov .aws-sam .local
+	@for kept in .local-*; do \
+		[ ! -d $$kept ] || $(BIN)/python -m local --state $$kept down; \
+	done
+	rm -rf .venv .venv-emulator .venv-checkov .aws-sam .local .local-*
 
 # One environment for all our work; `complete` is written last, so half an environment is redone.
 .venv/complete: requirements/dev.txt
+	@{ command -v node && command -v npm; } >/dev/null || \
+		echo "Without Node.js (node, npm) the policy tests of make test and make prove will fail:" \
+		"install it before those; all else works."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Foothold needs Python 3.11 or later: make PYTHON=python3.13 setup"; exit 1; }
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/$(INSTALL) -r $<
+	@echo "Installing Foothold's tools into .venv: one to three minutes ..."
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/$(INSTALL) -r $< || $(UNREACHABLE)
 	@touch $@
 
 $(BIN)/foothold: pyproject.toml .venv/complete
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv-%/complete: requirements/%.txt .venv/complete
-	$(BIN)/python -m venv --clear .venv-$*
-	.venv-$*/bin/$(INSTALL) -r $<
+	@echo "Installing the $* into .venv-$*: about a minute ..."
+	@$(BIN)/python -m venv --clear .venv-$*
+	@.venv-$*/bin/$(INSTALL) -r $< || $(UNREACHABLE)
 	@touch $@

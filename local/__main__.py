@@ -4,15 +4,23 @@ import argparse
 import sys
 from pathlib import Path
 
-from local.embedded import FOLDER, Embedded, EmbeddedError
+from local.embedded import Embedded, EmbeddedError
+
+INTERRUPTED = 130  # as a shell has it
 
 
 def up(aws: Embedded, *, deploy: bool) -> None:
-    verb = "started" if aws.start() else "is running"
-    print(f"embedded AWS {verb}: {aws.endpoint}", flush=True)
+    started = aws.start()
+    print(f"embedded AWS {'started' if started else 'is running'}: {aws.endpoint}", flush=True)
     if deploy:
-        aws.deploy(say=lambda line: print(line, flush=True))
-    print(f"use it in your shell with: . {aws.folder}/env")
+        try:
+            aws.deploy(say=lambda line: print(line, flush=True))
+        except BaseException:
+            if started:
+                aws.stop()
+                print("embedded AWS stopped", flush=True)
+            raise
+    print(f"use it in your shell, from any folder, with: . {aws.folder}/env")
 
 
 def down(aws: Embedded) -> None:
@@ -21,7 +29,9 @@ def down(aws: Embedded) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
-    parser.add_argument("--state", type=Path, default=FOLDER, help="its folder (%(default)s)")
+    parser.add_argument(
+        "--state", type=Path, metavar="DIR", help="its folder ($FOOTHOLD_LOCAL, or .local)"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     up_command = commands.add_parser("up", help="start it and deploy the control plane")
     up_command.add_argument("--no-deploy", action="store_true", help="start it, deploy nothing")
@@ -42,6 +52,9 @@ def main() -> int:
     except EmbeddedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: `make local` starts anew", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -2,15 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -18,9 +18,13 @@ from rich.table import Table
 from local.demo_lifecycle import life_of_a_store
 from local.demo_packaging import package_once
 from local.embedded import (
+    BINARIES,
+    FOLDER,
+    FOLDER_VARIABLE,
     FOREIGN,
     HOME_REGION,
     PRODUCTION,
+    ROOT,
     RUNTIME,
     TEST,
     TOOLS,
@@ -28,7 +32,6 @@ from local.embedded import (
     EmbeddedError,
 )
 
-CHECKOUT = Path(__file__).parent.parent
 HOME = HOME_REGION
 STACK_REGIONS = ("eu-west-1", "us-east-1")
 EVENT_REGION = "ap-southeast-1"
@@ -44,39 +47,38 @@ class DemoError(Exception):
 
 
 def main() -> int:
-    """Run the demo; KEEP=1 leaves the embedded AWS running. Returns the exit code."""
-    embedded = Embedded()
+    """Run the demo on an embedded AWS of its own; KEEP=1 leaves that running. Returns the exit
+    code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        embedded = own_embedded_aws()
+    except EmbeddedError as error:
+        console.print(f"[bold red]The demo failed:[/] {error}")
+        return 1
+    except KeyboardInterrupt:
+        return interrupted()
+    os.environ[FOLDER_VARIABLE] = str(embedded.folder)  # for every command from here on
     try:
         foothold("local", "up")
-        chapters: tuple[tuple[str, Callable[[Embedded], None]], ...] = (
-            ("A stack asks for two regions", a_stack_asks),
-            ("An event asks for a third", an_event_asks),
-            ("An operator asks for a fourth", an_operator_asks),
-            ("What there is now", what_there_is),
-            ("Who may read", who_may_read),
-            ("The life of a store", life),
-            ("One build, packaged for every region", packaging),
-            ("A pipeline, rehearsed in three accounts", pipeline),
-        )
-        for number, (title, chapter) in enumerate(chapters, start=1):
+        for number, (title, chapter) in enumerate(CHAPTERS, start=1):
             console.rule(f"[bold]{number}. {title}", align="left")
             chapter(embedded)
+    except KeyboardInterrupt:
+        return interrupted()
     except (
         DemoError,
         EmbeddedError,
         AssertionError,
         subprocess.CalledProcessError,
+        BotoCoreError,
         ClientError,
     ) as error:
         console.print(f"[bold red]The demo failed:[/] {error}")
+        console.print(f"`make demo` starts anew; the embedded AWS's log: {embedded.log}")
         return 1
     finally:
-        if os.environ.get("KEEP") == "1":
-            console.print(
-                "KEEP=1: still running; `. .local/env` uses it, `make local-down` stops it."
-            )
-        else:
-            foothold("local", "down")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left half stopped
+        leave(embedded)
     console.print(
         f"[bold green]Done.[/] {len(REGIONS)} regions hold an artifact store: a stack, an event "
         "and an operator asked. The organisation's deploy roles read them, a foreign account does "
@@ -86,9 +88,39 @@ def main() -> int:
     return 0
 
 
+def own_embedded_aws() -> Embedded:
+    """An embedded AWS that nobody else has started, running: the checkout's, or one beside it."""
+    for folder in (FOLDER, *(ROOT / f"{FOLDER.name}-{number}" for number in range(2, 100))):
+        embedded = Embedded(folder)
+        # Whoever runs there already is left alone, even where it does not answer.
+        if embedded.pid is None and embedded.start():
+            return embedded
+        console.print(f"An embedded AWS of yours runs in {folder}: it is left alone.")
+    raise EmbeddedError("a hundred embedded AWS run already: stop one with `make local-down`")
+
+
+def leave(embedded: Embedded) -> None:
+    """Stop what the demo has started, unless it is to be kept."""
+    if os.environ.get("KEEP") != "1":
+        show("foothold", "local", "down")
+        embedded.stop()
+        console.print("embedded AWS stopped")
+        return
+    stop = "make local-down" if embedded.folder == FOLDER else "foothold local down"
+    console.print(
+        f"KEEP=1: still running; `. {embedded.folder.relative_to(ROOT)}/env` uses it, and then "
+        f"`{stop}` stops it."
+    )
+
+
+def interrupted() -> int:
+    console.print("[bold red]The demo was interrupted:[/] `make demo` starts anew.")
+    return 130
+
+
 def foothold(*arguments: str) -> None:
     show("foothold", *arguments)
-    run(str(Path(sys.executable).parent / "foothold"), *arguments)
+    run(str(BINARIES / "foothold"), *arguments)
 
 
 def show(*command: str) -> None:
@@ -98,7 +130,7 @@ def show(*command: str) -> None:
 def run(*command: str) -> None:
     embedded = Embedded()
     environment = embedded.environment() if embedded.pid else {}
-    subprocess.run(command, cwd=CHECKOUT, env={**os.environ, **environment}, check=True)
+    subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, check=True)
 
 
 def a_stack_asks(embedded: Embedded) -> None:
@@ -109,8 +141,8 @@ def a_stack_asks(embedded: Embedded) -> None:
                "--capabilities", "CAPABILITY_AUTO_EXPAND")  # fmt: skip
     show(*command)
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "sam"), *command[1:]],
-        cwd=CHECKOUT,
+        [str(BINARIES / "sam"), *command[1:]],
+        cwd=ROOT,
         env={**os.environ, **embedded.environment(), "SAM_CLI_TELEMETRY": "0"},
         capture_output=True,
         text=True,
@@ -192,7 +224,7 @@ def store(embedded: Embedded, region: str) -> tuple[str, str]:
 def wait_for(embedded: Embedded, region: str) -> None:
     ssm = embedded.session(TOOLS, HOME).client("ssm")
     name = f"/foothold/artifact-stores/{region}/key-arn"
-    waiter_seconds = 60
+    waiter_seconds = 600
     for _ in range(waiter_seconds):
         if ssm.get_parameters(Names=[name])["Parameters"]:
             console.print(f"{region}: ready")
@@ -262,6 +294,18 @@ def call(embedded: Embedded, account: str, region: str) -> dict[str, str]:
     )
     place: dict[str, str] = json.loads(answer["Payload"].read())
     return place
+
+
+CHAPTERS: tuple[tuple[str, Callable[[Embedded], None]], ...] = (
+    ("A stack asks for two regions", a_stack_asks),
+    ("An event asks for a third", an_event_asks),
+    ("An operator asks for a fourth", an_operator_asks),
+    ("What there is now", what_there_is),
+    ("Who may read", who_may_read),
+    ("The life of a store", life),
+    ("One build, packaged for every region", packaging),
+    ("A pipeline, rehearsed in three accounts", pipeline),
+)
 
 
 def document(*statements: dict[str, Any]) -> str:

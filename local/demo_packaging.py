@@ -36,7 +36,7 @@ def package_once(embedded: Embedded, console: Console, look: dict[str, Any]) -> 
             archive, home, SOURCE, ExtraArgs={"ExpectedBucketOwner": TOOLS}
         )
     event = json.dumps({"project": PROJECT, "source": {"bucket": home, "key": SOURCE}})
-    show(console, "sam", "remote", "invoke", "PackageFunction", "--event", f"'{event}'")
+    show(console, "sam", "remote", "invoke", "PackageFunction", "--stack-name", "foothold", "--event", f"'{event}'")  # fmt: skip
     answer = session.client("lambda").invoke(
         FunctionName=parameter("package-function"), Payload=event
     )

@@ -1,14 +1,15 @@
 """The embedded AWS: start it, deploy the control plane on it, stop it.
 
 One folder holds all of its state: `server.json` (which process serves on which port, locked by
-that process while it lives), `env` for a shell, `ministack.log`, and scratch space that the
-functions see as their home and temporary folder.
+that process while it lives), `env` for a shell, `ministack.log`, what was built to be deployed,
+and scratch space that the functions see as their home and temporary folder.
 """
 
 import fcntl
 import json
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,8 @@ import botocore.session
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".local"
+FOLDER_VARIABLE = "FOOTHOLD_LOCAL"  # names another; FOLDER/env sets it
+BINARIES = Path(sys.executable).parent  # foothold, sam and the Python that builds
 PYTHON = ROOT / ".venv-emulator" / "bin" / "python"
 
 TOOLS, TEST, PRODUCTION = "111111111111", "222222222222", "333333333333"
@@ -37,6 +40,14 @@ ADOPTABLE = "adoptable"  # the bucket of this name, if somebody makes it, may be
 SECRET = "test"  # noqa: S105  # nosec B105
 RUNTIME = f"python3.{sys.version_info.minor}"
 ARCHITECTURE = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
+
+# What pip and sam say where the network, or the package index, cannot be reached.
+UNREACHABLE = (
+    "Could not find a version that satisfies",
+    "Could not fetch URL",
+    "Failed to establish a new connection",
+    "Temporary failure in name resolution",
+)
 
 START_SECONDS = 60.0
 HEALTH_SECONDS = 5.0
@@ -71,15 +82,15 @@ class EmbeddedSession(boto3.Session):
 
 
 class Embedded:
-    """One embedded AWS, known by its folder.
+    """One embedded AWS, known by its folder: the one that FOOTHOLD_LOCAL names, or the checkout's.
 
     `without` names the shims (local/shims.py) that it is to run without; `all` is every one.
     """
 
-    def __init__(self, folder: Path = FOLDER, without: Sequence[str] = ()) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, without: Sequence[str] = ()) -> None:
+        self.folder = (folder or Path(os.environ.get(FOLDER_VARIABLE) or FOLDER)).absolute()
         self._without = tuple(without)
-        self._state_file = folder / "server.json"
+        self._state_file = self.folder / "server.json"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -95,7 +106,10 @@ class Embedded:
         """The address of the running server. Raises EmbeddedError where none runs."""
         server = self._server()
         if server is None:
-            raise EmbeddedError("no embedded AWS runs: start it with `make local`")
+            raise EmbeddedError(
+                f"no embedded AWS runs in {self.folder}: start it with `make local` in its "
+                f"checkout, or name another's folder (--local DIR, or {FOLDER_VARIABLE})"
+            )
         return f"http://127.0.0.1:{server['port']}"
 
     @property
@@ -132,6 +146,7 @@ class Embedded:
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": region,
             "AWS_REGION": region,
+            FOLDER_VARIABLE: str(self.folder),
         }
 
     def session(self, account: str = TOOLS, region: str = HOME_REGION) -> boto3.Session:
@@ -184,22 +199,27 @@ class Embedded:
             f"AdoptableBuckets=arn:aws:s3:::{ADOPTABLE}",
             "PipelineMacro=false",  # MiniStack has no macros; the function is there
         ]
-        # The rest, such as the stack's name, is in samconfig.toml.
-        with timed(say, "sam build"):
-            self._sam("build", *parameters)
-        with timed(say, "sam deploy"):
-            self._sam("deploy", "--no-confirm-changeset", "--no-progressbar", *parameters)
+        # The rest, such as the stack's name, is in samconfig.toml. The build is this server's own:
+        # in .aws-sam may lie what somebody is about to deploy for real.
+        build = self.folder / "build"
+        with timed(say, "sam build", "the first one takes a minute"):
+            self._sam("build", "--build-dir", str(build), *parameters)
+        with timed(say, "sam deploy", "the control plane, and its first artifact store"):
+            self._sam(
+                "deploy", "--template-file", str(build / "template.yaml"),
+                "--config-file", str(ROOT / "samconfig.toml"),
+                "--no-confirm-changeset", "--no-progressbar", *parameters,
+            )  # fmt: skip
 
     def _sam(self, command: str, *arguments: str) -> None:
-        binaries = Path(sys.executable).parent
         done = subprocess.run(
-            [binaries / "sam", command, *arguments],
+            [BINARIES / "sam", command, *arguments],
             cwd=ROOT,
             env={
                 **{name: value for name, value in os.environ.items() if name[:4] != "AWS_"},
                 **self.environment(),
                 # sam build looks for the runtime's python and its pip on the PATH.
-                "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+                "PATH": f"{BINARIES}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
                 # What the Makefile of a layer cannot learn from sam.
                 "PYTHON_RUNTIME": RUNTIME,
                 "ARCHITECTURE": ARCHITECTURE,
@@ -214,6 +234,13 @@ class Embedded:
             check=False,
         )
         if done.returncode:
+            output = self.folder / f"sam-{command}.log"
+            output.write_text(done.stdout)
+            if any(words in done.stdout for words in UNREACHABLE):
+                raise EmbeddedError(
+                    f"sam {command} could not fetch the packages it builds with: is the network "
+                    f"there? Try again with `make local`; what sam said is in {output}"
+                )
             print(done.stdout, file=sys.stderr)
             raise EmbeddedError(
                 f"sam {command} failed, see its output above (the server's log: {self.log})"
@@ -289,10 +316,16 @@ class Embedded:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        try:
+            self._await_health(self._process)
+        except BaseException:  # whoever is interrupted leaves nothing behind
+            self._stop()
+            raise
+
+    def _await_health(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._healthy():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._stop()
+            if process.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
                 raise EmbeddedError(f"the embedded AWS did not start:\n{tail}")
             time.sleep(0.05)
@@ -312,7 +345,7 @@ class Embedded:
             self._process.kill()
             self._process.wait()
             self._process = None
-        for leftover in ("home", "tmp"):
+        for leftover in ("build", "home", "tmp"):
             shutil.rmtree(self.folder / leftover, ignore_errors=True)
         for leftover in ("server.json", "env"):
             (self.folder / leftover).unlink(missing_ok=True)
@@ -337,19 +370,23 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def timed(say: Callable[[str], None], step: str) -> Iterator[None]:
-    """Say the step, once it is done, with the seconds it took."""
+def timed(say: Callable[[str], None], step: str, about: str) -> Iterator[None]:
+    """Say the step and what it is about, and once it is done the seconds it took."""
+    say(f"{step}: {about} ...")
     start = time.monotonic()
     yield
     say(f"{step}: done in {time.monotonic() - start:.0f} s")
 
 
 def shell_exports(environment: dict[str, str]) -> str:
-    """Lines that a POSIX shell sources."""
+    """Lines that a POSIX shell sources: afterwards its foothold, sam and AWS programs work with
+    this server, from any folder."""
+    binaries = shlex.quote(str(BINARIES))
     return "".join(
         [
-            "# For your shell: . .local/env\n",
+            f"# For your shell: . {environment[FOLDER_VARIABLE]}/env\n",
             "unset AWS_PROFILE AWS_SESSION_TOKEN\n",
-            *(f"export {name}={value}\n" for name, value in environment.items()),
+            *(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()),
+            f'case "$PATH" in {binaries}:*) ;; *) export PATH={binaries}:"$PATH" ;; esac\n',
         ]
     )

@@ -22,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -83,7 +83,7 @@ def main() -> int:
             rehearse(embedded, template, name, source, console, approve=approve)
             for name in pipelines_in(template)
         ]
-    except (FootholdError, EmbeddedError, ActionFailedError, ClientError) as error:
+    except (FootholdError, EmbeddedError, ActionFailedError, BotoCoreError, ClientError) as error:
         for line in str(error).splitlines():
             console.print(f"[bold red]foothold:[/] {escape(line)}", soft_wrap=True)
         return 1

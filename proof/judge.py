@@ -58,16 +58,22 @@ def allowed(policies: Policies, rows: Sequence[Row]) -> list[bool]:
 
 
 def install() -> None:
-    """Install the evaluator, as its lock says, where it is not. Raises RuntimeError without npm."""
+    """Install the evaluator, as its lock says, where it is not. Raises RuntimeError where it
+    cannot."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        raise RuntimeError("the policy evaluator needs Node.js: install node and npm")
     lock = FOLDER / "package-lock.json"
     if INSTALLED.exists() and INSTALLED.stat().st_mtime >= lock.stat().st_mtime:
         return
-    if not shutil.which("npm"):
-        raise RuntimeError("the policy evaluator needs Node.js: install node and npm")
-    subprocess.run(
+    installed = subprocess.run(
         ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"],
         cwd=FOLDER,
-        check=True,
+        check=False,
         timeout=60 * MINUTES,
     )
+    if installed.returncode:
+        raise RuntimeError(
+            "the policy evaluator could not be installed: is the network there? "
+            f"`npm ci --prefix {FOLDER}` says more"
+        )
     INSTALLED.touch()

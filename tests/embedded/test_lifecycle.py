@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from local.embedded import ROOT, TOOLS, Embedded, EmbeddedError
+from local.embedded import BINARIES, ROOT, TOOLS, Embedded, EmbeddedError
 
 pytestmark = pytest.mark.embedded
 
@@ -146,6 +146,68 @@ def test_a_shell_that_sources_env_works_as_the_tools_account(aws: Embedded) -> N
         check=True,
     )
     assert answer.stdout.strip() == TOOLS
+
+
+def test_a_shell_that_sources_env_finds_foothold_and_sam_from_any_folder(
+    aws: Embedded, tmp_path: Path
+) -> None:
+    aws.start()
+    asked = "command -v foothold; command -v sam; echo $FOOTHOLD_LOCAL; foothold local down"
+    answer = subprocess.run(
+        ["sh", "-c", f". {aws.folder}/env && . {aws.folder}/env && echo $PATH && {asked}"],
+        env={"PATH": os.defpath},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    path, foothold, sam, folder, stopped = answer.stdout.splitlines()
+    assert path == f"{BINARIES}:{os.defpath}"
+    assert (foothold, sam) == (f"{BINARIES}/foothold", f"{BINARIES}/sam")
+    assert (folder, stopped) == (str(aws.folder), "embedded AWS stopped")
+    assert aws.pid is None
+
+
+def test_a_dead_embedded_aws_is_told_of_with_the_way_out(aws: Embedded, tmp_path: Path) -> None:
+    aws.start()
+    environment = {**os.environ, **aws.environment(), "COLUMNS": "500"}
+    assert aws.pid is not None
+    os.killpg(aws.pid, signal.SIGKILL)
+    source = ("--source", str(ROOT / "examples" / "orders"))
+    for arguments, words in (
+        (("status",), f"start the embedded AWS with `make local` and source {aws.folder}/env"),
+        (
+            ("pipeline", "rehearse", str(ROOT / "pipelines" / "example.yaml"), *source),
+            f"no embedded AWS runs in {aws.folder}: start it with `make local`",
+        ),
+    ):
+        done = subprocess.run(
+            [BINARIES / "foothold", *arguments],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = (done.stdout + done.stderr).splitlines()
+        assert (done.returncode, len(said)) == (1, 1)
+        assert words in said[0]
+
+
+def test_what_is_interrupted_while_it_starts_leaves_no_process(
+    aws: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def interrupt(process: subprocess.Popen[bytes]) -> None:
+        started.append(process.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(aws, "_await_health", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        aws.start()
+    assert not alive(started[0])
+    assert aws.pid is None
 
 
 def test_up_and_down_work_from_the_command_line(tmp_path: Path) -> None:

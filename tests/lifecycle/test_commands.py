@@ -40,7 +40,10 @@ BUCKET = f"foothold-{TOOLS}-{REGION}-an"
         ({"command": "plan", "regions": "eu-west-1"}, "valid list"),
         ({"command": "hand-over", "region": "eu-west-1", "to_stack": "a b", "to_home": "x"}, "to_"),
         ({"command": "plan", "force": True}, "force: Extra inputs are not permitted"),
-        ({"command": "adopt", "region": "eu-west-1", "bucket": "b"}, "at least 3 characters"),
+        ({"command": "adopt", "region": "eu-west-1", "bucket": "b"}, "3 to 63 lower-case letters"),
+        ({"command": "adopt", "region": "eu-west-1", "bucket": "B"}, "'B' is not the name of a"),
+        ({"command": "adopt", "region": "eu-west-1", "bucket": "<bucket>"}, "'<bucket>' is not"),
+        ({"command": "adopt", "region": "eu-west-1", "bucket": "arn:aws:s3:::mine"}, "is not the"),
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused_in_one_line(

@@ -347,7 +347,6 @@ def test_a_template_with_another_transform_is_a_template_still(tmp_path: Path) -
 def test_a_template_that_names_no_transform_is_remarked_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    monkeypatch.setattr(cli, "checkout", lambda: ROOT)
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0)
     )

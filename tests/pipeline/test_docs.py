@@ -53,7 +53,6 @@ def test_every_pipeline_command_of_the_page_works(
     (tmp_path / "pipelines").symlink_to(ROOT / "pipelines")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "checkout", lambda: ROOT)
     monkeypatch.setattr(bootstrap, "region_desk", lambda _root: Desk())
     monkeypatch.setattr(bootstrap, "clients", Desk)
     monkeypatch.setattr(

@@ -4,10 +4,19 @@ Not by an event: anybody who may put events may ask for a region, but only who m
 function may take one away.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from foothold.domain.commands import (
     AddRegions,
@@ -80,10 +89,25 @@ class _Undo(_Command):
         return UndoRetirement(self.region)
 
 
+def _bucket(name: str) -> str:
+    """Amazon S3 User Guide, "General purpose bucket naming rules"."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
+        raise PydanticCustomError(
+            "bucket",
+            "{name} is not the name of a bucket; write the name of the one to adopt: 3 to 63 "
+            "lower-case letters, digits, dots and hyphens",
+            {"name": repr(name[:80])},
+        )
+    return name
+
+
+BucketName = Annotated[str, AfterValidator(_bucket)]
+
+
 class _Adopt(_Command):
     command: Literal["adopt"]
     region: RegionName
-    bucket: str = Field(min_length=3, max_length=63)
+    bucket: BucketName
     key_arn: str = Field(min_length=1, max_length=2048)
     replace_policies: bool = False
 

@@ -3,16 +3,18 @@
 import errno
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from foothold.domain.errors import FootholdError, PermanentError
+from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 from foothold.domain.partitions import partition_of
 from foothold.domain.wanted import ALL_ENABLED
 
@@ -45,7 +47,8 @@ def one_clear_line() -> Iterator[None]:
     try:
         yield
     except FootholdError as error:
-        err.print(f"[bold red]foothold:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        line = f"{error}{_way_out() if isinstance(error, TemporaryError) else ''}"
+        err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
         raise typer.Exit(FAILED) from None
 
 
@@ -61,6 +64,26 @@ def region_names(given: list[str] | str | None) -> list[str] | str | None:
         err.print(f"[bold red]foothold:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG_USE) from None
     return given
+
+
+def _way_out() -> str:
+    """The way out where the SDK is pointed at an endpoint of this machine and nothing listens
+    there; nothing otherwise."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    try:
+        address = urlsplit(endpoint)
+        if address.hostname not in {"127.0.0.1", "localhost"}:
+            return ""
+        socket.create_connection((address.hostname, address.port or 80)).close()
+    except ConnectionRefusedError:
+        folder = os.environ.get("FOOTHOLD_LOCAL", ".local")
+        return (
+            f"; nothing runs at {endpoint}: start the embedded AWS with `make local` and source "
+            f"{folder}/env again, or unset AWS_ENDPOINT_URL"
+        )
+    except (OSError, ValueError):
+        pass
+    return ""
 
 
 def print_json(value: Any) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,7 +22,7 @@ from foothold.cli.console import (
     out,
     print_json,
 )
-from foothold.cli.local import checkout
+from foothold.cli.local import LocalOption, run_in_checkout
 from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.pipeline import DeclarationError
 from foothold.domain.pipeline_graph import mermaid, svg
@@ -103,7 +102,7 @@ def graph(
 
 
 @app.command()
-def rehearse(
+def rehearse(  # noqa: PLR0917  # one for each option
     file: File,
     source: Annotated[Path, typer.Option("--source", help="The project's folder.", metavar="DIR")],
     approve: Annotated[  # noqa: FBT002  # a command line flag
@@ -111,18 +110,18 @@ def rehearse(
     ] = False,
     parameter: Parameter = None,
     root: RootOption = DEFAULT_ROOT,
+    local: LocalOption = None,
 ) -> None:
-    """Run the pipeline on the embedded AWS of this checkout, as CodePipeline would."""
-    with one_clear_line():
-        folder = checkout()
+    """Run the pipeline on the embedded AWS, as CodePipeline would."""
     with suppress(FootholdError):  # which the rehearsal says
         _remark_on_transform(file, read_template(file))
-    command = [sys.executable, "-m", "local.rehearsal", str(file.absolute())]
-    command += ["--source", str(source.absolute()), "--root", root]
-    command += ["--approve"] if approve else []
+    arguments = [str(file.absolute()), "--source", str(source.absolute()), "--root", root]
+    arguments += ["--approve"] if approve else []
     for each in parameter or []:
-        command += ["--parameter", each]
-    raise typer.Exit(subprocess.run(command, cwd=folder, check=False).returncode)
+        arguments += ["--parameter", each]
+    with one_clear_line():
+        code = run_in_checkout(local, "local.rehearsal", *arguments)
+    raise typer.Exit(code)
 
 
 @app.command()
