@@ -35,7 +35,7 @@ TOOLS, TEST, PRODUCTION = "111111111111", "222222222222", "333333333333"
 FOREIGN = "444444444444"  # an account outside the organisation
 ORGANIZATION = "o-foothold01"
 HOME_REGION = "eu-central-1"
-ADOPTABLE = "adoptable"  # the bucket of this name, if somebody makes it, may be adopted
+ADOPTABLE = "old-artifacts"  # the bucket of this name, if somebody makes it, may be adopted
 # MiniStack's, the same for every account's root.
 SECRET = "test"  # noqa: S105  # nosec B105
 RUNTIME = f"python3.{sys.version_info.minor}"
