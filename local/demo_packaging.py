@@ -36,7 +36,8 @@ def package_once(embedded: Embedded, console: Console, look: dict[str, Any]) -> 
             archive, home, SOURCE, ExtraArgs={"ExpectedBucketOwner": TOOLS}
         )
     event = json.dumps({"project": PROJECT, "source": {"bucket": home, "key": SOURCE}})
-    show(console, "sam", "remote", "invoke", "PackageFunction", "--stack-name", "foothold", "--event", f"'{event}'")  # fmt: skip
+    invoke = ("sam", "remote", "invoke", "PackageFunction", "--stack-name", "foothold")
+    show(console, *invoke, "--event", f"'{event}'")
     answer = session.client("lambda").invoke(
         FunctionName=parameter("package-function"), Payload=event
     )

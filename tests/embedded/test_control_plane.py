@@ -406,7 +406,7 @@ def test_the_command_line_adds_shows_and_removes_a_region(deployed: Embedded) ->
     ("arguments", "environment", "code", "words"),
     [
         (["regions", "add", "eu-nowhere-1"], {}, 1, "not a region that this account knows"),
-        (["regions", "add", "europe"], {}, 1, "not the name of an AWS region"),
+        (["regions", "add", "europe"], {}, 2, "not the name of an AWS region"),
         (["regions", "remove", "eu-south-2"], {}, 1, "eu-south-2 is not on the list"),
         (["regions", "add"], {}, 2, "Missing argument"),
         (["status"], {"AWS_REGION": "us-east-2", "AWS_DEFAULT_REGION": "us-east-2"}, 1,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded import ADOPTABLE, BINARIES, ROOT, TOOLS, Embedded
+from local.embedded import ADOPTABLE, BINARIES, HOME_REGION, ROOT, TOOLS, Embedded
 from tests.pages import Command, commands_of
 
 pytestmark = pytest.mark.embedded
@@ -22,32 +22,43 @@ OTHERS = [
 
 
 def run(aws: Embedded, *words: str) -> subprocess.CompletedProcess[str]:
-    """What a person gets who says yes to whatever is asked."""
-    return subprocess.run(
-        [BINARIES / words[0], *words[1:]],
-        cwd=ROOT,
-        env={**os.environ, **aws.environment(), "SAM_CLI_TELEMETRY": "0", "COLUMNS": "250"},
-        input="y\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """What a person gets who says yes at the terminal to whatever is asked."""
+    person, terminal = os.openpty()
+    try:
+        os.write(person, b"y\n")
+        return subprocess.run(
+            [BINARIES / words[0], *words[1:]],
+            cwd=ROOT,
+            env={**os.environ, **aws.environment(), "SAM_CLI_TELEMETRY": "0", "COLUMNS": "250"},
+            stdin=terminal,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(person)
+        os.close(terminal)
 
 
 def test_the_commands_of_the_lifecycle_page_work_one_after_the_other(deployed: Embedded) -> None:
-    assert run(deployed, "foothold", "regions", "add", "eu-west-1").returncode == 0
+    added = run(deployed, "foothold", "regions", "add", "eu-west-1")
+    assert added.returncode == 0, added.stderr
     for command in LIFECYCLE:
         prepare(deployed, command)
         done = run(deployed, *as_it_is_here(deployed, command))
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        if "hand-over" in command.words:
+            take_back(deployed, command.words[3:5])
 
 
 def prepare(aws: Embedded, command: Command) -> None:
-    """What the page says before it shows the command: nobody wants a region that is retired; the
-    bucket that is adopted is there, under its key."""
+    """What the page says before it shows the command: a store that nobody wants, to be retired or
+    handed over; the bucket that is adopted, under its key."""
     match command.words[1:]:
         case ["regions", "retire", region, *options] if "--undo" not in options:
-            run(aws, "foothold", "regions", "remove", region)
+            make_unwanted(aws, region)
+        case ["regions", "hand-over", *regions]:
+            make_unwanted(aws, *regions[:2])
         case ["regions", "adopt", region, *_]:
             s3: Any = aws.session(TOOLS, region).client("s3")
             kms = aws.session(TOOLS, region).client("kms")
@@ -57,6 +68,32 @@ def prepare(aws: Embedded, command: Command) -> None:
             default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
             rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
             s3.put_bucket_encryption(Bucket=ADOPTABLE, ServerSideEncryptionConfiguration=rules)
+
+
+def make_unwanted(aws: Embedded, *regions: str) -> None:
+    for command in ("add", "remove"):
+        done = run(aws, "foothold", "regions", command, *regions)
+        assert done.returncode == 0, done.stderr
+
+
+def take_back(aws: Embedded, regions: list[str]) -> None:
+    """As the new control plane would hand the stores over, for the tests that come after."""
+    for region in regions:
+        s3: Any = aws.session(TOOLS, region).client("s3")
+        kms = aws.session(TOOLS, region).client("kms")
+        bucket = f"foothold-{TOOLS}-{region}-an"
+        found = s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+        assert {"Key": "foothold:stack", "Value": "platform"} in found
+        tags = {tag["Key"]: tag["Value"] for tag in found}
+        tags |= {"foothold:stack": "foothold", "foothold:home": HOME_REGION}
+        ours = [{"Key": name, "Value": value} for name, value in tags.items()]
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": ours})
+        key = kms.describe_key(KeyId="alias/foothold/artifacts")["KeyMetadata"]["KeyId"]
+        kms.tag_resource(
+            KeyId=key,
+            Tags=[{"TagKey": name, "TagValue": value} for name, value in tags.items()],
+        )
+    make_unwanted(aws, *regions)
 
 
 def as_it_is_here(aws: Embedded, command: Command) -> list[str]:
@@ -72,9 +109,9 @@ def as_it_is_here(aws: Embedded, command: Command) -> list[str]:
 
 def test_the_adopted_bucket_is_given_back(deployed: Embedded) -> None:
     """As the page says; the next suite adopts one of this name elsewhere."""
-    done = run(deployed, "foothold", "regions", "retire", "eu-north-1")
+    done = run(deployed, "foothold", "regions", "retire", "ap-northeast-2", "--yes")
     assert done.returncode == 0, done.stderr
-    deployed.session(TOOLS, "eu-north-1").client("s3").delete_bucket(Bucket=ADOPTABLE)
+    deployed.session(TOOLS, "ap-northeast-2").client("s3").delete_bucket(Bucket=ADOPTABLE)
 
 
 @pytest.mark.parametrize("command", OTHERS, ids=str)

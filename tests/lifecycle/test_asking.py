@@ -229,6 +229,7 @@ def test_an_interruption_at_work_is_one_line() -> None:
     [
         ("plan", "europe"),
         ("regions", "add", "europe"),
+        ("regions", "retire", "europe"),
         ("regions", "add", "all-enabled", "--except", "europe"),
         ("regions", "check", "eu-west-1", "EU-WEST-1"),
         ("regions", "retire", "eu_west_1"),
