@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from local.embedded import ROOT
 
 PROGRAMS = ("aws", "export", "foothold", "make", "sam", ".")
-# docs/decisions tells what was measured, docs/proof.md is written by the proof.
-PAGES = ("README.md", "concepts.md", "lifecycle.md", "package.md", "pipeline.md", "reference.md")
+# docs/decisions tells what was measured; docs/proof.md is written by the proof.
+PAGES = (
+    "README.md",
+    *sorted({path.name for path in (ROOT / "docs").glob("*.md")} - {"proof.md"}),
+)
 
 
 @dataclass(frozen=True)
