@@ -156,7 +156,7 @@ class S3:
 
 @contextmanager
 def s3(options: Sequence[str]) -> Iterator[S3]:
-    command = [sys.executable, "-m", "benchmarks.s3", "--discard", *options]
+    command = [sys.executable, "-m", "benchmarks.s3", "--discard", "--home", REGIONS[0], *options]
     server = subprocess.Popen(
         [*command, "--parameters", json.dumps(parameters())],
         cwd=ROOT,

@@ -9,7 +9,10 @@ their target, `paths` by the first part of their path. One process, 127.0.0.1 on
 Buckets exist by being named, except that the first word of a name can ask for a failure:
 `missing-...`, `foreign-...`, `denied-...`, `readonly-...`, `disabled-...` (the bucket's key).
 
-    python -m benchmarks.s3 [--delay S] [--rate B] [--discard] [--parameters JSON]
+A bucket that a parameter names encrypts with the key that stands beside it, and carries the tags of
+that region's store, unless `settings` says otherwise.
+
+    python -m benchmarks.s3 [--delay S] [--rate B] [--discard] [--home R] [--parameters JSON]
 
 prints its port and runs until its standard input is closed.
 """
@@ -27,6 +30,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 HEAD_LIMIT = 65536
+ACCOUNT = "111111111111"
 KEPT = (
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id",
@@ -63,6 +67,18 @@ class World:
     requests: dict[str, int] = field(default_factory=dict)
     calls: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     paths: dict[str, Callable[["Request"], "Answer"]] = field(default_factory=dict)
+    home: str = "eu-central-1"
+    # By bucket: the key that it encrypts with, and its region; where no parameter names it.
+    settings: dict[str, tuple[str, str]] = field(default_factory=dict)
+    # By bucket: the failure that its name would ask for otherwise.
+    failing: dict[str, str] = field(default_factory=dict)
+
+    def setting(self, bucket: str) -> tuple[str, str]:
+        for name, value in self.parameters.items():
+            path, _, leaf = name.rpartition("/")
+            if leaf == "bucket" and value == bucket and bucket not in self.settings:
+                return self.parameters.get(f"{path}/key-arn", ""), path.rpartition("/")[2]
+        return self.settings.get(bucket, ("", ""))
 
     def reset(self) -> None:
         """Forget the objects, and how many requests there were."""
@@ -92,18 +108,40 @@ def answer(world: World, request: Request) -> Answer:
         return _json_call(world, request)
     if request.path.startswith("/_"):
         return 200, {}, _own_call(world, request.path)
-    world.requests[request.method] = world.requests.get(request.method, 0) + 1
-    bucket = request.path.lstrip("/").partition("/")[0]
+    bucket, _, key = request.path.lstrip("/").partition("/")
+    if key:
+        world.requests[request.method] = world.requests.get(request.method, 0) + 1
     if bucket in world.paths:
         return world.paths[bucket](request)
-    failing, status, code, message = FAILURES.get(bucket.partition("-")[0], ("", 0, "", ""))
+    word = world.failing.get(bucket) or bucket.partition("-")[0]
+    failing, status, code, message = FAILURES.get(word, ("", 0, "", ""))
     if request.method in failing:
         return (
             status,
             {},
             f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode(),
         )
-    return _object_call(world, request)
+    return _object_call(world, request) if key else _bucket_call(world, bucket, request)
+
+
+def _bucket_call(world: World, bucket: str, request: Request) -> Answer:
+    """What S3 tells of a bucket: its default encryption, or its tags."""
+    key, region = world.setting(bucket)
+    if "encryption" in request.query:
+        algorithm = "<SSEAlgorithm>aws:kms</SSEAlgorithm>"
+        rule = f"{algorithm}<KMSMasterKeyID>{key}</KMSMasterKeyID>" if key else algorithm
+        default = f"<ApplyServerSideEncryptionByDefault>{rule}</ApplyServerSideEncryptionByDefault>"
+        name, inner = "ServerSideEncryptionConfiguration", f"<Rule>{default}</Rule>"
+    else:
+        tags = {
+            "foothold:stack": "foothold",
+            "foothold:home": world.home,
+            "foothold:region": region,
+        }
+        pairs = (f"<Key>{key}</Key><Value>{value}</Value>" for key, value in tags.items())
+        name = "Tagging"
+        inner = f"<TagSet>{''.join(f'<Tag>{pair}</Tag>' for pair in pairs)}</TagSet>"
+    return 200, {}, f"<{name}>{inner}</{name}>".encode()
 
 
 def _own_call(world: World, path: str) -> bytes:
@@ -165,6 +203,10 @@ class CallError(Exception):
 
 def _json_call(world: World, request: Request) -> Answer:
     target = request.headers.get("x-amz-target", "")
+    if b"Action=GetCallerIdentity" in (request.body or b""):
+        account = f"<GetCallerIdentityResult><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
+        xml = f"<GetCallerIdentityResponse>{account}</GetCallerIdentityResponse>"
+        return 200, {}, xml.encode()
     body = json.loads(request.body or b"{}")
     answers: dict[str, Callable[[Any], Any]] = {
         "AmazonSSM.GetParametersByPath": partial(_parameters, world),
@@ -319,5 +361,6 @@ if __name__ == "__main__":
     parser.add_argument("--delay", type=float, default=0)
     parser.add_argument("--rate", type=float, default=0)
     parser.add_argument("--discard", action="store_true")
+    parser.add_argument("--home", default="eu-central-1")
     parser.add_argument("--parameters", type=json.loads, default={})
     asyncio.run(serve(World(**vars(parser.parse_args()))))

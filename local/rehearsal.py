@@ -37,8 +37,10 @@ from foothold.domain.errors import FootholdError, PermanentError
 from foothold.gateways.account import AccountRegions
 from foothold.gateways.aws import Clients
 from foothold.gateways.events import RegionRequests
+from foothold.gateways.regional import RegionalBuckets, RegionalClient
 from foothold.gateways.ssm import SsmParameters
 from foothold.services.pipelines import expand_template
+from foothold.services.published import AT_ONCE, Trust
 from foothold.services.regions import RegionDesk
 from local.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded, EmbeddedError
 from local.rehearsal_actions import (
@@ -104,10 +106,19 @@ def rendered(
         SsmParameters(clients),
         AccountRegions(clients),
         RegionRequests(clients, HOME_REGION),
+        trust=Trust(
+            HOME_REGION,
+            f"{root}/artifact-stores",
+            RegionalBuckets(RegionalClient(clients.session, HOME_REGION, AT_ONCE)),
+            clients.account,
+        ),
     )
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
-    return expand_template(fragment, desk.ready(), HOME_REGION, values, root)
+    published = desk.ready()
+    return expand_template(
+        fragment, published.stores, HOME_REGION, values, root, refused=published.refused
+    )
 
 
 def pipelines_in(template: Json) -> list[str]:

@@ -23,12 +23,14 @@ from proof.flows import (
     OLD_BUCKET,
     REGION,
     Flow,
+    adopted,
     built,
     changed,
     claimed,
     command,
     converged,
     job,
+    macro,
     packaged,
     requested,
     retired,
@@ -302,6 +304,12 @@ def _packaged_before() -> Cloud:
     return cloud.copy()
 
 
+def _adopted_beside_another() -> Cloud:
+    cloud = adopted()
+    assert run(Flow("another", requested("us-east-1")), cloud) is None
+    return cloud.copy()
+
+
 Meet = Callable[[Call, Perform], Json]
 SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     (Flow("tags drifted", requested(REGION), changed(_tags_drifted)), None),
@@ -330,6 +338,15 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     ),
     (Flow("a job fails", packaged(job), partial(converged, HOME), function="package"), None),
     (Flow("packages again", packaged(job), _packaged_before, function="package"), None),
+    (
+        Flow(
+            "a pipeline has an adopted store",
+            macro,
+            _adopted_beside_another,
+            function="pipeline_macro",
+        ),
+        None,
+    ),
     (Flow("global names", requested(GLOBAL_NAMES_REGION), partial(converged, HOME)), None),
 )
 

@@ -207,6 +207,29 @@ class FakeBuckets:
         self._bucket(spec)
 
 
+class FakeStoreBuckets:
+    """Buckets as far as they prove what parameters say. One that is among `foreign_buckets` is
+    another account's."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+    def _read(self, store: ArtifactStore, aspect: Aspect) -> Any:
+        self.world.call(f"prove {aspect}")
+        if store.bucket in self.world.foreign_buckets:
+            raise PermanentError(f"bucket {store.bucket} is not open to this account")
+        return self.world.buckets.get(store.bucket, {}).get(aspect) or {}
+
+    def default_key(self, store: ArtifactStore, owner: str) -> str | None:
+        assert owner.isdigit()
+        found: str | None = self._read(store, Aspect.ENCRYPTION).get("KMSMasterKeyID")
+        return found
+
+    def tags(self, store: ArtifactStore, owner: str) -> Mapping[str, str]:
+        assert owner.isdigit()
+        return dict(self._read(store, Aspect.BUCKET_TAGS))
+
+
 class FakeParameters:
     def __init__(self, world: FakeWorld) -> None:
         self.world = world

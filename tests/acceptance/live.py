@@ -13,9 +13,10 @@ from foothold.domain.errors import FootholdError, NotReachedError, PermanentErro
 from foothold.domain.models import ArtifactStore
 from foothold.services.acceptance import Acceptance, AcceptanceRequest, Operator
 from foothold.services.commands import CommandDoor
+from foothold.services.published import Trust
 from foothold.services.regions import RegionDesk
 from foothold.services.requests import OpenRequests
-from tests.fakes import FakeParameters, FakeRegions
+from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets
 from tests.lifecycle.accounts import REGION, Account
 from tests.lifecycle.test_two_control_planes import hand_overs
 from tests.stores.worlds import ACCOUNT, HOME
@@ -273,10 +274,12 @@ class Live:
     def acceptance(self) -> Acceptance:
         parameters = ListedParameters(self)
         regions = FakeRegions(self.account_.fake)
+        buckets = FakeStoreBuckets(self.account_.fake)
+        trust = Trust(HOME, f"{ROOT}/artifact-stores", buckets, lambda: ACCOUNT)
         return Acceptance(
             Operator(
                 self,
-                RegionDesk(HOME, ROOT, parameters, regions, self),
+                RegionDesk(HOME, ROOT, parameters, regions, self, trust=trust),
                 self,
                 parameters,
                 regions,

@@ -16,8 +16,10 @@ from benchmarks.s3 import Stored, World
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import ArtifactStore
 from foothold.domain.package_options import Options
+from foothold.domain.published import Published
 from foothold.gateways.archive import Zips
 from foothold.gateways.objects import RegionalObjects
+from foothold.gateways.regional import RegionalClient
 from foothold.gateways.sam_cli import SamTemplates
 from foothold.gateways.signer import SignerSignatures
 from foothold.services.packaging import Packaged, Packager, PackageRequest
@@ -41,14 +43,15 @@ class FixedStores:
 
     stores: Mapping[str, ArtifactStore]
 
-    def ready(self) -> Mapping[str, ArtifactStore]:
-        return self.stores
+    def ready(self) -> Published:
+        return Published(self.stores)
 
 
 @lru_cache
 def regional_objects(_endpoint: str) -> RegionalObjects:
     """One client for all tests of an endpoint: making it takes longer than what it does."""
-    return RegionalObjects(boto3.Session(), "eu-central-1", 32)
+    client = RegionalClient(boto3.Session(), "eu-central-1", 32)
+    return RegionalObjects(client, lambda: "111111111111")
 
 
 def packager(stores: Mapping[str, ArtifactStore], threads: int = 8) -> Packager:

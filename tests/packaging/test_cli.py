@@ -30,7 +30,12 @@ app.command()(package)
 
 @pytest.fixture(scope="module", autouse=True)
 def _a_new_process() -> None:
-    for kept in (bootstrap_package.session, bootstrap_package.clients, bootstrap_package.objects):
+    for kept in (
+        bootstrap_package.session,
+        bootstrap_package.clients,
+        bootstrap_package.regional_client,
+        bootstrap_package.objects,
+    ):
         kept.cache_clear()
 
 
@@ -89,8 +94,39 @@ def test_a_script_reads_json(world: World) -> None:
     assert world.objects
 
 
+@pytest.mark.parametrize("asked", [(), ("--region", "us-east-1", "--region", "eu-west-1")])
+def test_a_parameter_that_points_elsewhere_leads_no_code_there_and_stops_no_other_region(
+    world: World, asked: tuple[str, ...]
+) -> None:
+    path = "/foothold/artifact-stores/us-east-1"
+    world.parameters[f"{path}/bucket"] = "evil-222"
+    world.parameters[f"{path}/key-arn"] = "arn:aws:kms:us-east-1:222222222222:key/x"
+    done = run("--project", "shop", *asked)
+    assert done.exit_code == console.FAILED
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "foothold: us-east-1 failed: the artifact store of us-east-1 is not used: its parameter "
+        "key-arn names arn:aws:kms:us-east-1:222222222222:key/x"
+    )
+    assert "`foothold plan us-east-1`" in line
+    assert Path("template-export-eu-west-1.yml").exists()
+    assert not Path("template-export-us-east-1.yml").exists()
+    assert not [name for name in world.objects if name.startswith("/evil-222/")]
+
+
+def test_a_region_that_may_not_be_used_and_is_the_only_one_fails_in_one_line(
+    world: World,
+) -> None:
+    world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "foreign-222"
+    done = run("--project", "shop", "--region", "us-east-1")
+    assert done.exit_code == console.FAILED
+    (line,) = done.stderr.splitlines()
+    assert "bucket foreign-222, which its parameter names, is not open to account" in line
+    assert not world.objects
+
+
 def test_a_region_that_fails_is_named_and_the_exit_code_says_so(world: World) -> None:
-    world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "denied-bucket"
+    world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "readonly-bucket"
     done = run("--project", "shop")
     assert done.exit_code == console.FAILED
     assert done.stderr.startswith("foothold: us-east-1 failed: cannot write shop/builds/")

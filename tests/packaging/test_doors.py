@@ -69,6 +69,7 @@ def _a_cold_function() -> None:
     for kept in (
         bootstrap_package.session,
         bootstrap_package.clients,
+        bootstrap_package.regional_client,
         bootstrap_package.objects,
         bootstrap_package_function.doors,
     ):
@@ -126,6 +127,7 @@ def world(
     yield world
     world.calls = {}
     world.parameters = {}
+    world.failing = {}
 
 
 def put(world: World, key: str, body: bytes) -> None:
@@ -192,6 +194,7 @@ def test_the_artifacts_are_read_and_written_with_the_jobs_own_credentials(world:
         key = request.url.partition("-an/")[2]
         signers.setdefault(signer, set()).add(key.partition("/builds/")[0])
 
+    bootstrap_package.regional_client.cache_clear()
     bootstrap_package.objects.cache_clear()
     bootstrap_package_function.doors.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -199,7 +202,8 @@ def test_the_artifacts_are_read_and_written_with_the_jobs_own_credentials(world:
         call(event("codepipeline_job"))
     assert signers == {
         "ASIAEXAMPLEJOB000000": {"orders/BuildOutpu/a1b2c3d", "orders/PackageOut/e4f5a6b"},
-        "111111111111": {"orders"},
+        # What has no key asks a bucket for its default encryption, which proves it.
+        "111111111111": {"orders", ""},
     }
     assert world.objects
 
@@ -310,8 +314,20 @@ def test_an_action_needs_one_input_and_one_output(
     assert world.objects
 
 
+def test_a_parameter_that_points_at_another_accounts_bucket_leads_no_code_there(
+    world: World, answers: Answers
+) -> None:
+    path = "/foothold/artifact-stores/us-east-1"
+    world.parameters[f"{path}/bucket"] = "evil-222"
+    world.parameters[f"{path}/key-arn"] = "arn:aws:kms:us-east-1:222222222222:key/x"
+    call(event("codepipeline_job"))
+    _, message = failure(answers)
+    assert "us-east-1: the artifact store of us-east-1 is not used" in message
+    assert not [name for name in world.objects if name.startswith("/evil-222/")]
+
+
 def test_a_region_that_refuses_fails_the_job_and_is_named(world: World, answers: Answers) -> None:
-    world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "denied-bucket"
+    world.failing[store("us-east-1").bucket] = "readonly"
     call(event("codepipeline_job"))
     kind, message = failure(answers)
     assert kind == "JobFailed"

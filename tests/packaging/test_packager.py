@@ -20,6 +20,7 @@ from foothold.domain.manifest import Manifest, template_name
 from foothold.domain.models import ArtifactStore
 from foothold.gateways import archive
 from foothold.gateways.objects import RegionalObjects
+from foothold.gateways.regional import RegionalClient
 from foothold.services.packaging import Packaged, PackageRequest, Verifier, write_outputs
 from tests.packaging.side_by_side import SideBySide, packager, regional_objects, store
 
@@ -38,6 +39,7 @@ Resources:
   Inner: {Type: AWS::Lambda::Function, Properties: {Code: src, Handler: app.handler, Role: x}}
 """
 REGIONS = ("ap-south-1", "eu-west-1", "us-east-1")
+ACCOUNT = "111111111111"
 
 
 @pytest.fixture
@@ -533,7 +535,7 @@ def test_an_endpoint_is_named_as_sams_own_client_names_it() -> None:
     session = boto3.Session("x", "y", region_name="eu-west-1")
     homes = {"aws": "eu-central-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
     for partition, home in homes.items():
-        ours = RegionalObjects(session, home, 1)
+        ours = RegionalObjects(RegionalClient(session, home, 1), lambda: ACCOUNT)
         for region in session.get_available_regions("s3", partition):
             config = Config(signature_version="s3v4", region_name=region)
             theirs = session.client("s3", config=config).meta.endpoint_url
@@ -546,7 +548,7 @@ def test_an_endpoint_is_of_the_kind_that_the_environment_asks_for(
 ) -> None:
     monkeypatch.setenv(variable, "true")
     session = boto3.Session("x", "y", region_name="us-west-2")
-    ours = RegionalObjects(session, "us-west-2", 1)
+    ours = RegionalObjects(RegionalClient(session, "us-west-2", 1), lambda: ACCOUNT)
     config = Config(signature_version="s3v4", region_name="us-east-1")
     assert ours.endpoint_of("us-east-1") == session.client("s3", config=config).meta.endpoint_url
 
@@ -580,9 +582,9 @@ def test_a_store_is_spoken_to_in_its_own_region(app: SideBySide) -> None:
     assert signed == {store(region).bucket: region for region in REGIONS}
 
 
-def test_a_store_of_another_account_is_asked_for_as_that_accounts(
+def test_whatever_a_store_is_said_to_be_its_bucket_has_to_be_the_callers_own(
     side_by_side: SideBySide,
 ) -> None:
     other = ArtifactStore("eu-west-1", "foothold-x", "arn:aws:kms:eu-west-1:222222222222:key/x")
     objects = regional_objects(side_by_side.environment["AWS_ENDPOINT_URL"])
-    assert objects._of(other, "key")["ExpectedBucketOwner"] == "222222222222"
+    assert objects._of(other, "key")["ExpectedBucketOwner"] == ACCOUNT

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from foothold import bootstrap
 from foothold.cli import pipeline as cli
 from foothold.domain.models import ArtifactStore
+from foothold.domain.published import Published
 from tests.pipeline.declarations import HOME, KNOWN, REGIONS, TOPIC, declared, stores, target
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,8 +27,8 @@ class Desk:
     home_region = HOME
     known: Mapping[str, ArtifactStore] = KNOWN
 
-    def ready(self) -> Mapping[str, ArtifactStore]:
-        return self.known
+    def ready(self) -> Published:
+        return Published(self.known)
 
 
 @pytest.fixture(autouse=True)

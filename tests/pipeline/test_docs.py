@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from foothold import bootstrap
 from foothold.cli import pipeline as cli
 from foothold.cli.pipeline import read_template
+from foothold.domain.published import Published
 from foothold.pipeline_messages import read_declaration
 from local.embedded import PRODUCTION, ROOT, TEST, TOOLS, Embedded
 from local.rehearsal import deploy_stack
@@ -51,7 +52,7 @@ class Desk:
     home_region = HOME
 
     def ready(self) -> Any:
-        return KNOWN
+        return Published(KNOWN)
 
 
 @pytest.mark.parametrize("words", commands("foothold", "pipeline"), ids=" ".join)

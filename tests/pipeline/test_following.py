@@ -14,6 +14,7 @@ from foothold.domain.errors import PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore
 from foothold.domain.pipeline import FollowingStack, FollowOutcome, StackBusyError, State
 from foothold.domain.pipeline import stores_digest as digest_of
+from foothold.domain.published import Published
 from foothold.gateways.cloudformation import CloudFormationStacks
 from foothold.services.pipelines import BODY_BYTES, follow_report, update_following
 from tests.pipeline.declarations import HOME, REGIONS, stores
@@ -30,10 +31,19 @@ def stack(name: str = "orders", **more: Any) -> FollowingStack:
 class Ready:
     """The stores that are ready; every reading of them is counted."""
 
-    def __init__(self, known: Mapping[str, ArtifactStore] = NOW) -> None:
+    def __init__(
+        self, known: Mapping[str, ArtifactStore] = NOW, refused: Mapping[str, str] | None = None
+    ) -> None:
         self.known = known
+        self.refused = refused or {}
+        self.proven = 0
 
-    def ready(self) -> Mapping[str, ArtifactStore]:
+    def ready(self) -> Published:
+        self.proven += 1
+        usable = {name: store for name, store in self.known.items() if name not in self.refused}
+        return Published(usable, self.refused)
+
+    def named(self) -> Mapping[str, ArtifactStore]:
         return self.known
 
 
@@ -72,6 +82,31 @@ def follow(
     return update_following(
         world, Ready(known), sleep=lambda _seconds: None, seconds_left=lambda: seconds
     )
+
+
+def test_while_a_store_may_not_be_used_no_following_stack_is_updated() -> None:
+    world = World(stack("a"))
+    outcomes = update_following(
+        world,
+        Ready(NOW, {"eu-west-1": "its parameter names another bucket"}),
+        sleep=lambda _seconds: None,
+        seconds_left=lambda: 240,
+    )
+    (outcome,) = outcomes
+    assert (outcome.state, outcome.reason) == (
+        State.REFUSED,
+        "its parameter names another bucket",
+    )
+    assert world.updates == []
+
+
+def test_a_run_that_has_nothing_to_update_looks_at_no_bucket() -> None:
+    world, ready = World(stack("a", digest=digest_of(NOW))), Ready(NOW)
+    (outcome,) = update_following(
+        world, ready, sleep=lambda _seconds: None, seconds_left=lambda: 240
+    )
+    assert outcome.state is State.CURRENT
+    assert ready.proven == 0
 
 
 def test_a_new_region_updates_every_following_stack_once() -> None:

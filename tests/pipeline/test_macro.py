@@ -3,7 +3,6 @@
 import copy
 import importlib.util
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +11,11 @@ import pytest
 
 from foothold import bootstrap
 from foothold.domain.errors import PermanentError
-from foothold.domain.models import ArtifactStore
 from foothold.domain.pipeline import DeclarationError, stores_digest
 from foothold.domain.pipeline_template import expand
+from foothold.domain.published import Published
 from foothold.services.pipelines import (
     MESSAGE_LENGTH,
-    PublishedStores,
     answer_macro,
     expand_template,
 )
@@ -31,8 +29,8 @@ Json = dict[str, Any]
 class Known:
     """The stores that are ready."""
 
-    def ready(self) -> Mapping[str, ArtifactStore]:
-        return KNOWN
+    def ready(self) -> Published:
+        return Published(KNOWN)
 
 
 class Unreadable:
@@ -41,7 +39,7 @@ class Unreadable:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def ready(self) -> Mapping[str, ArtifactStore]:
+    def ready(self) -> Published:
         raise self._error
 
 
@@ -193,22 +191,29 @@ def test_the_stack_remembers_the_stores_that_it_was_expanded_with() -> None:
     assert outputs["FootholdStores"]["Value"] == stores_digest(KNOWN)
 
 
-class Parameters:
-    """Parameter Store, as far as the stores' own parameters are read."""
+class OneRefused:
+    """The stores that are ready, but for one that somebody's parameters point elsewhere."""
 
-    def below(self, region: str, path: str) -> Mapping[str, str]:
-        assert (region, path) == (HOME, "/foothold/artifact-stores")
-        return {
-            f"{path}/eu-west-1/bucket": "a-bucket",
-            f"{path}/eu-west-1/key-arn": "a-key",
-            f"{path}/us-east-1/bucket": "a-bucket-whose-key-is-still-to-come",
-            f"{path}/us-west-2/key-arn": "a-key-without-a-bucket",
-        }
+    def ready(self) -> Published:
+        left = {region: store for region, store in KNOWN.items() if region != "eu-west-1"}
+        return Published(left, {"eu-west-1": "the artifact store of eu-west-1 is not used: x"})
 
 
-def test_a_store_is_one_whose_bucket_and_key_are_both_published() -> None:
-    known = PublishedStores(HOME, "/foothold/artifact-stores", Parameters()).ready()
-    assert known == {"eu-west-1": ArtifactStore("eu-west-1", "a-bucket", "a-key")}
+@pytest.mark.parametrize("regions", ["follow", ["eu-west-1"]])
+def test_a_pipeline_never_loses_a_region_whose_store_may_not_be_used(regions: Any) -> None:
+    asked = event("macro_expand")
+    targets = [target(Regions=regions)]
+    asked["fragment"] = template(Orders=declaration(Targets=targets))
+    answer = answer_macro(asked, OneRefused())
+    assert answer["status"] == "failure"
+    assert answer["errorMessage"].endswith("the artifact store of eu-west-1 is not used: x")
+    assert "has no artifact store yet" not in answer["errorMessage"]
+
+
+def test_a_pipeline_of_other_regions_is_expanded_although_one_store_may_not_be_used() -> None:
+    asked = event("macro_expand")
+    asked["fragment"] = template(Orders=declaration(Targets=[target(Regions=[HOME])]))
+    assert answer_macro(asked, OneRefused())["status"] == "success"
 
 
 def test_stores_that_cannot_be_read_fail_the_macro_with_the_reason() -> None:

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import pytest
 
 from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.domain.models import ArtifactStore, Verb
+from foothold.domain.models import ArtifactStore, Aspect, Verb
+from foothold.domain.published import Published
 from foothold.domain.retirement import Phase, Retirement
 from foothold.domain.wanted import OpenRequest, RegionPolicy
+from foothold.services.published import Trust
 from foothold.services.regions import RegionDesk, State
-from tests.fakes import FakeParameters, FakeRegions, FakeWorld
-from tests.stores.worlds import HOME, STATUSES
+from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets, FakeWorld
+from tests.stores.worlds import ACCOUNT, HOME, PLANE, STATUSES
 
 LIST = (HOME, "/foothold/regions")
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/abc"
@@ -38,12 +40,20 @@ def requests() -> RecordedRequests:
 
 @pytest.fixture
 def desk(world: FakeWorld, requests: RecordedRequests) -> RegionDesk:
-    return RegionDesk(HOME, "/foothold", FakeParameters(world), FakeRegions(world), requests)
+    trust = Trust(HOME, "/foothold/artifact-stores", FakeStoreBuckets(world), lambda: ACCOUNT)
+    return RegionDesk(
+        HOME, "/foothold", FakeParameters(world), FakeRegions(world), requests, trust=trust
+    )
 
 
 def publish(world: FakeWorld, region: str) -> None:
+    key = KEY.replace("eu-west-1", region)
     world.parameters[HOME, f"/foothold/artifact-stores/{region}/bucket"] = f"b-{region}"
-    world.parameters[HOME, f"/foothold/artifact-stores/{region}/key-arn"] = KEY
+    world.parameters[HOME, f"/foothold/artifact-stores/{region}/key-arn"] = key
+    world.buckets[f"b-{region}"] = {
+        Aspect.ENCRYPTION: {"KMSMasterKeyID": key},
+        Aspect.BUCKET_TAGS: PLANE.spec(region).tags,
+    }
 
 
 def test_adding_a_region_lists_it_and_asks_for_it(
@@ -132,7 +142,7 @@ def test_all_enabled_shows_every_usable_region_as_listed(
 
 def test_half_a_store_is_not_ready(desk: RegionDesk, world: FakeWorld) -> None:
     world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/bucket"] = "b"
-    assert desk.ready() == {}
+    assert desk.ready() == Published({})
 
 
 def test_without_a_control_plane_everything_says_so(desk: RegionDesk, world: FakeWorld) -> None:
@@ -275,6 +285,30 @@ def test_waiting_ends_as_soon_as_a_refusal_is_written_down(
     with pytest.raises(PermanentError, match="us-east-1: cannot create bucket b: AccessDenied"):
         desk.wait(["us-east-1"], sleep, lambda _: None)
     assert len(looks) == 1
+
+
+def test_a_store_that_may_not_be_used_is_shown_with_the_reason(
+    desk: RegionDesk, world: FakeWorld
+) -> None:
+    publish(world, "eu-west-1")
+    world.foreign_buckets.add("b-eu-west-1")
+    (status,) = desk.status()
+    assert status.store is None
+    assert "is not open to this account" in str(status.refused)
+    assert status.judged(None) == (State.BROKEN, (status.refused,))
+    # What the control plane itself finds counts for more: its parameters are as they should be.
+    assert status.judged({"steps": []}) == (State.READY, (status.refused,))
+    state, why = status.judged({"steps": [STEP]})
+    assert (state, status.refused in why) == (State.BROKEN, True)
+
+
+def test_waiting_for_a_store_that_may_not_be_used_says_why(
+    desk: RegionDesk, world: FakeWorld
+) -> None:
+    publish(world, "eu-west-1")
+    world.foreign_buckets.add("b-eu-west-1")
+    with pytest.raises(TemporaryError, match="bucket b-eu-west-1 is not open to this account"):
+        desk.wait(["eu-west-1"], lambda _: None, lambda _: None)
 
 
 def test_waiting_ends_when_every_store_is_published(desk: RegionDesk, world: FakeWorld) -> None:

@@ -14,6 +14,7 @@ from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests, StoreAnnouncements
 from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
 from foothold.gateways.pace import Pace
+from foothold.gateways.regional import RegionalBuckets, RegionalClient
 from foothold.gateways.s3 import S3Buckets
 from foothold.gateways.ssm import PUTS_A_SECOND, SsmParameters
 from foothold.gateways.usage import DeployedUsage
@@ -21,6 +22,7 @@ from foothold.messages import Ignored, parse_event
 from foothold.observability import logger, metrics
 from foothold.services.claims import Claims
 from foothold.services.events import EventDoor, raise_what_a_retry_may_help, report
+from foothold.services.published import AT_ONCE, PublishedStores, Trust
 from foothold.services.reconcile import Reconciler
 from foothold.services.regions import RegionDesk
 from foothold.services.requests import OpenRequests
@@ -89,13 +91,27 @@ def claims() -> Claims:
     return Claims(control_plane(), reconciler(), parameters())
 
 
+@lru_cache
+def store_buckets() -> RegionalBuckets:
+    session = clients().session
+    return RegionalBuckets(RegionalClient(session, clients().home_region, AT_ONCE))
+
+
+@lru_cache
+def published_stores() -> PublishedStores:
+    """The stores as a function of the control plane reads them."""
+    plane = control_plane()
+    trust = Trust(
+        plane.home_region, plane.stores_path, store_buckets(), lambda: plane.account, plane
+    )
+    return PublishedStores(plane.home_region, plane.stores_path, parameters(), trust)
+
+
 def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind the CloudFormation macro."""
     from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
 
-    plane = control_plane()
-    stores = pipelines.PublishedStores(plane.home_region, plane.stores_path, parameters())
-    return pipelines.answer_macro(event, stores, plane.parameter_root)
+    return pipelines.answer_macro(event, published_stores(), control_plane().parameter_root)
 
 
 def follow_stores() -> None:
@@ -104,12 +120,11 @@ def follow_stores() -> None:
     from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
 
     plane = control_plane()
-    stores = pipelines.PublishedStores(plane.home_region, plane.stores_path, parameters())
     stacks = CloudFormationStacks(clients().get("cloudformation", plane.home_region))
     end = time.monotonic() + FOLLOW_SECONDS
     updates = pipelines.update_following(
         stacks,
-        stores,
+        published_stores(),
         sleep=time.sleep,
         seconds_left=lambda: end - time.monotonic(),
     )
@@ -159,4 +174,5 @@ def region_desk(parameter_root: str) -> RegionDesk:
         SsmParameters(clients()),
         AccountRegions(clients()),
         RegionRequests(clients(), home),
+        trust=Trust(home, f"{parameter_root}/artifact-stores", store_buckets(), clients().account),
     )

@@ -12,8 +12,10 @@ from foothold.gateways.account import AccountRegions
 from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests
 from foothold.gateways.functions import LambdaFunction
+from foothold.gateways.regional import RegionalBuckets, RegionalClient
 from foothold.gateways.ssm import SsmParameters
 from foothold.services.acceptance import Acceptance, Operator
+from foothold.services.published import AT_ONCE, Trust
 from foothold.services.regions import RegionDesk
 
 
@@ -41,10 +43,16 @@ def acceptance(
             "deploy it with `sam deploy`, or choose its region"
         )
     regions, requests = AccountRegions(clients), RegionRequests(clients, home)
+    trust = Trust(
+        home,
+        f"{parameter_root}/artifact-stores",
+        RegionalBuckets(RegionalClient(session, home, AT_ONCE)),
+        clients.account,
+    )
     return Acceptance(
         Operator(
             live,
-            RegionDesk(home, parameter_root, parameters, regions, requests),
+            RegionDesk(home, parameter_root, parameters, regions, requests, trust=trust),
             LambdaFunction(Clients(session, PATIENT), found[name]),
             parameters,
             regions,

@@ -1,22 +1,26 @@
 """The composition root of packaging from the command line, which is in a hurry: what only the
 package function needs is in `bootstrap_package_function`."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import boto3
 
+from foothold.domain.models import ControlPlane
 from foothold.gateways.account import AccountRegions
 from foothold.gateways.archive import Zips
 from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests
 from foothold.gateways.objects import RegionalObjects
+from foothold.gateways.regional import RegionalBuckets, RegionalClient
 from foothold.gateways.sam_cli import SamTemplates
 from foothold.gateways.samconfig import read_samconfig
 from foothold.gateways.signer import SignerSignatures
 from foothold.gateways.ssm import SsmParameters
 from foothold.services.packaging import Packager, Verifier
 from foothold.services.ports import Stores
+from foothold.services.published import Trust
 from foothold.services.regions import RegionDesk
 
 __all__ = ["clients", "objects", "packager", "read_samconfig", "session", "stores", "verifier"]
@@ -36,32 +40,50 @@ def clients() -> Clients:
 
 
 @lru_cache
-def objects() -> RegionalObjects:
-    return RegionalObjects(session(), clients().home_region, THREADS)
+def regional_client() -> RegionalClient:
+    return RegionalClient(session(), clients().home_region, THREADS)
 
 
-def stores(parameter_root: str) -> Stores:
+def account(plane: ControlPlane | None) -> Callable[[], str]:
+    """The caller's own account: the control plane's, where one is calling."""
+    return clients().account if plane is None else lambda: plane.account
+
+
+@lru_cache
+def objects(plane: ControlPlane | None = None) -> RegionalObjects:
+    return RegionalObjects(regional_client(), account(plane))
+
+
+def stores(parameter_root: str, plane: ControlPlane | None = None) -> Stores:
     home = clients().home_region
+    trust = Trust(
+        home,
+        f"{parameter_root}/artifact-stores",
+        RegionalBuckets(regional_client()),
+        account(plane),
+        plane,
+    )
     return RegionDesk(
         home,
         parameter_root,
         SsmParameters(clients()),
         AccountRegions(clients()),
         RegionRequests(clients(), home),
+        trust=trust,
     )
 
 
-def packager(parameter_root: str) -> Packager:
-    """Packages for the stores that the parameters below `parameter_root` name."""
-    templates = SamTemplates(
-        objects().endpoint_of, lambda region: _client("serverlessrepo", region)
-    )
-    signatures = SignerSignatures(lambda region: _client("signer", region), objects())
+def packager(parameter_root: str, plane: ControlPlane | None = None) -> Packager:
+    """Packages for the stores that the parameters below `parameter_root` name; `plane` is the
+    control plane that calls, None on a command line."""
+    given = objects(plane)
+    templates = SamTemplates(given.endpoint_of, lambda region: _client("serverlessrepo", region))
+    signatures = SignerSignatures(lambda region: _client("signer", region), given)
     return Packager(
-        stores(parameter_root),
+        stores(parameter_root, plane),
         templates=templates,
         zips=Zips(),
-        objects=objects(),
+        objects=given,
         signatures=signatures,
         threads=THREADS,
     )

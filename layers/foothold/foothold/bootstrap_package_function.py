@@ -21,9 +21,9 @@ def doors() -> PackageDoors:
     root = plane.parameter_root
     builds = BuildProjects(clients(), plane.home_region)
     return PackageDoors(
-        stores(root),
-        packager(root),
-        objects=objects(),
+        stores(root, plane),
+        packager(root, plane),
+        objects=objects(plane),
         unpack=unpack,
         builds=builds,
         samconfig=read_samconfig,

@@ -138,9 +138,11 @@ def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
     """
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
-    ready = bootstrap.region_desk(root).ready()
+    published = bootstrap.region_desk(root).ready()
     home_region = bootstrap.clients().home_region
-    template = expand_template(fragment, ready, home_region, values, root)
+    template = expand_template(
+        fragment, published.stores, home_region, values, root, refused=published.refused
+    )
     _remark_on_transform(file, fragment)
     given = {name: values[name] for name in (each.partition("=")[0] for each in parameters)}
     return without_used_up(template, fragment, given)

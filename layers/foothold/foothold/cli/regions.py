@@ -115,15 +115,17 @@ def _add_by_event(desk: RegionDesk, names: Sequence[str], why: NotReachedError) 
     _say(f"asking by an event instead: {why}", style="yellow")
     published = desk.ready()
     desk.request(names)
-    for region in [name for name in names if name in published]:
-        line = f"{region}: {published[region].bucket} is published, and nobody has looked at it"
+    for region in [name for name in names if name in published.stores]:
+        line = (
+            f"{region}: {published.stores[region].bucket} is published, and nobody has looked at it"
+        )
         out.print(line, highlight=False, soft_wrap=True)
 
     def done(store: ArtifactStore) -> None:
         out.print(f"{store.region}: {store.bucket} is ready", highlight=False, soft_wrap=True)
 
     with err.status("waiting for the stores"):
-        desk.wait([name for name in names if name not in published], time.sleep, done)
+        desk.wait([name for name in names if name not in published.stores], time.sleep, done)
 
 
 @app.command()
@@ -224,4 +226,5 @@ def _as_dict(
         "claims": list(region.claims),
         "requested": bool(region.request and region.request.asked),
         "retirement": region.phase,
+        "refused": region.refused,
     }

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from types import MappingProxyType
 
 from foothold.domain.build_environment import BuildEnvironment
 from foothold.domain.errors import PermanentError, TemporaryError
@@ -229,18 +230,27 @@ def stores_digest(stores: Mapping[str, ArtifactStore]) -> str:
 
 
 def resolve(
-    declaration: Declaration, ready: Mapping[str, ArtifactStore], home_region: str
+    declaration: Declaration,
+    ready: Mapping[str, ArtifactStore],
+    home_region: str,
+    *,
+    refused: Mapping[str, str] = MappingProxyType({}),
 ) -> Pipeline:
     """Join a declaration with the stores that are ready.
 
-    `ready` maps region names to stores, `home_region` is where the pipeline runs.
+    `ready` maps region names to stores, `home_region` is where the pipeline runs, `refused` says
+    by region why a published store may not be used: a target that follows the stores asks for
+    that one, too, and a pipeline never loses a region in silence.
     Raises DeclarationError with a line for every field that stands in the way.
     """
+    # What is refused has its own line, and none that says that it is missing.
+    there = {**{region: ArtifactStore(region, "", "") for region in refused}, **ready}
     problems = [
-        *_region_problems("pipeline's own region", home_region, ready, home_region),
+        *_refusals(declaration, refused, home_region),
+        *_region_problems("pipeline's own region", home_region, there, home_region),
         *_source_problems(declaration.source, home_region),
         *_build_problems(declaration.build, declaration.source, _account(ready, home_region)),
-        *_target_problems(declaration, ready, home_region),
+        *_target_problems(declaration, there, home_region),
         *_duplicates("Targets", (target.name for target in declaration.targets)),
         *_topic_problems(declaration, home_region, _account(ready, home_region)),
         *_region_name_problems(declaration, ready),
@@ -352,6 +362,18 @@ def _topic_problems(
                 f"{where}: topic {name} is in account {owner} and the pipeline in {account}; "
                 f"write the ARN of a topic of {account}"
             )
+
+
+def _refusals(
+    declaration: Declaration, refused: Mapping[str, str], home_region: str
+) -> Iterator[str]:
+    if home_region in refused:
+        yield f"pipeline's own region: {refused[home_region]}"
+    for target in declaration.targets:
+        wanted = refused if target.regions is None else target.regions
+        for region in wanted:
+            if region in refused:
+                yield f"Targets[{target.name}].Regions: {refused[region]}"
 
 
 def _target_problems(

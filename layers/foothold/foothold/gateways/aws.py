@@ -95,17 +95,27 @@ class Clients:
     """
 
     def __init__(self, session: boto3.Session, config: Config = CONFIG) -> None:
-        self._session = session
+        self.session = session
         self._config = config
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
+        self._account = ""
+
+    def account(self) -> str:
+        """The caller's own account, asked for once (AWS STS API Reference, "GetCallerIdentity":
+        it needs no permission)."""
+        if not self._account:
+            with aws_call("ask whose credentials these are"):
+                identity = self.get("sts", self.home_region).get_caller_identity()
+            self._account = identity["Account"]
+        return self._account
 
     @property
     def home_region(self) -> str:
         """The session's own region. Raises PermanentError where none is configured."""
-        if not self._session.region_name:
+        if not self.session.region_name:
             raise PermanentError("no region is set: export AWS_REGION, or choose a profile")
-        return self._session.region_name
+        return self.session.region_name
 
     @overload
     def get(self, service: Literal["account"], region: str) -> "AccountClient": ...
@@ -140,7 +150,7 @@ class Clients:
         return client
 
     def _make(self, service: str, region: str) -> Any:
-        make: Any = self._session.client
+        make: Any = self.session.client
         return make(service, region_name=region, config=self._config)
 
 

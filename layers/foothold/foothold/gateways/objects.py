@@ -1,33 +1,22 @@
-"""Objects in the artifact stores of many regions, through one client.
-
-A client for each region would be the obvious way, and takes 7 ms and 0.3 MB for each. botocore
-asks for the region of every request (the event `before-endpoint-resolution.s3`, with which its
-own S3RegionRedirectorv2 follows buckets), so one client, with one pool of connections, serves
-all regions of a partition.
-"""
+"""Objects in the artifact stores of many regions, through one client."""
 
 import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
+from typing import BinaryIO, TypedDict
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import ClientError
-from botocore.handlers import add_expect_header
 
 from foothold.domain.errors import PermanentError
 from foothold.domain.manifest import Stored
 from foothold.domain.models import ArtifactStore
 from foothold.gateways.archive import save
-from foothold.gateways.aws import CONFIG, aws_call
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from foothold.gateways.aws import aws_call
+from foothold.gateways.regional import RegionalClient
 
 CHUNK = 1 << 18  # bytes
 NONE: Mapping[str, str] = {}
@@ -46,33 +35,17 @@ class _Object(TypedDict):
 class RegionalObjects:
     """`services.packaging.Objects` on S3. Any thread may use it.
 
-    `home_region` is any region of the partition; `connections` how many may be open to one
-    region at a time.
+    `account` tells the caller's own account: every bucket has to be that account's.
     """
 
-    def __init__(self, session: boto3.Session, home_region: str, connections: int) -> None:
-        self._regions: dict[str, str] = {}
-        config = CONFIG.merge(
-            Config(
-                max_pool_connections=connections,
-                # The body's own SHA-256 is a header, and the headers are signed.
-                s3={"us_east_1_regional_endpoint": "regional", "payload_signing_enabled": False},
-            )
-        )
-        make: Any = session.client
-        self._s3: S3Client = make("s3", region_name=home_region, config=config)
-        self._s3.meta.events.register("before-endpoint-resolution.s3", self._aim)
-        # 100-continue would cost each file a round trip, to save a body that is hardly ever
-        # refused.
-        self._s3.meta.events.unregister("before-call.s3", add_expect_header)
-
-    def _aim(self, builtins: dict[str, Any], params: dict[str, Any], **_: Any) -> None:
-        builtins["AWS::Region"] = self._regions[params["Bucket"]]
+    def __init__(self, client: RegionalClient, account: Callable[[], str]) -> None:
+        self._client = client
+        self._account = account
+        self._s3 = client.s3
 
     def _of(self, store: ArtifactStore, key: str) -> _Object:
-        self._regions[store.bucket] = store.region
-        owner = store.key_arn.split(":")[4]
-        return {"Bucket": store.bucket, "Key": key, "ExpectedBucketOwner": owner}
+        self._client.of(store)
+        return {"Bucket": store.bucket, "Key": key, "ExpectedBucketOwner": self._account()}
 
     def endpoint_of(self, region: str) -> str:
         """The endpoint as the region's own client would name it; one that somebody configured

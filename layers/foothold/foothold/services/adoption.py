@@ -17,8 +17,9 @@ from foothold.domain.models import (
     Use,
 )
 from foothold.domain.policies import bucket_policy, canonical, key_policy
+from foothold.domain.published import desired_spec
 from foothold.services.ports import Buckets, Keys, Parameters
-from foothold.services.reconcile import Reconciler, desired_spec
+from foothold.services.reconcile import Reconciler
 
 
 class Adoptions:

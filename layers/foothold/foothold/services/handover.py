@@ -13,9 +13,10 @@ from foothold.domain.models import (
     StoreSpec,
 )
 from foothold.domain.ownership import refuse_others
+from foothold.domain.published import desired_spec
 from foothold.domain.retirement import Phase, Retirement
 from foothold.services.ports import Buckets, Keys, Parameters
-from foothold.services.reconcile import Reconciler, desired_spec
+from foothold.services.reconcile import Reconciler
 
 # The claim of the control plane's own stack, which never gives it up before it is deleted.
 OWN_RESOURCE = "HomeArtifactStore"

@@ -39,6 +39,7 @@ from foothold.domain.manifest import (
 )
 from foothold.domain.models import ArtifactStore
 from foothold.domain.package_options import Configured, Options, SigningProfile
+from foothold.domain.published import Published
 from foothold.services.ports import Stores
 
 
@@ -215,14 +216,20 @@ class Packager:
         self._signatures = signatures
         self._threads = threads
 
-    def package(self, request: PackageRequest, progress: Progress = lambda *_: None) -> Packaged:
+    def package(
+        self,
+        request: PackageRequest,
+        progress: Progress = lambda *_: None,
+        published: Published | None = None,
+    ) -> Packaged:
         """Store all objects in all regions.
 
-        A region that refuses is left out and named in the manifest's `failed`; the others are
-        finished. Raises PermanentError where nothing can be packaged for any region.
+        A region that refuses, or whose store may not be used, is left out and named in the
+        manifest's `failed`; the others are finished. `published` is what was read of the stores
+        already. Raises PermanentError where nothing can be packaged for any region.
         """
         prefix = builds_prefix(request.project)
-        stores = choose(self._stores.ready(), request.regions)
+        stores, refused = choose(published or self._stores.ready(), request.regions)
         exports = self._templates.export(
             request.template.absolute(),
             prefix,
@@ -238,6 +245,7 @@ class Packager:
             signatures=self._signatures,
             metadata=request.options.metadata,
             progress=progress,
+            refused=refused,
         )
         with tempfile.TemporaryDirectory(prefix="foothold-") as folder:
             run.store_everything(Path(folder), self._threads)
@@ -256,21 +264,29 @@ def unused_entries(configured: Configured) -> tuple[str, ...]:
     return (line,)
 
 
-def choose(ready: Mapping[str, ArtifactStore], regions: Sequence[str]) -> dict[str, ArtifactStore]:
-    """The stores of the regions that are asked for, or all. Raises PermanentError for a region
-    without a store."""
-    if not ready:
+def choose(
+    published: Published, regions: Sequence[str]
+) -> tuple[dict[str, ArtifactStore], dict[str, str]]:
+    """The stores of the regions that are asked for, or all; and of those that may not be used,
+    why. Raises PermanentError for a region without a store, and where none may be used."""
+    ready, refused = published.stores, published.refused
+    if not ready and not refused:
         raise PermanentError(
             "no region has an artifact store: ask for one with `foothold regions add REGION`"
         )
-    missing = [region for region in dict.fromkeys(regions) if region not in ready]
+    missing = [name for name in dict.fromkeys(regions) if name not in ready and name not in refused]
     if missing:
         raise PermanentError(
             f"{', '.join(missing)} has no artifact store: ask for it with "
             f"`foothold regions add {' '.join(missing)}` (there are stores in "
             f"{', '.join(sorted(ready))})"
         )
-    return {region: ready[region] for region in (dict.fromkeys(regions) or sorted(ready))}
+    chosen = dict.fromkeys(regions) or sorted({*ready, *refused})
+    usable = {region: ready[region] for region in chosen if region in ready}
+    unusable = {region: refused[region] for region in chosen if region not in ready}
+    if not usable:
+        raise PermanentError("; ".join(unusable.values()))
+    return usable, unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +311,7 @@ class _Run:
         signatures: Signatures,
         metadata: Mapping[str, str],
         progress: Progress,
+        refused: Mapping[str, str],
     ) -> None:
         self._stores = stores
         self._exports = dict(exports.by_region)
@@ -305,7 +322,7 @@ class _Run:
         self._metadata = metadata
         self._progress = progress
         self._lock = threading.Lock()
-        self._failed = dict(exports.refused)
+        self._failed: dict[str, str] = {**refused, **exports.refused}
         self._there: dict[str, dict[str, _Made | Stored]] = {region: {} for region in stores}
         self._signed: dict[str, dict[str, SignedZip]] = {region: {} for region in stores}
         self._work: dict[str, tuple[Content, list[str]]] = {}

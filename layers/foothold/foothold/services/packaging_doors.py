@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore
 from foothold.domain.package_options import Configured
+from foothold.domain.published import Published
 from foothold.package_messages import (
     ArtifactMissingError,
     ArtifactRefusedError,
@@ -119,18 +120,20 @@ class PackageDoors:
     def _publish(self, order: Order, source: ObjectLocation) -> Mapping[str, Any]:
         """Package, and leave each region's template, and the manifest, in its own store; the
         same zip always in the same place."""
-        stores = {store.bucket: store for store in self._stores.ready().values()}
+        published = self._stores.ready()
+        stores = {store.bucket: store for store in published.stores.values()}
         if source.bucket not in stores:
             raise InvalidRequestError(
                 f"{source.bucket} is no artifact store of Foothold: put the zip into one of "
                 f"{', '.join(sorted(stores)) or 'them, once there is one'}"
+                + "".join(f"; {why}" for why in published.refused.values())
             )
         with _workspace() as folder:
             archive = folder / "artifact.zip"
             self._objects.fetch(stores[source.bucket], source.key, archive)
             with archive.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            packaged = self._package(order, archive, folder)
+            packaged = self._package(order, archive, folder, published)
         prefix = f"{order.project}/packages/{digest[:32]}"
         manifest = manifest_file(packaged.manifest)
         regions = {}
@@ -172,7 +175,9 @@ class PackageDoors:
             lent.store(target.place, output, key)
         return "; ".join((packaged.manifest.summary(), *packaged.warnings))
 
-    def _package(self, order: Order, archive: Path, folder: Path) -> Packaged:
+    def _package(
+        self, order: Order, archive: Path, folder: Path, published: Published | None = None
+    ) -> Packaged:
         build = folder / "build"
         build.mkdir()
         self._unpack(archive, build)
@@ -186,7 +191,8 @@ class PackageDoors:
                 regions=tuple(order.regions),
                 options=order.options().over(configured.options),
                 within=build,
-            )
+            ),
+            published=published,
         )
         unused = unused_entries(configured)
         return replace(packaged, warnings=(*packaged.warnings, *unused))

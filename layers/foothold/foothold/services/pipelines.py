@@ -7,6 +7,7 @@ doubled event changes nothing, and a lost one is made good by the next run.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -43,37 +44,7 @@ BODY_BYTES = 51_200
 # Every update makes the macro read the stores: with 34 regions seven GetParametersByPath calls,
 # of 40 a second that the account has (AWS Systems Manager endpoints and quotas).
 SECONDS_BETWEEN_UPDATES = 0.5
-
-
-class ParametersBelow(Protocol):
-    """Parameters, as far as the stores' own are read."""
-
-    def below(self, region: str, path: str) -> Mapping[str, str]:
-        """Name and value of every parameter below the path, at any depth."""
-        ...
-
-
-class PublishedStores:
-    """`services.ports.Stores` from the parameters that name the stores, and no others.
-
-    `path` is where they stand in `home_region`, such as `/foothold/artifact-stores`.
-    """
-
-    def __init__(self, home_region: str, path: str, parameters: ParametersBelow) -> None:
-        self._home = home_region
-        self._path = path
-        self._parameters = parameters
-
-    def ready(self) -> Mapping[str, ArtifactStore]:
-        """Every store whose two parameters both stand."""
-        below = self._parameters.below(self._home, self._path)
-        stores = {}
-        for name, bucket in below.items():
-            region, _, leaf = name.removeprefix(f"{self._path}/").partition("/")
-            key_arn = below.get(f"{self._path}/{region}/key-arn")
-            if leaf == "bucket" and key_arn:
-                stores[region] = ArtifactStore(region, bucket, key_arn)
-        return stores
+NONE_REFUSED: Mapping[str, str] = MappingProxyType({})
 
 
 # The macro
@@ -90,12 +61,14 @@ def answer_macro(
     request_id = str(event.get("requestId", ""))
     try:
         request = MacroRequest.model_validate(event)
+        published = stores.ready()
         fragment = expand_template(
             request.fragment,
-            stores.ready(),
+            published.stores,
             request.region,
             request.template_parameter_values,
             parameter_root,
+            refused=published.refused,
         )
     except ValidationError as error:
         wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
@@ -122,18 +95,22 @@ def expand_template(
     home_region: str,
     parameters: Mapping[str, Any],
     parameter_root: str = ROOT,
+    *,
+    refused: Mapping[str, str] = NONE_REFUSED,
 ) -> dict[str, Any]:
     """A template with each `Foothold::Pipeline` replaced by what it stands for.
 
     All else passes through untouched. `parameters` are the values of the template's parameters:
-    a Ref to one may stand anywhere in a declaration. Raises DeclarationError.
+    a Ref to one may stand anywhere in a declaration. `refused` says, by region, why a published
+    store may not be used. Raises DeclarationError.
     """
     resources: dict[str, Any] = {
         logical_id: resource
         for logical_id, resource in _resources(fragment).items()
         if not is_pipeline(resource)
     }
-    for logical_id, pipeline in pipelines_of(fragment, ready, home_region, parameters).items():
+    pipelines = pipelines_of(fragment, ready, home_region, parameters, refused=refused)
+    for logical_id, pipeline in pipelines.items():
         expanded = expand(pipeline, parameter_root, logical_id)
         taken = sorted(set(expanded) & set(resources))
         if taken:
@@ -278,6 +255,8 @@ def pipelines_of(
     ready: Mapping[str, ArtifactStore],
     home_region: str,
     parameters: Mapping[str, Any],
+    *,
+    refused: Mapping[str, str] = NONE_REFUSED,
 ) -> dict[str, Pipeline]:
     """Every pipeline that a template declares, by logical id. Raises DeclarationError."""
     pipelines = {}
@@ -287,7 +266,8 @@ def pipelines_of(
             continue
         try:
             properties = with_parameters(resource.get("Properties"), parameters)
-            pipelines[logical_id] = resolve(read_declaration(properties), ready, home_region)
+            declaration = read_declaration(properties)
+            pipelines[logical_id] = resolve(declaration, ready, home_region, refused=refused)
         except DeclarationError as error:
             problems += [f"{logical_id}.{line}" for line in error.lines]
     # Roles are named after pipelines, and capitals make no other role (IAM User Guide, "IAM
@@ -377,9 +357,16 @@ class Stacks(Protocol):
         ...
 
 
+class FollowedStores(Stores, Protocol):
+    def named(self) -> Mapping[str, ArtifactStore]:
+        """The stores as the parameters name them, proven by nothing: fit to be compared with,
+        never to be used."""
+        ...
+
+
 def update_following(
     stacks: Stacks,
-    stores: Stores,
+    stores: FollowedStores,
     *,
     sleep: Callable[[float], None],
     seconds_left: Callable[[], float],
@@ -390,15 +377,23 @@ def update_following(
     (AWS CloudFormation API Reference, "UpdateStack": UsePreviousTemplate). One update a stack at
     a time, none while anything is under way, never faster than the account's rates allow; what
     `seconds_left` (of the caller's time) does not suffice for is left for the next run. One
-    stack that fails stops no other.
+    stack that fails stops no other. A steady run looks at no bucket; while a store may not be
+    used, no stack is updated, for the macro would refuse it, or leave the region out.
     """
     following = tuple(stacks.following())
     if not following:
         return ()
-    digest = stores_digest(stores.ready())
+    digest = stores_digest(stores.named())
+    if all(stack.digest == digest for stack in following):
+        return tuple(FollowOutcome(stack.name, State.CURRENT) for stack in following)
+    published = stores.ready()
+    digest = stores_digest(published.stores)
+    refused = "; ".join(published.refused.values())
     outcomes = []
     for stack in following:
         outcome = standing(stack, digest)
+        if refused and (outcome is None or outcome.state is State.CURRENT):
+            outcome = FollowOutcome(stack.name, State.REFUSED, refused)
         if outcome is None and seconds_left() < 2 * SECONDS_BETWEEN_UPDATES:
             outcome = FollowOutcome(stack.name, State.LEFT, "no time left; the next run goes on")
         if outcome is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from foothold.domain.models import ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
+from foothold.domain.published import Published
 from foothold.domain.usage import PipelineUse
 
 
@@ -143,8 +144,9 @@ class Regions(Protocol):
 class Stores(Protocol):
     """The artifact stores that are ready, as the home region's parameters name them."""
 
-    def ready(self) -> Mapping[str, ArtifactStore]:
-        """Every ready store by region. Raises TemporaryError or PermanentError."""
+    def ready(self) -> Published:
+        """Every ready store by region, and why each other published one may not be used. Raises
+        TemporaryError or PermanentError."""
         ...
 
 

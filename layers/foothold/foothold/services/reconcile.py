@@ -23,7 +23,6 @@ from foothold.domain.models import (
     KEY_ASPECTS,
     RETIREMENT,
     RETIRING_TAG,
-    Adoption,
     ArtifactStore,
     Aspect,
     ControlPlane,
@@ -36,6 +35,7 @@ from foothold.domain.models import (
     Verb,
 )
 from foothold.domain.ownership import is_anothers, refuse_others
+from foothold.domain.published import desired_spec
 from foothold.domain.retirement import Phase, Retirement, distrust, proven, published_by_us
 from foothold.domain.wanted import ALL_ENABLED, RegionList, open_requests
 from foothold.services.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
@@ -653,18 +653,6 @@ class Reconciler:
                 f"{spec.key_alias} in {spec.region} is not usable yet "
                 f"({key.state if key else 'it points at no key'}); it is looked at again soon"
             )
-
-
-def desired_spec(
-    control_plane: ControlPlane, region: str, published: Mapping[str, str]
-) -> StoreSpec:
-    """The desired store of a region, whose bucket may be an adopted one; `published` is what is
-    written about stores at home. Raises PermanentError for a record that is garbage."""
-    spec = control_plane.spec(region)
-    text = published.get(spec.adoption_parameter)
-    if text is None:
-        return spec
-    return control_plane.spec(region, Adoption.parse(spec.adoption_parameter, text))
 
 
 def _partly_seen(seen: ObservedStore) -> bool:

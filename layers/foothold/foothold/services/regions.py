@@ -1,13 +1,15 @@
 """What an operator does with regions: look at them, add them, take them off the list."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Protocol
 
 from foothold.domain.errors import PermanentError, TemporaryError
 from foothold.domain.models import RETIREMENT, ArtifactStore, Verb
 from foothold.domain.partitions import partition_of
+from foothold.domain.published import Published, named_stores
 from foothold.domain.retirement import Phase, Retirement
 from foothold.domain.wanted import (
     ALL_ENABLED,
@@ -18,6 +20,7 @@ from foothold.domain.wanted import (
     open_requests,
 )
 from foothold.services.ports import Parameters, Regions
+from foothold.services.published import Trust
 from foothold.services.reconcile import USABLE
 
 WAIT_SECONDS = 300.0
@@ -51,9 +54,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegionStatus:
-    """One region as an operator sees it: its store where it is published, who wants it, the
-    phase of its retirement where one is under way, and what is noted of it while it is not
-    ready."""
+    """One region as an operator sees it: its store where one is published that may be used, who
+    wants it, the phase of its retirement where one is under way, what is noted of it while it is
+    not ready, and why its published store may not be used."""
 
     region: str
     store: ArtifactStore | None
@@ -61,6 +64,7 @@ class RegionStatus:
     claims: tuple[str, ...]
     phase: str | None = None
     request: OpenRequest | None = None
+    refused: str | None = None
 
     def judged(self, found: Mapping[str, Any] | None) -> tuple[State, tuple[str, ...]]:
         """The region's state, and whole lines that say why; `found` is what the command "plan"
@@ -71,7 +75,7 @@ class RegionStatus:
         return state, lines
 
     def _judged(self, found: Mapping[str, Any] | None) -> tuple[State, tuple[str, ...]]:
-        noted = (self.request.reason,) if self.request else ()
+        noted = (*((self.request.reason,) if self.request else ()), *self._refusal)
         if self.phase == UNREADABLE:
             return State.BROKEN, ("the record of its retirement is garbage", *noted)
         steps = [step["step"] for step in (found or {}).get("steps", ())]
@@ -81,12 +85,21 @@ class RegionStatus:
             return self._unseen(noted)
         if "error" in found:
             missing = State.PENDING if found["temporary"] else State.REFUSED
-            return State.BROKEN if self.store else missing, (found["error"],)
+            return State.BROKEN if self._stands else missing, (found["error"], *self._refusal)
         return self._seen(found["steps"], noted)
+
+    @property
+    def _stands(self) -> bool:
+        """Whether a store is published, be it one that may not be used."""
+        return self.store is not None or self.refused is not None
+
+    @property
+    def _refusal(self) -> tuple[str, ...]:
+        return (self.refused,) if self.refused else ()
 
     def _unseen(self, noted: tuple[str, ...]) -> tuple[State, tuple[str, ...]]:
         if noted:
-            return State.BROKEN if self.store else State.REFUSED, noted
+            return State.BROKEN if self._stands else State.REFUSED, noted
         return State.READY if self.store else State.PENDING, ()
 
     def _seen(
@@ -100,8 +113,8 @@ class RegionStatus:
             if step["left_to_a_person"]
         ]
         if not mine:
-            return State.READY, tuple(theirs)
-        if self.store:
+            return State.READY, (*theirs, *self._refusal)
+        if self._stands:
             return State.BROKEN, (*noted, *mine, *theirs)
         return (State.REFUSED, noted) if noted else (State.PENDING, ("it is not made yet",))
 
@@ -124,22 +137,26 @@ class RegionDesk:
         parameters: OperatorParameters,
         regions: Regions,
         requests: Requests,
+        *,
+        trust: Trust,
     ) -> None:
         self._home = home_region
         self._root = parameter_root
         self._parameters = parameters
         self._regions = regions
         self._requests = requests
+        self._trust = trust
 
-    def ready(self) -> Mapping[str, ArtifactStore]:
-        """Every ready store by region. Raises PermanentError where Foothold is not deployed."""
-        return _stores(self._below(), self._root)
+    def ready(self, regions: Collection[str] | None = None) -> Published:
+        """Every ready store by region, or those of `regions`; and why each other published one
+        may not be used. Raises PermanentError where Foothold is not deployed."""
+        return self._trust.among(self._below, regions)
 
     def status(self) -> tuple[RegionStatus, ...]:
         """Every region that is wanted or has a store, sorted by name. Raises PermanentError
         where Foothold is not deployed."""
         below = self._below()
-        stores = _stores(below, self._root)
+        published = self._trust.among(lambda: below)
         listed = self._list(below)
         claims: dict[str, list[str]] = {}
         for name in below:
@@ -150,15 +167,17 @@ class RegionDesk:
         requests = open_requests(below, f"{self._root}/requests")
         by_all = set(self._all_enabled(listed, below)) if listed.all_enabled else set()
         on_the_list = {*listed.names, *by_all}
-        wanted = on_the_list | set(claims) | set(stores) | set(phases) | set(requests)
+        wanted = on_the_list | set(claims) | set(phases) | set(requests)
+        wanted |= {*published.stores, *published.refused}
         return tuple(
             RegionStatus(
                 region,
-                stores.get(region),
+                published.stores.get(region),
                 region in on_the_list,
                 tuple(sorted(claims.get(region, ()))),
                 phases.get(region),
                 requests.get(region),
+                published.refused.get(region),
             )
             for region in sorted(wanted)
         )
@@ -188,7 +207,7 @@ class RegionDesk:
         refused = self._policy(below).refusals(
             names,
             home=self._home,
-            stores=tuple(_stores(below, self._root)),
+            stores=tuple(named_stores(below, f"{self._root}/artifact-stores")),
             wanted=self._wanted(below, listed),
         )
         for error in refused.values():
@@ -260,12 +279,12 @@ class RegionDesk:
         noted: dict[str, OpenRequest] | None = None
         for look in range(int(WAIT_SECONDS / LOOK_EVERY_SECONDS)):
             below = self._below()
-            stores = _stores(below, self._root)
+            published = self._trust.among(partial(dict, below), missing)
             now = open_requests(below, f"{self._root}/requests")
             noted = now if noted is None else noted
-            for region in [name for name in missing if name in stores]:
+            for region, store in published.stores.items():
                 del missing[region]
-                ready(stores[region])
+                ready(store)
             if not missing:
                 return
             # What was noted before and still is, is what this request meets too: a record is not
@@ -274,9 +293,10 @@ class RegionDesk:
             if len(met) == len(missing):
                 raise PermanentError("; ".join(f"{name}: {now[name].reason}" for name in met))
             sleep(LOOK_EVERY_SECONDS)
+        why = "".join(f"; {line}" for line in published.refused.values())
         raise TemporaryError(
             f"{', '.join(missing)} not ready after {WAIT_SECONDS:.0f} s; the log of the "
-            "reconcile function says why, and the schedule tries again"
+            f"reconcile function says why, and the schedule tries again{why}"
         )
 
     def _below(self) -> Mapping[str, str]:
@@ -303,7 +323,7 @@ class RegionDesk:
 
     def _all_enabled(self, listed: RegionList, below: Mapping[str, str]) -> tuple[str, ...]:
         usable = [name for name, status in self._regions.statuses().items() if status in USABLE]
-        stores = tuple(_stores(below, self._root))
+        stores = tuple(named_stores(below, f"{self._root}/artifact-stores"))
         wanted = self._wanted(below, listed)
         return listed.by_all_enabled(usable, self._policy(below), self._home, stores, wanted)
 
@@ -333,15 +353,3 @@ def _phases(below: Mapping[str, str], root: str) -> dict[str, str]:
             if phase != Phase.RETIRED:
                 phases[path.removeprefix(f"{root}/artifact-stores/")] = phase
     return phases
-
-
-def _stores(below: Mapping[str, str], root: str) -> dict[str, ArtifactStore]:
-    """The stores whose two parameters both stand, whatever else is below the root."""
-    stores = {}
-    for name, bucket in below.items():
-        path, _, leaf = name.rpartition("/")
-        key_arn = below.get(f"{path}/key-arn")
-        if leaf == "bucket" and key_arn and path.startswith(f"{root}/artifact-stores/"):
-            region = path.removeprefix(f"{root}/artifact-stores/")
-            stores[region] = ArtifactStore(region, bucket, key_arn)
-    return stores

@@ -26,9 +26,10 @@ from foothold.domain.models import (
     Use,
     Verb,
 )
+from foothold.domain.published import desired_spec
 from foothold.domain.retirement import Phase, Retirement
 from foothold.services.ports import Buckets, Keys, Parameters, Usage
-from foothold.services.reconcile import Reconciler, desired_spec
+from foothold.services.reconcile import Reconciler
 
 # How often somebody may change his mind while a bucket is drained.
 PAGES_A_LOOK = 10

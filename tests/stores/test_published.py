@@ -1,0 +1,224 @@
+"""A parameter is a hint, never a proof: which published stores may be used."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foothold.domain.errors import PermanentError, TemporaryError
+from foothold.domain.models import HOME_TAG, REGION_TAG, STACK_TAG, Adoption, ArtifactStore, Aspect
+from foothold.domain.published import Published, named_stores
+from foothold.services.published import PublishedStores, Trust
+from tests.fakes import FakeParameters, FakeStoreBuckets, FakeWorld
+from tests.stores.worlds import ACCOUNT, HOME, PLANE
+
+PATH = "/foothold/artifact-stores"
+REGION = "eu-west-1"
+OTHER = "999999999999"
+REGIONS = (REGION, "us-east-1", "me-south-1")
+
+
+def key(region: str = REGION, account: str = ACCOUNT) -> str:
+    return f"arn:aws:kms:{region}:{account}:key/11111111-2222"
+
+
+@pytest.fixture
+def world() -> FakeWorld:
+    """Three stores, as Foothold publishes them."""
+    world = FakeWorld()
+    for region in REGIONS:
+        spec = PLANE.spec(region)
+        at = spec.parameters(spec.home_path, key(region))
+        world.parameters |= {(HOME, name): value for name, value in at.items()}
+        world.buckets[spec.bucket] = {
+            Aspect.ENCRYPTION: {"KMSMasterKeyID": key(region)},
+            Aspect.BUCKET_TAGS: dict(spec.tags),
+        }
+    return world
+
+
+def tamper(world: FakeWorld, leaf: str, value: str) -> None:
+    world.parameters[HOME, f"{PATH}/{REGION}/{leaf}"] = value
+
+
+def in_a_function(world: FakeWorld) -> Published:
+    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+    return PublishedStores(HOME, PATH, FakeParameters(world), trust).ready()
+
+
+def on_a_command_line(world: FakeWorld) -> Published:
+    """Which knows neither NamePrefix nor the name of the control plane's stack."""
+    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT)
+    return PublishedStores(HOME, PATH, FakeParameters(world), trust).ready()
+
+
+Reader = Callable[[FakeWorld], Published]
+EVERY_READER = pytest.mark.parametrize("read", [in_a_function, on_a_command_line])
+
+
+@EVERY_READER
+def test_the_stores_that_foothold_published_may_be_used(world: FakeWorld, read: Reader) -> None:
+    published = read(world)
+    assert set(published.stores) == set(REGIONS)
+    assert published.stores[REGION] == ArtifactStore(REGION, PLANE.spec(REGION).bucket, key())
+    assert published.refused == {}
+
+
+FOREIGN = {
+    "another account's bucket": ("bucket", f"foothold-{OTHER}-{REGION}-an"),
+    "another region's bucket": ("bucket", PLANE.spec("us-east-1").bucket),
+    "no bucket's name": ("bucket", "arn:aws:s3:eu-west-1:123456789012:accesspoint/x"),
+    "a bucket that is not ours": ("bucket", "elsewhere"),
+    "a bucket of this account that is not Foothold's": ("bucket", "mine"),
+    "another account's key": ("key-arn", key(account=OTHER)),
+    "another region's key": ("key-arn", key("us-east-1")),
+    "another partition's key": ("key-arn", key().replace("arn:aws:", "arn:aws-cn:")),
+    "an alias": ("key-arn", f"arn:aws:kms:{REGION}:{ACCOUNT}:alias/foothold/artifacts"),
+    "no key": ("key-arn", "garbage"),
+    "another key of this account": ("key-arn", f"{key()}-other"),
+}
+
+
+@EVERY_READER
+@pytest.mark.parametrize("what", list(FOREIGN))
+def test_a_parameter_that_points_elsewhere_is_not_followed_and_stops_no_other_region(
+    world: FakeWorld, read: Reader, what: str
+) -> None:
+    leaf, value = FOREIGN[what]
+    tamper(world, leaf, value)
+    world.foreign_buckets.add("elsewhere")
+    world.buckets["mine"] = {Aspect.ENCRYPTION: {"KMSMasterKeyID": key()}, Aspect.BUCKET_TAGS: {}}
+    published = read(world)
+    assert set(published.stores) == set(REGIONS) - {REGION}
+    (line,) = published.refused.values()
+    assert line.startswith(f"the artifact store of {REGION} is not used: ")
+    assert value in line
+    assert f"`foothold plan {REGION}`" in line
+    assert "\n" not in line
+
+
+@EVERY_READER
+def test_another_accounts_bucket_and_key_together_are_refused_without_a_call(
+    world: FakeWorld, read: Reader
+) -> None:
+    tamper(world, "bucket", "evil")
+    tamper(world, "key-arn", key(account=OTHER))
+    world.buckets["evil"] = {Aspect.ENCRYPTION: {"KMSMasterKeyID": key(account=OTHER)}}
+    asked: list[str] = []
+    world.before = asked.append
+    assert set(read(world).refused) == {REGION}
+    assert len([call for call in asked if "encryption" in call]) == len(REGIONS) - 1
+
+
+def test_a_bucket_whose_default_key_was_changed_is_not_used_until_it_is_put_right(
+    world: FakeWorld,
+) -> None:
+    bucket = world.buckets[PLANE.spec(REGION).bucket]
+    bucket[Aspect.ENCRYPTION] = {"SSEAlgorithm": "AES256"}
+    assert "encrypts with no key of KMS" in in_a_function(world).refused[REGION]
+    bucket[Aspect.ENCRYPTION] = {"KMSMasterKeyID": key()}
+    assert in_a_function(world).refused == {}
+
+
+def test_a_region_that_cannot_be_asked_is_refused_with_the_reason(world: FakeWorld) -> None:
+    def busy(call: str) -> None:
+        if call == f"prove {Aspect.ENCRYPTION}":
+            world.before = lambda _call: None
+            raise TemporaryError("S3 is busy")
+
+    world.before = busy
+    published = in_a_function(world)
+    assert len(published.stores) == len(REGIONS) - 1
+    (line,) = published.refused.values()
+    assert "S3 is busy" in line
+
+
+def adopted(world: FakeWorld, **tags: str) -> None:
+    tamper(world, "bucket", "old-artifacts")
+    tamper(world, "adopted", Adoption("old-artifacts", key()).text)
+    world.buckets["old-artifacts"] = {
+        Aspect.ENCRYPTION: {"KMSMasterKeyID": key()},
+        Aspect.BUCKET_TAGS: tags,
+    }
+
+
+@EVERY_READER
+def test_an_adopted_bucket_is_known_by_its_tags(world: FakeWorld, read: Reader) -> None:
+    adopted(world, **PLANE.spec(REGION).tags)
+    assert read(world).stores[REGION].bucket == "old-artifacts"
+
+
+@EVERY_READER
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {STACK_TAG: "foothold"},
+        {STACK_TAG: "foothold", HOME_TAG: HOME, REGION_TAG: "us-east-1"},
+        {STACK_TAG: "foothold", HOME_TAG: "us-east-1", REGION_TAG: REGION},
+    ],
+)
+def test_a_record_of_an_adoption_proves_nothing_without_the_tags(
+    world: FakeWorld, read: Reader, tags: dict[str, str]
+) -> None:
+    adopted(world, **tags)
+    assert "is not tagged as Foothold's" in read(world).refused[REGION]
+
+
+def test_a_function_takes_the_stores_of_its_own_stack_only(world: FakeWorld) -> None:
+    adopted(world, **{STACK_TAG: "another", HOME_TAG: HOME, REGION_TAG: REGION})
+    assert "is not tagged as Foothold's" in in_a_function(world).refused[REGION]
+
+
+def test_a_garbled_record_of_an_adoption_refuses_the_region_alone(world: FakeWorld) -> None:
+    tamper(world, "adopted", "garbage")
+    assert "does not hold an adoption" in in_a_function(world).refused[REGION]
+
+
+def test_a_store_of_a_function_is_proven_by_one_read(world: FakeWorld) -> None:
+    in_a_function(world)
+    assert sorted(world.calls) == sorted(
+        ["get parameters by path", *[f"prove {Aspect.ENCRYPTION}"] * len(REGIONS)]
+    )
+
+
+def test_only_the_regions_that_are_asked_about_are_looked_at(world: FakeWorld) -> None:
+    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+    below = FakeParameters(world).below(HOME, PATH)
+    assert set(trust.among(lambda: below, ["us-east-1"]).stores) == {"us-east-1"}
+    assert world.calls.count(f"prove {Aspect.ENCRYPTION}") == 1
+
+
+def test_a_caller_whose_account_nobody_knows_uses_nothing(world: FakeWorld) -> None:
+    def nobody() -> str:
+        raise PermanentError("cannot ask whose credentials these are")
+
+    trust = Trust(HOME, PATH, FakeStoreBuckets(world), nobody)
+    with pytest.raises(PermanentError, match="whose credentials"):
+        trust.among(lambda: FakeParameters(world).below(HOME, PATH))
+
+
+def test_a_store_is_named_where_its_bucket_and_key_are_both_published() -> None:
+    below = {
+        f"{PATH}/eu-west-1/bucket": "a-bucket",
+        f"{PATH}/eu-west-1/key-arn": "a-key",
+        f"{PATH}/us-east-1/bucket": "a-bucket-whose-key-is-still-to-come",
+        f"{PATH}/us-west-2/key-arn": "a-key-without-a-bucket",
+        "/elsewhere/eu-west-3/bucket": "b",
+        "/elsewhere/eu-west-3/key-arn": "k",
+    }
+    assert named_stores(below, PATH) == {
+        "eu-west-1": ArtifactStore("eu-west-1", "a-bucket", "a-key")
+    }
+
+
+@given(st.text(), st.text())
+def test_whatever_a_parameter_says_only_the_regions_own_store_may_be_used(
+    bucket: str, key_arn: str
+) -> None:
+    spec = PLANE.spec(REGION)
+    world = FakeWorld()
+    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+    below = spec.parameters(spec.home_path, key_arn) | {f"{spec.home_path}/bucket": bucket}
+    assert trust.among(lambda: below).stores == {}
