@@ -75,6 +75,16 @@ def test_rows_whose_calls_are_used_up_are_not_asked_and_all_is_taken_away(
     assert live.left_behind() == []
 
 
+def test_nothing_is_waited_for_once_the_calls_are_used_up(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foothold.services.acceptance.CALLS_FOR_ROWS", 20)
+    live.broken = frozenset({"delay-tag"})
+    found = row(live.run(), "delay-tag")
+    assert (found.verdict, found.seconds < 360) == (Verdict.FAILS, True)
+    assert live.made[:20].count("tag:GetResources") == live.made.count("tag:GetResources") > 1
+
+
 def test_a_late_answer_says_what_was_waited_for_how_long_and_what_was_seen_last(
     live: Live,
 ) -> None:
