@@ -385,6 +385,7 @@ def test_what_is_no_resource_of_its_own_does_not_stop_a_picture(tmp_path: Path) 
         ("Parameters: [Stage]\nResources: {}", "Parameters is no map; give each name its Type"),
         ("Parameters: {Stage: test}\nResources: {}", "Parameters is no map; give each name"),
         ("Targets: &t [*t]", "a part of it contains itself; write it out"),
+        ("Name: x\nName: y", "line 2: Name stands there a second time; once is enough"),
         ("Name: x", "Source: missing"),
         (declared(target(Regions=["sa-east-1"])), "run: foothold regions add sa-east-1"),
         (declared(target("[Test]")), "Targets[[Test]].Name"),

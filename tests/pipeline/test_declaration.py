@@ -47,6 +47,10 @@ def refused(properties: Any, known: Any = None) -> list[str]:
             "Targets[Test].Regions: list regions, or write follow",
         ),
         (
+            declared(target(Regions="Folow")),
+            "Targets[Test].Regions: list regions, or write follow; did you mean follow?",
+        ),
+        (
             declared(target(Regions=[])),
             "Targets[Test].Regions: empty; list regions, or write follow",
         ),

@@ -555,16 +555,16 @@ def test_the_image_decides_what_it_is_built_with(build: Json, environment: tuple
         (
             {"Image": "aws/codebuild/windows-base:2022-1.0", "Compute": "BUILD_GENERAL1_SMALL"},
             (
-                "Build.Compute: aws/codebuild/windows-base:2022-1.0 is built in with "
-                "WINDOWS_SERVER_2022_CONTAINER, and CodeBuild has no BUILD_GENERAL1_SMALL for it; "
+                "Build.Compute: aws/codebuild/windows-base:2022-1.0 runs in "
+                "WINDOWS_SERVER_2022_CONTAINER, for which CodeBuild has no BUILD_GENERAL1_SMALL; "
                 "choose BUILD_GENERAL1_MEDIUM, BUILD_GENERAL1_LARGE, or another Image"
             ),
         ),
         (
             {"Image": "aws/codebuild/standard:7.0", "Compute": "BUILD_LAMBDA_1GB"},
             (
-                "Build.Compute: aws/codebuild/standard:7.0 is built in with LINUX_CONTAINER, and "
-                "CodeBuild has no BUILD_LAMBDA_1GB for it; choose BUILD_GENERAL1_SMALL, "
+                "Build.Compute: aws/codebuild/standard:7.0 runs in LINUX_CONTAINER, for which "
+                "CodeBuild has no BUILD_LAMBDA_1GB; choose BUILD_GENERAL1_SMALL, "
                 "BUILD_GENERAL1_MEDIUM, BUILD_GENERAL1_LARGE, BUILD_GENERAL1_XLARGE, "
                 "BUILD_GENERAL1_2XLARGE, or another Image"
             ),
@@ -575,9 +575,9 @@ def test_the_image_decides_what_it_is_built_with(build: Json, environment: tuple
                 "Compute": "BUILD_GENERAL1_SMALL",
             },
             (
-                "Build.Compute: aws/codebuild/amazonlinux-aarch64-lambda-standard:python3.13 is "
-                "built in with ARM_LAMBDA_CONTAINER, and CodeBuild has no BUILD_GENERAL1_SMALL for "
-                "it; choose BUILD_LAMBDA_1GB, BUILD_LAMBDA_2GB, BUILD_LAMBDA_4GB, "
+                "Build.Compute: aws/codebuild/amazonlinux-aarch64-lambda-standard:python3.13 runs "
+                "in ARM_LAMBDA_CONTAINER, for which CodeBuild has no BUILD_GENERAL1_SMALL; choose "
+                "BUILD_LAMBDA_1GB, BUILD_LAMBDA_2GB, BUILD_LAMBDA_4GB, "
                 "BUILD_LAMBDA_8GB, BUILD_LAMBDA_10GB, or another Image"
             ),
         ),
@@ -588,8 +588,8 @@ def test_the_image_decides_what_it_is_built_with(build: Json, environment: tuple
                 "Compute": "BUILD_GENERAL1_MEDIUM",
             },
             (
-                f"Build.Compute: {ECR}:1 is built in with LINUX_GPU_CONTAINER, and CodeBuild has "
-                "no BUILD_GENERAL1_MEDIUM for it; choose BUILD_GENERAL1_SMALL, "
+                f"Build.Compute: {ECR}:1 runs in LINUX_GPU_CONTAINER, for which CodeBuild has "
+                "no BUILD_GENERAL1_MEDIUM; choose BUILD_GENERAL1_SMALL, "
                 "BUILD_GENERAL1_LARGE, or another Image"
             ),
         ),

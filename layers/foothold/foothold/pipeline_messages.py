@@ -95,6 +95,8 @@ class Written(GroupedMetadata):
 def _regions(value: object) -> object:
     if value == "follow":
         return None
+    if isinstance(value, str) and difflib.get_close_matches(value.lower(), ["follow"], 1):
+        raise ValueError("list regions, or write follow; did you mean follow?")
     if isinstance(value, str):  # a CommaDelimitedList parameter
         return [region.strip() for region in value.split(",") if region.strip()]
     if isinstance(value, list | tuple):

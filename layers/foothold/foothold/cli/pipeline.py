@@ -179,6 +179,8 @@ def _document(file: Path) -> Any:
         text = file.read_text(encoding="utf-8")
         document = _loaded(text)
         json.dumps(document)
+    except PermanentError as error:
+        raise PermanentError(f"{file}, {error}") from error
     except OSError as error:
         raise PermanentError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -256,9 +258,14 @@ def _keep_text(node: Any, declared: bool, seen: set[Any], path: str = "") -> Non
     is_declared = bool(re.fullmatch("/Resources/[^/]+", path)) and (
         isinstance(kind, yaml.ScalarNode) and kind.value == RESOURCE_TYPE
     )
+    names: set[str] = set()
     for key, value in node.value:
         if isinstance(key, yaml.ScalarNode):
             _keep_key(key)
+            if declared and key.value in names:
+                line = f"line {key.start_mark.line + 1}: {key.value} stands there a second time"
+                raise PermanentError(f"{line}; once is enough")
+            names.add(key.value)
         below = f"{path}/{key.value if isinstance(key, yaml.ScalarNode) else ''}"
         of_pipeline = is_declared and below.endswith("/Properties")
         of_parameter = bool(re.fullmatch("/Parameters/[^/]+/Default", below))

@@ -115,8 +115,8 @@ class BuildEnvironment:
             yield _unknown("Compute", self.compute, (*_GENERAL, *_LAMBDA))
         elif self.compute not in COMPUTE[self.type]:
             yield (
-                f"Build.Compute: {self.image} is built in with {self.type}, and CodeBuild has no "
-                f"{self.compute} for it; choose {', '.join(COMPUTE[self.type])}, or another Image"
+                f"Build.Compute: {self.image} runs in {self.type}, for which CodeBuild has no "
+                f"{self.compute}; choose {', '.join(COMPUTE[self.type])}, or another Image"
             )
 
 
