@@ -61,6 +61,9 @@ class EveryRegion:
     def statuses(self) -> dict[str, str]:
         return dict.fromkeys(every_region(), "ENABLED")
 
+    def opt_in_status(self, _region: str) -> None:
+        return None
+
 
 def every_region() -> list[str]:
     return boto3.Session().get_available_regions("ssm")[:MANY]

@@ -231,20 +231,25 @@ def object_encryption() -> None:
         bucket: str, key: str, headers: dict[str, str], query: dict[str, Any] | None = None
     ) -> Any:
         answer = get(bucket, key, headers, query)
-        return key_refusal("kms:Decrypt", answer[1], headers, query or {}) or answer
+        return key_refusal("kms:Decrypt", bucket, answer[1], headers, query or {}) or answer
 
     def resolve_sse_write_headers(headers: dict[str, str], bucket: str) -> Any:
         stored, error = resolve(headers, bucket)
-        return stored, error or key_refusal("kms:GenerateDataKey", stored, headers, {})
+        return stored, error or key_refusal("kms:GenerateDataKey", bucket, stored, headers, {})
 
     s3._get_object = get_object
     s3._resolve_sse_write_headers = resolve_sse_write_headers
 
 
 def key_refusal(
-    action: str, stored: dict[str, str], headers: dict[str, str], query: dict[str, Any]
+    action: str,
+    bucket: str,
+    stored: dict[str, str],
+    headers: dict[str, str],
+    query: dict[str, Any],
 ) -> Answer | None:
-    """What S3 answers a caller who may not do this with the key the object is stored under.
+    """What S3 answers a caller who may not do this with the key the object is stored under. All
+    buckets have a bucket key here, so the context of the encryption is the bucket.
 
     `stored` are the object's encryption headers, `headers` and `query` those of the request.
     Returns None where the key may be used, or where none is named by its ARN.
@@ -275,6 +280,7 @@ def key_refusal(
         service_context={
             "kms:viaservice": f"s3.{region}.amazonaws.com",
             "kms:calleraccount": caller.account,
+            "kms:encryptioncontext:aws:s3:arn": f"arn:aws:s3:::{bucket}",
             **{f"aws:resourcetag/{tag['TagKey']}".lower(): tag["TagValue"] for tag in key["Tags"]},
         },
         principal_keys=caller.keys,

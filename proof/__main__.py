@@ -14,6 +14,7 @@ from proof import (
     histories,
     killed,
     mutants,
+    patience,
     privileges,
     races,
     roles,
@@ -25,6 +26,7 @@ from proof.result import SEED, Scale
 
 CHECKS: tuple[Check, ...] = (
     Check("faults", "every call of every flow x every error, then once more", faults.faults),
+    Check("patience", "AWS not there yet, at every call: ready in one run", patience.patience),
     Check("crashes", "the process gone before or after every call", faults.crashes),
     Check("kills", "SIGKILL to a real process, after every call", killed.kills),
     Check("pairs", "two errors or crashes, in one run or in two", faults.pairs_of_faults),

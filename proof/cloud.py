@@ -174,10 +174,15 @@ class Cloud:
             result: Json = operation(call.region, call.params)
             return result
 
-    # --- account, events, sts -----------------------------------------------------------------
+    # --- ec2, account, events, sts ----------------------------------------------------------------
 
-    def _account_ListRegions(self, _region: str, _asked: Mapping[str, Any]) -> Json:
-        regions = [{"RegionName": n, "RegionOptStatus": s} for n, s in self.statuses.items()]
+    def _ec2_DescribeRegions(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        shown = {"ENABLED_BY_DEFAULT": "opt-in-not-required", "ENABLED": "opted-in"}
+        regions = [
+            {"RegionName": name, "OptInStatus": shown.get(status, "not-opted-in")}
+            for name, status in self.statuses.items()
+            if asked.get("AllRegions") or status in shown
+        ]
         return {"Regions": regions}
 
     def _account_GetRegionOptStatus(self, _region: str, asked: Mapping[str, Any]) -> Json:
@@ -483,7 +488,10 @@ class Cloud:
             found.tags = {tag["Key"]: tag["Value"] for tag in configuration.get("Tags", [])}
             found.settings["ownership"] = asked.get("ObjectOwnership", "BucketOwnerEnforced")
             found.settings["encryption"] = [
-                {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+                {
+                    "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+                    "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
+                }
             ]
             found.settings["public access"] = dict.fromkeys(PUBLIC_ACCESS, True)
         return {"Location": f"/{name}"}

@@ -448,5 +448,7 @@ FLOWS: tuple[Flow, ...] = (
 def look_at_everything() -> None:
     """One look at every setting of every desired region, as the schedule takes in turns."""
     from foothold import bootstrap
+    from foothold.gateways.patience import OF_AN_EVENT
 
+    bootstrap.patience().begin(OF_AN_EVENT)
     bootstrap.reconciler().keep()

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -134,6 +134,7 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
     with patch.dict(os.environ, ENVIRONMENT), redirect_stdout(io.StringIO()) as written:
         from foothold import bootstrap, bootstrap_operations
         from foothold.gateways import account, cfn_reply, pace
+        from foothold.gateways.patience import Patience
         from foothold.observability import logger, metrics
         from foothold.services.reconcile import Reconciler
 
@@ -169,6 +170,8 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
             patch.object(pace.Pace, "wait", wait),
             patch.object(account.AccountCapacity, "missing_services", _missing_services()),
             patch.object(bootstrap, "time", _Clock()),
+            # Nobody's pauses are left to chance, so that every run takes the same time.
+            patch.object(bootstrap, "Patience", partial(Patience, chance=lambda: 0.5)),
             patch.object(bootstrap_operations, "time", _Clock()),
             patch.dict(Reconciler.__init__.__kwdefaults__, clock=_Clock().time),
         ):

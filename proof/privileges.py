@@ -69,6 +69,7 @@ KNOW_NO_RESOURCE = {
     "codepipeline:ListPipelines": "knows no resource",
     "cloudformation:ListStacks": "knows no resource",
     "cloudformation:DescribeStacks": "knows no resource where no stack is named",
+    "ec2:DescribeRegions": "knows no resource",
     "s3:ListAllMyBuckets": "knows no resource",
     "servicequotas:GetServiceQuota": "reads a number",
 }
@@ -118,6 +119,8 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
             for name in names:
                 arn = f"arn:aws:ssm:{call.region}:{ACCOUNT}:parameter{name}"
                 yield Asked(f"ssm:{call.operation}", arn, {})
+        case "ec2":
+            yield Asked(f"ec2:{call.operation}", "*", {})
         case "account":
             yield Asked(f"account:{call.operation}", f"arn:aws:account::{ACCOUNT}:account", {})
         case "resourcegroupstaggingapi":
@@ -199,7 +202,13 @@ def _deletions(asked: Mapping[str, Any], bucket: str, owner: Mapping[str, str]) 
 def _through_s3(action: str, cloud: Cloud, call: Call, key_arn: str) -> Iterator[Asked]:
     tags = cloud.keys[key_arn].tags if key_arn in cloud.keys else {}
     context = {f"aws:ResourceTag/{name}": value for name, value in tags.items()}
-    yield Asked(action, key_arn, {**context, "kms:ViaService": f"s3.{call.region}.amazonaws.com"})
+    bucket = f"arn:aws:s3:::{call.params['Bucket']}"
+    # With a bucket key the context of the encryption is the bucket, without one the object (Amazon
+    # S3 User Guide, "Using server-side encryption with AWS KMS keys", "Encryption context").
+    for arn in (bucket, f"{bucket}/{call.params['Key']}"):
+        context |= {"kms:EncryptionContext:aws:s3:arn": arn}
+        via = {"kms:ViaService": f"s3.{call.region}.amazonaws.com"}
+        yield Asked(action, key_arn, {**context, **via})
 
 
 def _kms(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
@@ -314,6 +323,7 @@ Meet = Callable[[Call, Perform], Json]
 SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     (Flow("tags drifted", requested(REGION), changed(_tags_drifted)), None),
     (Flow("a bucket cut short", requested(REGION), changed(_unfinished)), None),
+    (Flow("a region is not enabled", requested("af-south-1")), None),
     (Flow("a race for the alias", requested(REGION)), _others_alias),
     (Flow("a stack loses the race", stack("cfn_create"), function="artifact_store"), _others_alias),
     (Flow("a stack comes back", stack("cfn_create"), claimed, function="artifact_store"), None),

@@ -134,7 +134,9 @@ BEGINNINGS: tuple[Callable[[], Cloud], ...] = (
 
 def _reconcile() -> None:
     from foothold import bootstrap
+    from foothold.gateways.patience import OF_AN_EVENT
 
+    bootstrap.patience().begin(OF_AN_EVENT)
     bootstrap.reconciler().reconcile([REGION])
 
 

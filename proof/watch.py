@@ -286,7 +286,7 @@ def _ask(request: Json, url: str, properties: Json) -> Any:
 
 
 def _refuse(fault: str | None, call: Call, perform: Perform) -> Json:
-    if fault == "boom" and call.operation == "ListRegions":
+    if fault == "boom" and call.operation == "DescribeRegions":
         raise RuntimeError(f"nobody has foreseen this in {call}")
     if fault == "AccessDenied" and call.writes:
         raise Refused("AccessDenied", 403)
@@ -424,7 +424,7 @@ def limits(scale: Scale) -> Result:
             failures.append(f"{len(set(ready)) - 1} of {REGIONS} stores were made")
         steady = clocked.take(event("schedule"))
         made += clocked.made
-        reads = Counter(call.region for _, call in clocked.made if call.service != "account")
+        reads = Counter(call.region for _, call in clocked.made if call.service != "ec2")
         writes = [str(call) for _, call in clocked.made if call.writes]
         clocked.take(partial(_accounts_ask, names, accounts))
         made += clocked.made

@@ -268,6 +268,10 @@ class FakeRegions:
         self.world.call("list regions")
         return self.world.statuses
 
+    def opt_in_status(self, region: str) -> str | None:
+        self.world.call("look at the region")
+        return self.world.statuses.get(region)
+
 
 class FakeAnnouncements:
     def __init__(self, world: FakeWorld) -> None:

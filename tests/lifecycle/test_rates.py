@@ -25,6 +25,9 @@ class Everywhere:
     def statuses(self) -> Mapping[str, str]:
         return dict.fromkeys(REGIONS, "ENABLED")
 
+    def opt_in_status(self, region: str) -> str | None:
+        return None
+
 
 class TimeOfEachThread:
     """Every thread sleeps for itself; no call takes any time, which is the worst case."""

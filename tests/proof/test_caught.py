@@ -15,6 +15,7 @@ from foothold.domain.errors import PermanentError
 from foothold.gateways import archive, cfn_reply
 from foothold.gateways.kms import KmsKeys
 from foothold.gateways.pace import Pace
+from foothold.gateways.patience import Patience
 from foothold.gateways.s3 import S3Buckets
 from foothold.services import reconcile
 from foothold.services.reconcile import Reconciler
@@ -24,6 +25,7 @@ from proof import (
     fuzz,
     histories,
     killed,
+    patience,
     privileges,
     races,
     report,
@@ -88,6 +90,25 @@ def test_an_error_that_nobody_translates_is_caught(monkeypatch: pytest.MonkeyPat
     assert judged(refused) == ()
     monkeypatch.setattr("foothold.gateways.kms.aws_call", lambda _doing: nullcontext())
     assert any("unhandled EndpointConnectionError" in failure for failure in judged(refused))
+
+
+@pytest.mark.parametrize("answer", sorted(patience.STRIKES))
+def test_a_run_that_gives_up_at_once_is_caught(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [one for one in patience.moments() if one.answer == answer][:6]
+    assert patience.judged(found).failures == ()
+    monkeypatch.setattr(Patience, "begin", lambda *_: None)
+    assert len(patience.judged(found).failures) >= len(found)
+
+
+def test_worlds_that_are_late_catch_a_run_that_gives_up_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Patience, "begin", lambda *_: None)
+    failures = patience.late_worlds().failures
+    assert any("a stack asks for a store, slow" in failure for failure in failures)
+    assert any("a region is requested, unrighted" in failure for failure in failures)
 
 
 def test_a_schedule_that_repairs_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

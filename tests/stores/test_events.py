@@ -81,6 +81,16 @@ def test_an_enabled_region_is_made_only_where_somebody_wants_it() -> None:
     assert set(answer(listed(in_memory(), "all-enabled"), opt_in)) == {"ap-east-1"}
 
 
+@pytest.mark.parametrize("wanted_by", ["all-enabled", "af-south-1"])
+def test_an_enabled_region_that_is_not_usable_yet_is_asked_for_again(wanted_by: str) -> None:
+    """The event says so before the status does: Lambda repeats it."""
+    opt_in = RegionOptIn("af-south-1", "ENABLED", PLANE.account)
+    outcome = answer(listed(in_memory(), wanted_by), opt_in)["af-south-1"]
+    assert isinstance(outcome.error, TemporaryError)
+    with pytest.raises(TemporaryError):
+        raise_what_a_retry_may_help([outcome])
+
+
 def test_the_report_names_store_steps_and_error_of_every_region() -> None:
     outcomes = in_memory().reconciler.reconcile(["eu-west-1", "eu-nowhere-1"])
     told = report(outcomes)

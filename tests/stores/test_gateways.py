@@ -8,8 +8,14 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from moto import mock_aws
 
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.domain.errors import (
+    FootholdError,
+    PermanentError,
+    RegionRefusedError,
+    TemporaryError,
+)
 from foothold.domain.models import Aspect, Use
+from foothold.gateways.account import AccountRegions
 from foothold.gateways.aws import Clients, aws_call
 from foothold.gateways.kms import KmsKeys
 from foothold.gateways.s3 import S3Buckets
@@ -87,6 +93,82 @@ def test_a_bucket_is_made_in_the_accounts_namespace_where_the_region_has_one(
     assert made[0][1].get("BucketNamespace") == namespace
 
 
+def test_a_bucket_is_made_without_a_header_that_takes_a_right_on_it(clients: Clients) -> None:
+    made = requests_of(clients, "s3", "eu-west-1")
+    S3Buckets(clients).create(SPEC)
+    assert "ObjectOwnership" not in made[0][1]
+
+
+def test_what_s3_blocks_by_itself_stays_blocked(clients: Clients) -> None:
+    buckets = S3Buckets(clients)
+    buckets.create(SPEC)
+    s3: Any = clients.get("s3", "eu-west-1")
+    blocked = {"EncryptionType": ["SSE-C"]}
+
+    def as_s3_makes_it(**_: Any) -> Any:
+        """Moto does not keep it."""
+        default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+        rules = [{**default, "BlockedEncryptionTypes": blocked}]
+        answer = {"ServerSideEncryptionConfiguration": {"Rules": rules}}
+        return type("Answer", (), {"status_code": 200, "headers": {}})(), answer
+
+    s3.meta.events.register("before-call.s3.GetBucketEncryption", as_s3_makes_it)
+    made = requests_of(clients, "s3", "eu-west-1")
+    buckets.write(SPEC, Aspect.ENCRYPTION, SETTINGS[Aspect.ENCRYPTION])
+    _, params = made[-1]
+    (rule,) = params["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["BlockedEncryptionTypes"] == blocked
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
+
+
+def test_what_s3_blocks_by_itself_is_no_drift(clients: Clients) -> None:
+    buckets = S3Buckets(clients)
+    buckets.create(SPEC)
+    buckets.write(SPEC, Aspect.ENCRYPTION, SETTINGS[Aspect.ENCRYPTION])
+    s3: Any = clients.get("s3", "eu-west-1")
+
+    def blocking(parsed: dict[str, Any], **_: Any) -> None:
+        rule = parsed["ServerSideEncryptionConfiguration"]["Rules"][0]
+        rule["BlockedEncryptionTypes"] = {"EncryptionType": ["SSE-C"]}
+
+    s3.meta.events.register("after-call.s3.GetBucketEncryption", blocking)
+    assert buckets.read(SPEC, Aspect.ENCRYPTION) == SETTINGS[Aspect.ENCRYPTION]
+
+
+def test_the_regions_statuses_come_from_what_every_partition_has(clients: Clients) -> None:
+    statuses = AccountRegions(clients).statuses()
+    assert statuses["eu-west-1"] == "ENABLED_BY_DEFAULT"
+    assert statuses["ap-east-1"] == "DISABLED"  # moto's account has opted in to none
+    assert set(statuses.values()) <= {"ENABLED_BY_DEFAULT", "ENABLED", "DISABLED"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"RegionOptStatus": "ENABLING"}, ClientError({"Error": {"Code": "Other"}}, "x"),
+     EndpointConnectionError(endpoint_url="https://example.invalid")],
+)  # fmt: skip
+def test_whether_a_region_is_being_enabled_never_fails_the_run(
+    clients: Clients, answer: Any
+) -> None:
+    account: Any = clients.get("account", HOME)
+
+    def answered(**_: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return type("Answer", (), {"status_code": 200, "headers": {}})(), answer
+
+    account.meta.events.register("before-call.account.GetRegionOptStatus", answered)
+    told = AccountRegions(clients).opt_in_status("eu-south-1")
+    assert told == ("ENABLING" if isinstance(answer, dict) else None)
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "eusc-de-east-1"])
+def test_a_partition_without_the_account_api_is_not_asked_for_it(region: str) -> None:
+    clients = Clients(boto3.Session("testing", "testing", region_name=region))
+    assert AccountRegions(clients).opt_in_status(region) is None
+    assert not any(service == "account" for service, _ in clients._clients)
+
+
 def test_a_bucket_made_by_a_parallel_run_is_taken_as_made(clients: Clients) -> None:
     buckets = S3Buckets(clients)
     buckets.create(SPEC)
@@ -132,7 +214,9 @@ def test_deleting_parameters_that_are_not_there_is_no_error(clients: Clients) ->
         ("AccessDenied", 403, PermanentError),
         ("LimitExceededException", 400, PermanentError),
         ("KMSInvalidStateException", 400, PermanentError),
-        ("UnrecognizedClientException", 403, PermanentError),
+        ("UnrecognizedClientException", 403, RegionRefusedError),
+        ("InvalidToken", 400, RegionRefusedError),
+        ("IllegalLocationConstraintException", 400, RegionRefusedError),
     ],
 )
 def test_an_aws_error_is_either_temporary_or_permanent(

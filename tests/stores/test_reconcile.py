@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from foothold.domain import planner
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.domain.errors import (
+    FootholdError,
+    PermanentError,
+    RegionRefusedError,
+    TemporaryError,
+)
 from foothold.domain.models import ArtifactStore, Aspect, Outcome, StoreSpec, Use, Verb
 from tests.stores.worlds import HOME, PLANE, World, in_memory
 
@@ -149,6 +154,45 @@ def test_a_region_that_cannot_be_used_is_refused_before_anything_is_made(
     assert isinstance(outcome.error, kind)
     assert words in str(outcome.error)
     assert mutations(world) == []
+
+
+def test_a_region_whose_status_is_not_known_everywhere_is_temporary() -> None:
+    """EC2 does not know yet what the Account Management API does."""
+    world = in_memory()
+    world.fake.statuses["af-south-1"] = "DISABLED"
+    reconciler = world.reconciler
+    regions: Any = reconciler._regions
+    regions.opt_in_status = lambda _region: "ENABLED"
+    (outcome,) = reconciler.reconcile(["af-south-1"])
+    assert isinstance(outcome.error, TemporaryError)
+    assert "a moment ago" in str(outcome.error)
+
+
+def test_a_region_is_told_by_its_status_where_nobody_knows_more() -> None:
+    world = in_memory()
+    reconciler = world.reconciler
+    regions: Any = reconciler._regions
+    regions.opt_in_status = lambda _region: None
+    (outcome,) = reconciler.reconcile(["af-south-1"])
+    assert isinstance(outcome.error, PermanentError)
+    assert "af-south-1 is disabled" in str(outcome.error)
+
+
+@pytest.mark.parametrize(
+    ("region", "kind"), [("ap-east-1", TemporaryError), ("eu-west-1", RegionRefusedError)]
+)
+def test_a_region_that_opted_in_and_still_refuses_is_temporary(
+    region: str, kind: type[FootholdError]
+) -> None:
+    world = in_memory()
+
+    def refuse(call: str) -> None:
+        if call == "create bucket":
+            raise RegionRefusedError("cannot create the bucket: InvalidToken")
+
+    world.fake.before = refuse
+    (outcome,) = world.reconciler.reconcile([region])
+    assert type(outcome.error) is kind
 
 
 def test_a_failing_region_does_not_stop_the_others() -> None:

@@ -1,11 +1,14 @@
 """The two worlds that one suite runs in: in memory, and moto behind the AWS gateways."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.s3.models import FakeBucket
 
 from foothold.domain.models import ControlPlane
 from foothold.gateways.aws import Clients
@@ -55,9 +58,24 @@ def in_memory() -> World:
     return World(FakeKeys(fake), FakeBuckets(fake), FakeParameters(fake), fake)
 
 
+def _like_s3(bucket: FakeBucket, *args: Any, **named: Any) -> None:
+    """A new bucket has the default ownership, which moto leaves out (Amazon S3 User Guide,
+    "Controlling ownership of objects and disabling ACLs for your bucket")."""
+    _begin(bucket, *args, **named)
+    bucket.ownership_rule = "BucketOwnerEnforced"  # type: ignore[assignment]  # as moto does it
+
+
+_begin = FakeBucket.__init__
+
+
+def moto_like_s3() -> AbstractContextManager[Any]:
+    """Moto's buckets, as S3 makes them."""
+    return patch.object(FakeBucket, "__init__", _like_s3)
+
+
 @contextmanager
 def on_moto() -> Iterator[World]:
-    with mock_aws():
+    with mock_aws(), moto_like_s3():
         clients = Clients(boto3.Session(region_name=HOME))
         fake = FakeWorld(statuses=dict(STATUSES))
         yield World(KmsKeys(clients), S3Buckets(clients), SsmParameters(clients), fake)

@@ -14,6 +14,7 @@ from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests, StoreAnnouncements
 from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
 from foothold.gateways.pace import Pace
+from foothold.gateways.patience import OF_A_STACK, OF_AN_EVENT, Patience
 from foothold.gateways.regional import RegionalBuckets, RegionalClient
 from foothold.gateways.s3 import S3Buckets
 from foothold.gateways.ssm import PUTS_A_SECOND, SsmParameters
@@ -38,9 +39,16 @@ def control_plane() -> ControlPlane:
 
 
 @lru_cache
+def patience() -> Patience:
+    return Patience(time.time, time.sleep)
+
+
+@lru_cache
 def clients() -> Clients:
     with aws_call("open an AWS session"):
-        return Clients(open_session())
+        session = open_session()
+    patience().accompany(session)
+    return Clients(session)
 
 
 @lru_cache
@@ -85,9 +93,9 @@ def open_requests() -> OpenRequests:
     return OpenRequests(control_plane(), parameters(), time.time)
 
 
-@lru_cache
 def claims() -> Claims:
-    """The work behind the custom resource."""
+    """The work behind one request of a stack, which is patient from now on."""
+    patience().begin(OF_A_STACK)
     return Claims(control_plane(), reconciler(), parameters())
 
 
@@ -144,6 +152,7 @@ def answer_event(event: dict[str, Any]) -> dict[str, Any]:
     if isinstance(trigger, Ignored):
         logger.warning("event ignored", reason=trigger.reason)
         return {}
+    patience().begin(OF_AN_EVENT)
     door = EventDoor(plane, reconciler(), time.time, retirements(), open_requests())
     outcomes = door.answer(trigger)
     failed = [outcome for outcome in outcomes if outcome.failed]

@@ -12,6 +12,7 @@ from foothold.domain.errors import FootholdError, NotReachedError
 from foothold.gateways.account import AccountCapacity
 from foothold.gateways.aws import CONFIG, Clients, aws_call, open_session
 from foothold.gateways.functions import LambdaFunction
+from foothold.gateways.patience import OF_AN_EVENT
 from foothold.gateways.s3 import S3Buckets
 from foothold.gateways.ssm import SsmParameters
 from foothold.observability import logger
@@ -55,6 +56,7 @@ def answer_command(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind a direct invocation; a refusal is an answer too."""
     try:
         command = parse_command(event)
+        bootstrap.patience().begin(OF_AN_EVENT)
         answer = command_door().answer(command)
     except FootholdError as error:
         logger.warning("command refused", command=event.get("command"), error=str(error))

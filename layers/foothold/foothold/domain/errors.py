@@ -28,6 +28,14 @@ class RequestRefusedError(PermanentError):
     """What was asked for may not be had by whoever asks. Nothing is wrong with any store."""
 
 
+class RegionRefusedError(PermanentError):
+    """The region does not let this account in. It does later, where it is still being enabled."""
+
+
+class RegionNotEnabledError(PermanentError):
+    """This account has not enabled the region, as far as AWS can tell."""
+
+
 class BucketMissingError(PermanentError):
     """There is no bucket of this name. Reconciling creates it; everybody else reports it."""
 

@@ -26,7 +26,8 @@ from foothold.domain.models import (
 from foothold.domain.ownership import is_anothers, refuse_others
 from foothold.domain.policies import bucket_policy, canonical, key_policy
 
-# Given at creation, so a bucket that is about to be created needs no step for them.
+# There from the creation on: the key's policy is given with it, and the ownership is the default of
+# S3. So what is about to be created needs no step for them.
 SET_AT_CREATION = frozenset({Aspect.OWNERSHIP, Aspect.KEY_POLICY})
 # What is looked at in every tick: whatever takes access away or lets somebody in.
 ALWAYS_LOOKED_AT = (Aspect.KEY_POLICY, Aspect.BUCKET_POLICY)

@@ -10,6 +10,13 @@ from foothold.domain.models import StoreSpec
 from foothold.domain.partitions import partition_of
 from foothold.gateways.aws import Clients, aws_call
 
+# EC2 API Reference, "Region": opt-in status, in the words of the Account Management API. EC2 does
+# not tell a region that is being enabled or disabled from one that is disabled.
+OPT_IN_STATUSES = {
+    "opt-in-not-required": "ENABLED_BY_DEFAULT",
+    "opted-in": "ENABLED",
+    "not-opted-in": "DISABLED",
+}
 # What a store, its packages and the stacks made of them need of a region.
 SERVICES = ("s3", "kms", "ssm", "lambda", "cloudformation", "resourcegroupstaggingapi")
 # Service Quotas: "General purpose buckets", counted for the whole account and kept in the
@@ -25,13 +32,28 @@ class AccountRegions:
         self._clients = clients
 
     def statuses(self) -> Mapping[str, str]:
-        account = self._clients.get("account", self._clients.home_region)
-        with aws_call("list the account's regions (it takes account:ListRegions)"):
-            return {
-                region["RegionName"]: region["RegionOptStatus"]
-                for page in account.get_paginator("list_regions").paginate()
-                for region in page["Regions"]
-            }
+        """By EC2, which every partition has; the Account Management API is in some only."""
+        ec2 = self._clients.get("ec2", self._clients.home_region)
+        with aws_call("list the account's regions (it takes ec2:DescribeRegions)"):
+            regions = ec2.describe_regions(AllRegions=True)["Regions"]
+        return {
+            region["RegionName"]: OPT_IN_STATUSES.get(region["OptInStatus"], region["OptInStatus"])
+            for region in regions
+        }
+
+    def opt_in_status(self, region: str) -> str | None:
+        partition = partition_of(region).name
+        offered = boto3.Session().get_available_regions(
+            "account", partition, allow_non_regional=True
+        )
+        if not offered:
+            return None
+        try:
+            with aws_call(f"read whether {region} is being enabled"):
+                account = self._clients.get("account", self._clients.home_region)
+                return account.get_region_opt_status(RegionName=region)["RegionOptStatus"]
+        except FootholdError:
+            return None
 
 
 class AccountCapacity:

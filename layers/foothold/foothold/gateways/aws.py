@@ -2,9 +2,9 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
 import boto3
 from botocore.config import Config
@@ -17,7 +17,13 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
+from foothold.domain.errors import (
+    FootholdError,
+    PermanentError,
+    RegionRefusedError,
+    TemporaryError,
+)
+from foothold.gateways.patience import TAGS_ARE_NEW
 
 if TYPE_CHECKING:
     from mypy_boto3_account import AccountClient
@@ -75,7 +81,14 @@ TEMPORARY_STATUS = frozenset({429, *range(500, 600)})
 EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 # What an API answers while the account has not enabled the region, or not yet everywhere.
 REGION_REFUSED_CODES = frozenset(
-    {"AuthFailure", "InvalidClientTokenId", "OptInRequired", "UnrecognizedClientException"}
+    {
+        "AuthFailure",
+        "IllegalLocationConstraintException",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "OptInRequired",
+        "UnrecognizedClientException",
+    }
 )
 
 
@@ -84,6 +97,12 @@ def open_session() -> boto3.Session:
     AWS_DEFAULT_REGION before the profile's (AWS CLI User Guide, "Configuring environment
     variables"). boto3 itself does not read AWS_REGION."""
     return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+
+
+class Ec2Client(Protocol):
+    """The one call of EC2's client that is made."""
+
+    def describe_regions(self, *, AllRegions: bool) -> Mapping[str, Any]: ...  # noqa: N803  AWS's name
 
 
 class Clients:
@@ -124,6 +143,8 @@ class Clients:
     @overload
     def get(self, service: Literal["codepipeline"], region: str) -> "CodePipelineClient": ...
     @overload
+    def get(self, service: Literal["ec2"], region: str) -> Ec2Client: ...
+    @overload
     def get(self, service: Literal["events"], region: str) -> "EventBridgeClient": ...
     @overload
     def get(self, service: Literal["kms"], region: str) -> "KMSClient": ...
@@ -158,6 +179,11 @@ def error_code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def waited(error: BaseException | None) -> str:
+    """How long `Patience` has asked before it raised this error, and why; else nothing."""
+    return "; ".join(getattr(error, "__notes__", ()))
+
+
 @contextmanager
 def aws_call(doing: str) -> Iterator[None]:
     """Translate what AWS raises inside the block; `doing` completes "cannot ...".
@@ -166,7 +192,10 @@ def aws_call(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except FootholdError:
+    except FootholdError as error:
+        notes = waited(error.__cause__)
+        if notes and notes not in str(error):
+            raise type(error)(f"{error}; {notes}") from error.__cause__
         raise
     except NoCredentialsError as error:
         raise PermanentError(
@@ -187,10 +216,14 @@ def translate(error: ClientError, doing: str) -> FootholdError:
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     line = f"cannot {doing}: {code}: {error.response.get('Error', {}).get('Message', '')}".strip()
+    notes = waited(error)
+    line = f"{line}; {notes}" if notes else line
     if code in EXPIRED_CODES:
         return TemporaryError(f"cannot {doing}: the credentials have expired; renew them")
     if code in REGION_REFUSED_CODES:
-        return PermanentError(f"{line}; is the region enabled for this account, and the sign-in?")
-    if code in TEMPORARY_CODES or status in TEMPORARY_STATUS:
+        return RegionRefusedError(
+            f"{line}; is the region enabled for this account, and the sign-in?"
+        )
+    if code in TEMPORARY_CODES or status in TEMPORARY_STATUS or TAGS_ARE_NEW in notes:
         return TemporaryError(line)
     return PermanentError(line)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from foothold.domain.errors import TemporaryError
 from foothold.domain.models import STATE_TAG, Aspect, ObservedKey, StoreSpec, Use
-from foothold.gateways.aws import Clients, aws_call
+from foothold.gateways.aws import Clients, aws_call, waited
 from foothold.gateways.pace import Pace
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ class KmsKeys:
         with aws_call(f"look up {spec.key_alias} in {spec.region}"):
             try:
                 return _observed(kms.describe_key(KeyId=spec.key_alias)["KeyMetadata"])
-            except kms.exceptions.NotFoundException:
+            except kms.exceptions.NotFoundException as error:
+                if waited(error):
+                    raise TemporaryError(
+                        f"{spec.key_alias} in {spec.region} still points at no key"
+                    ) from error
                 return None
 
     def tagged(self, spec: StoreSpec) -> tuple[ObservedKey, ...]:

@@ -14,6 +14,7 @@ from foothold.gateways.aws import Clients, aws_call, error_code
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
+        BlockedEncryptionTypesTypeDef,
         CreateBucketRequestTypeDef,
         ObjectIdentifierTypeDef,
         ServerSideEncryptionRuleTypeDef,
@@ -197,8 +198,10 @@ class S3Buckets:
 
     def create(self, spec: StoreSpec, use: Use = Use.UNUSED) -> None:
         request: CreateBucketRequestTypeDef = {
+            # Without ObjectOwnership: BucketOwnerEnforced is the default of new buckets, and the
+            # header takes a right on a bucket that does not exist yet (Amazon S3 User Guide,
+            # "Controlling ownership of objects and disabling ACLs for your bucket").
             "Bucket": spec.bucket,
-            "ObjectOwnership": "BucketOwnerEnforced",
             "CreateBucketConfiguration": {"Tags": _tag_set(spec.tags_in(use))},
         }
         if spec.region != "us-east-1":
@@ -254,6 +257,8 @@ class S3Buckets:
                         },
                         "BucketKeyEnabled": value["BucketKeyEnabled"],
                     }
+                    if blocked := self._blocked_encryption_types(spec):
+                        rule["BlockedEncryptionTypes"] = blocked
                     s3.put_bucket_encryption(
                         Bucket=bucket,
                         ServerSideEncryptionConfiguration={"Rules": [rule]},
@@ -273,6 +278,21 @@ class S3Buckets:
                     )
                 case _:
                     raise ValueError(aspect)
+
+    def _blocked_encryption_types(self, spec: StoreSpec) -> "BlockedEncryptionTypesTypeDef | None":
+        """What S3 itself has set beside the default encryption, and PutBucketEncryption would
+        take away (Amazon S3 API Reference, "BlockedEncryptionTypes")."""
+        try:
+            answer = self._s3(spec).get_bucket_encryption(
+                Bucket=spec.bucket, ExpectedBucketOwner=spec.account
+            )
+        except ClientError as error:
+            if error_code(error) in NOT_SET_CODES:
+                return None
+            raise
+        rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]
+        blocked = rule.get("BlockedEncryptionTypes", {})
+        return {"EncryptionType": blocked["EncryptionType"]} if blocked else None
 
     def verify(self, spec: StoreSpec) -> None:
         with aws_call(f"reach bucket {spec.bucket}"):

@@ -5,7 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from foothold.domain import planner
-from foothold.domain.errors import NotOursError, RequestRefusedError, TemporaryError
+from foothold.domain.errors import (
+    NotOursError,
+    RegionNotEnabledError,
+    RequestRefusedError,
+    TemporaryError,
+)
 from foothold.domain.models import ControlPlane, Outcome
 from foothold.domain.triggers import (
     ParameterChanged,
@@ -48,7 +53,11 @@ class EventDoor:
         match trigger:
             case RegionsRequested(regions=regions):
                 return tuple(map(_ignored_if_refused, self._reconciler.request(regions)))
-            case RegionOptIn(region=region) | StoreTouched(region=region):
+            case RegionOptIn(region=region):
+                wanted = region in self._reconciler.desired_regions(just_enabled=[region])
+                kept = self._reconciler.keep([region] if wanted else [])
+                return tuple(map(_until_enabled, kept))
+            case StoreTouched(region=region):
                 # What an event says may be hours old, or about a bucket that is none of ours.
                 wanted = region in self._reconciler.desired_regions()
                 return self._reconciler.keep([region] if wanted else [])
@@ -95,6 +104,13 @@ class EventDoor:
 def _ignored_if_refused(outcome: Outcome) -> Outcome:
     """Anybody who may put events may ask: what they may not have is answered, and alarms nobody."""
     return replace(outcome, ignored=isinstance(outcome.error, RequestRefusedError))
+
+
+def _until_enabled(outcome: Outcome) -> Outcome:
+    """The event that a region was enabled may be faster than the status that says so."""
+    if isinstance(outcome.error, RegionNotEnabledError):
+        return replace(outcome, error=TemporaryError(str(outcome.error)))
+    return outcome
 
 
 def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:

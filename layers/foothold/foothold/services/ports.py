@@ -137,7 +137,13 @@ class Regions(Protocol):
     """The regions of this account."""
 
     def statuses(self) -> Mapping[str, str]:
-        """Opt-in status by region name, of every region that the account can see."""
+        """Opt-in status by region name, of every region that there is. One that cannot be used
+        is DISABLED here, whatever is under way."""
+        ...
+
+    def opt_in_status(self, region: str) -> str | None:
+        """The status of a region that cannot be used, with what is under way: ENABLING,
+        DISABLING; None where nobody can tell."""
         ...
 
 

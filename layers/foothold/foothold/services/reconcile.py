@@ -7,6 +7,7 @@ custom resources and events enter by other doors and walk the same corridor.
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,6 +16,8 @@ from foothold.domain.errors import (
     BucketMissingError,
     FootholdError,
     PermanentError,
+    RegionNotEnabledError,
+    RegionRefusedError,
     RequestRefusedError,
     TemporaryError,
 )
@@ -48,7 +51,8 @@ AFTER_VERIFYING = frozenset(
 )
 BY_REQUEST = "an event that asked for it"
 # Account Management API Reference, "Region": the two statuses in which a region can be used.
-USABLE = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
+OPTED_IN = "ENABLED"
+USABLE = frozenset({OPTED_IN, "ENABLED_BY_DEFAULT"})
 
 
 class Reconciler:
@@ -169,7 +173,8 @@ class Reconciler:
                 steps += distrusted
                 store = self._converge(spec, published, aspects, steps, called_off)
             except FootholdError as error:
-                return Outcome(region, None, tuple(steps), error)
+                told = _not_yet_everywhere(region, statuses, error)
+                return Outcome(region, None, tuple(steps), told)
             return Outcome(region, store, tuple(steps))
 
         return _side_by_side(converge, names)
@@ -190,16 +195,17 @@ class Reconciler:
                 seen = self._observe(spec, published, planner.EVERYTHING, called_off)
                 return (*distrusted, *self._plan(spec, seen, called_off))
             except FootholdError as error:
-                return error
+                return _not_yet_everywhere(region, statuses, error)
 
         return dict(zip(names, _side_by_side(look, names), strict=True))
 
-    def desired_regions(self) -> tuple[str, ...]:
+    def desired_regions(self, just_enabled: Sequence[str] = ()) -> tuple[str, ...]:
         """Every region that somebody wants or that has a store: the operator's list, the
         claims, what events asked for in vain, and the stores already published (they are retained
-        until they are retired)."""
+        until they are retired). `just_enabled` are regions that count as enabled, whatever their
+        status says still."""
         published = self._published()
-        return self._desired(published, self._insisting(), self._going(published))
+        return self._desired(published, self._insisting(just_enabled), self._going(published))
 
     def _desired(
         self,
@@ -218,7 +224,7 @@ class Reconciler:
             wanted[region] = (*wanted.get(region, ()), BY_REQUEST)
         return wanted
 
-    def _insisting(self) -> dict[str, tuple[str, ...]]:
+    def _insisting(self, just_enabled: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
         """By region, who wants it so much that a retirement is called off: claims and the list."""
         plane = self._control_plane
         wanted: dict[str, tuple[str, ...]] = {}
@@ -230,17 +236,20 @@ class Reconciler:
         for region in listed.names:
             wanted[region] = (*wanted.get(region, ()), "the list")
         if listed.all_enabled:
-            for region in self._all_enabled(listed, tuple(wanted)):
+            enabled = (*self._usable(), *just_enabled)
+            for region in self._all_enabled(listed, enabled, tuple(wanted)):
                 wanted[region] = (*wanted.get(region, ()), f"{ALL_ENABLED} on the list")
         return wanted
 
-    def _all_enabled(self, listed: RegionList, wanted: Sequence[str]) -> tuple[str, ...]:
+    def _all_enabled(
+        self, listed: RegionList, enabled: Sequence[str], wanted: Sequence[str]
+    ) -> tuple[str, ...]:
         plane = self._control_plane
         # Who has a store already counts only where not all may have one.
         published = self._published() if plane.region_policy.most else {}
         stores = self._named_in(published) - self._going(published)
         return listed.by_all_enabled(
-            self._usable(), plane.region_policy, plane.home_region, stores, wanted
+            enabled, plane.region_policy, plane.home_region, stores, wanted
         )
 
     def _requested(self) -> set[str]:
@@ -415,13 +424,19 @@ class Reconciler:
         account = self._control_plane.account
         if status is None:
             raise RequestRefusedError(f"{region} is not a region that account {account} knows")
-        if status == "ENABLING":
+        told = self._regions.opt_in_status(region) or status
+        if told == "ENABLING":
             raise TemporaryError(
                 f"{region} is still being enabled for account {account}, which can take hours; "
                 "the store is made on the first schedule after that"
             )
-        raise PermanentError(
-            f"{region} is {status.lower()} for account {account}: enable it with "
+        if told in USABLE:
+            raise TemporaryError(
+                f"{region} was enabled for account {account} a moment ago, and not every API "
+                "knows it yet; it is looked at again soon"
+            )
+        raise RegionNotEnabledError(
+            f"{region} is {told.lower()} for account {account}: enable it with "
             f"`aws account enable-region --region-name {region}`, then ask again"
         )
 
@@ -604,7 +619,10 @@ class Reconciler:
                 created = self._keys.create(spec, policy, use)
                 winner = self._keys.point_alias(spec, created)
                 if winner != created:
-                    self._keys.discard(spec, created)
+                    # Its tags take minutes to count, so KMS may refuse: then it is a spare key,
+                    # which is discarded an hour later.
+                    with suppress(FootholdError):
+                        self._keys.discard(spec, created)
                     self._refuse_foreign_key(spec, winner)
                 return winner
             case Verb.ADOPT_KEY:
@@ -653,6 +671,15 @@ class Reconciler:
                 f"{spec.key_alias} in {spec.region} is not usable yet "
                 f"({key.state if key else 'it points at no key'}); it is looked at again soon"
             )
+
+
+def _not_yet_everywhere(
+    region: str, statuses: Mapping[str, str], error: FootholdError
+) -> FootholdError:
+    """A region that was enabled lets the account in some time after its status says so."""
+    if isinstance(error, RegionRefusedError) and statuses.get(region) == OPTED_IN:
+        return TemporaryError(f"{error}; its status says so, and it is asked again")
+    return error
 
 
 def _partly_seen(seen: ObservedStore) -> bool:

@@ -200,8 +200,9 @@ class RegionDesk:
             if statuses.get(name) is None:
                 raise PermanentError(f"{name} is not a region that this account knows")
             if statuses[name] not in USABLE:
+                told = self._regions.opt_in_status(name) or statuses[name]
                 raise PermanentError(
-                    f"{name} is {statuses[name].lower()} for this account: enable it with "
+                    f"{name} is {told.lower()} for this account: enable it with "
                     f"`aws account enable-region --region-name {name}`, then add it"
                 )
         refused = self._policy(below).refusals(

@@ -1,0 +1,45 @@
+"""What template.yaml grants and watches, where an emulator would not notice a fault."""
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from proof.cloud import ACCOUNT, HOME
+from proof.privileges import resolved, template
+
+RESOURCES = template()["Resources"]
+LONG = "platform-engineering-artifact-stores-production"
+
+
+def statement(policy: dict[str, Any], sid: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in policy["Statement"] if one.get("Sid") == sid)
+    return found
+
+
+def test_the_queue_takes_events_of_rules_whose_names_were_shortened() -> None:
+    """A rule has 64 characters at most, so CloudFormation shortens a long stack's name."""
+    policy = resolved(RESOURCES["UndeliveredEventsPolicy"]["Properties"]["PolicyDocument"])
+    condition = statement(policy, "RulesOfThisAccountHandInEvents")["Condition"]
+    rule = f"{LONG}-ReconcileFunctionRegionsRequested-1A2B3C4D5E6F7"[:20] + "-1A2B3C4D5E6F7"
+    pattern = condition["ArnLike"]["aws:SourceArn"]
+    assert fnmatchcase(f"arn:aws:events:{HOME}:{ACCOUNT}:rule/{rule}", pattern)
+    assert not fnmatchcase(f"arn:aws:events:{HOME}:999999999999:rule/{rule}", pattern)
+    assert condition["StringEquals"] == {"aws:SourceAccount": ACCOUNT}
+
+
+def test_no_schedule_yet_is_no_alarm_and_one_that_stops_is() -> None:
+    """Without data a new alarm is INSUFFICIENT_DATA, and only told of when it goes back to it
+    (Amazon CloudWatch User Guide, "Configuring how CloudWatch alarms treat missing data")."""
+    alarm = RESOURCES["ScheduleStoppedAlarm"]["Properties"]
+    assert alarm["TreatMissingData"] == "missing"
+    assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
+
+
+def test_packages_of_a_new_region_wait_for_no_tag_of_its_key() -> None:
+    role = RESOURCES["PackageRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    condition = statement(resolved(role), "UseTheStoresKeysThroughS3")["Condition"]
+    assert not any("aws:ResourceTag" in str(one) for one in condition.values())
+    patterns = condition["StringLike"]["kms:EncryptionContext:aws:s3:arn"]
+    for bucket in (f"foothold-{ACCOUNT}-{HOME}-an", f"foothold-{ACCOUNT}-me-south-1-0123456789"):
+        for context in (f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/orders/build.zip"):
+            listed = patterns if isinstance(patterns, list) else [patterns]
+            assert any(fnmatchcase(context, pattern) for pattern in listed)
