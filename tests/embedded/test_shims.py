@@ -526,6 +526,28 @@ def test_reading_an_object_takes_its_key_as_well(embedded: Embedded) -> None:
     assert read_under_a_key(embedded, "key-yes", named=True, allowed=True) == "artifact"
 
 
+def test_a_policy_sees_the_bucket_that_a_key_is_used_for(embedded: Embedded) -> None:
+    make_encrypted_bucket(embedded, "key-context")
+    for bucket, expected in (("key-context", ""), ("another", "AccessDenied")):
+        context = {"kms:EncryptionContext:aws:s3:arn": f"arn:aws:s3:::{bucket}*"}
+        use = {**may("kms:GenerateDataKey"), "Condition": {"StringLike": context}}
+        role = make_role(embedded, TOOLS, f"uses-{bucket}", may("s3:PutObject"), use)
+        s3 = role.client("s3")
+        assert outcome(lambda s3=s3: s3.put_object(Bucket="key-context", Key="k")) == expected
+
+
+def test_listing_the_regions_takes_a_permission_and_tells_which_are_opted_in(
+    embedded: Embedded,
+) -> None:
+    """Nothing is missing upstream; Foothold asks for nothing else in every run."""
+    lists = make_role(embedded, TOOLS, "lists-regions", may("ec2:DescribeRegions")).client("ec2")
+    found = {r["RegionName"]: r["OptInStatus"] for r in lists.describe_regions()["Regions"]}
+    assert found["eu-central-1"] == "opt-in-not-required"
+    assert found["ap-east-1"] == "opted-in"
+    other = make_role(embedded, TOOLS, "lists-none", may("s3:PutObject")).client("ec2")
+    assert outcome(other.describe_regions) == "UnauthorizedOperation"
+
+
 def test_an_object_is_refused_where_the_keys_policy_forgets_the_reader(embedded: Embedded) -> None:
     assert read_under_a_key(embedded, "key-no", named=False, allowed=True) == "AccessDenied"
 
