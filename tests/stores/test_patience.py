@@ -207,6 +207,12 @@ def test_a_key_that_was_enabled_is_asked_for_until_it_is_shown_so() -> None:
     assert shown["KeyMetadata"]["KeyState"] == "Enabled"
 
 
+def test_a_key_that_was_made_may_not_be_ready_at_once() -> None:
+    run = Answers()
+    run.make_a_key()
+    assert run("EnableKeyRotation", [refused("KMSInvalidStateException"), {}], KeyId=KEY) == {}
+
+
 def test_a_state_that_this_run_did_not_end_is_told_at_once() -> None:
     run = Answers()
     shown = run("DescribeKey", [described(KEY, LONG_AGO.timestamp(), "Disabled")], KeyId="alias/a")

@@ -26,7 +26,7 @@ NOT_THERE = frozenset({"404", "NoSuchBucket", "NotFoundException"})
 DENIED = frozenset({"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 # Another change to the same bucket or parameter is under way. The SDK repeats neither.
 BUSY = frozenset({"OperationAborted", "TooManyUpdates"})
-NOT_REVIVED = frozenset({"DisabledException", "KMSInvalidStateException"})
+NOT_READY = frozenset({"DisabledException", "KMSInvalidStateException"})
 
 # The services that stores are made of, as botocore names them in its events.
 SERVICES = ("ec2", "eventbridge", "kms", "resource-groups-tagging-api", "s3", "ssm")
@@ -168,8 +168,8 @@ class Patience:
             end, why = run.denied_since + run.limits.denied, "a new right takes a moment to count"
         elif code in BUSY:
             end, why = run.end, "another change was under way"
-        elif code in NOT_REVIVED and things & run.revived.keys():
-            end, why = run.end, "the key was enabled a moment ago"
+        elif code in NOT_READY and things & (run.created | run.revived.keys()):
+            end, why = run.end, "the key was made or enabled a moment ago"
         else:
             end, why = 0.0, ""
         return min(end, run.end), why
