@@ -42,7 +42,7 @@ class Made:
             case "CreateKey":
                 self.since[answer["KeyMetadata"]["Arn"]] = now
             case "CreateAlias":
-                self.since[call.params["AliasName"]] = now
+                self.since[f"{call.params['AliasName']} in {call.region}"] = now
             case "CreateBucket":
                 self.since[call.params["Bucket"]] = now
             case "EnableKey":
@@ -50,7 +50,9 @@ class Made:
 
     def of(self, call: Call) -> list[str]:
         """What was made of that which the call names."""
-        named = [call.params.get(name) for name in ("Bucket", "KeyId", "TargetKeyId", "AliasName")]
+        asked = ("Bucket", "KeyId", "TargetKeyId", "AliasName")
+        named = [str(call.params.get(name)) for name in asked]
+        named += [f"{name} in {call.region}" for name in named]
         return [name for name in named if name in self.since]
 
 
@@ -165,7 +167,7 @@ def struck(cloud: Cloud, moment: Moment) -> Strike:
             return strike(call, perform)
         if moment.seconds and struck_at:
             since, first = struck_at[0]
-            alike = (call.operation, call.params) == (first.operation, first.params)
+            alike = (str(call), call.params) == (str(first), first.params)
             if alike and cloud.clock < since + moment.seconds:
                 return strike(call, perform)
         return perform()

@@ -181,14 +181,15 @@ def _s3(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
         if asked.get("CreateBucketConfiguration", {}).get("Tags"):
             yield Asked("s3:TagResource", bucket, owner)
     if call.operation == "PutObject" and asked.get("SSEKMSKeyId"):
-        yield from _through_s3("kms:GenerateDataKey", cloud, call, asked["SSEKMSKeyId"])
+        yield from _through_s3("kms:GenerateDataKey", cloud, call, asked["SSEKMSKeyId"], resource)
     if call.operation in ("GetObject", "HeadObject") and found:
         versions = found.objects.get(asked["Key"])
         if not versions:
             # Without it S3 does not say that nothing is there (API Reference, "HeadObject").
             yield Asked("s3:ListBucket", bucket, owner)
         elif versions[-1]["SSEKMSKeyId"]:
-            yield from _through_s3("kms:Decrypt", cloud, call, versions[-1]["SSEKMSKeyId"])
+            key_arn = versions[-1]["SSEKMSKeyId"]
+            yield from _through_s3("kms:Decrypt", cloud, call, key_arn, resource)
 
 
 def _deletions(asked: Mapping[str, Any], bucket: str, owner: Mapping[str, str]) -> Iterator[Asked]:
@@ -199,13 +200,14 @@ def _deletions(asked: Mapping[str, Any], bucket: str, owner: Mapping[str, str]) 
             yield Asked("s3:DeleteObjectVersion", f"{bucket}/{one['Key']}", owner)
 
 
-def _through_s3(action: str, cloud: Cloud, call: Call, key_arn: str) -> Iterator[Asked]:
+def _through_s3(
+    action: str, cloud: Cloud, call: Call, key_arn: str, object_arn: str
+) -> Iterator[Asked]:
     tags = cloud.keys[key_arn].tags if key_arn in cloud.keys else {}
     context = {f"aws:ResourceTag/{name}": value for name, value in tags.items()}
-    bucket = f"arn:aws:s3:::{call.params['Bucket']}"
     # With a bucket key the context of the encryption is the bucket, without one the object (Amazon
     # S3 User Guide, "Using server-side encryption with AWS KMS keys", "Encryption context").
-    for arn in (bucket, f"{bucket}/{call.params['Key']}"):
+    for arn in (object_arn.split("/", maxsplit=1)[0], object_arn):
         context |= {"kms:EncryptionContext:aws:s3:arn": arn}
         via = {"kms:ViaService": f"s3.{call.region}.amazonaws.com"}
         yield Asked(action, key_arn, {**context, **via})
@@ -257,7 +259,8 @@ def _signer(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Aske
     yield Asked("s3:PutObject", f"{bucket}/{target['prefix']}job.zip", owner)
     (version,) = cloud.buckets[source["bucketName"]].objects[source["key"]][-1:]
     for action in ("kms:Decrypt", "kms:GenerateDataKey"):
-        yield from _through_s3(action, cloud, call, version["SSEKMSKeyId"])
+        object_arn = f"{bucket}/{source['key']}"
+        yield from _through_s3(action, cloud, call, version["SSEKMSKeyId"], object_arn)
 
 
 def _cloudformation(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Iterator[Asked]:
