@@ -123,6 +123,7 @@ class Cloud:
         self.keys: dict[str, Key] = {}
         self.aliases: dict[tuple[str, str], str] = {}
         self.parameters: dict[tuple[str, str], tuple[str, str]] = {}
+        self.versions: dict[tuple[str, str], tuple[int, float]] = {}  # and when it was written
         self.stacks: dict[str, Json] = {}
         self.pipelines: dict[str, str] = {}  # the bucket that each of them uses
         self.events: list[Json] = []
@@ -142,6 +143,7 @@ class Cloud:
         other.keys = copy.deepcopy(self.keys)
         other.aliases = dict(self.aliases)
         other.parameters = dict(self.parameters)
+        other.versions = dict(self.versions)
         other.stacks = copy.deepcopy(self.stacks)
         other.pipelines = dict(self.pipelines)
         other.events = list(self.events)
@@ -229,7 +231,10 @@ class Cloud:
 
     def _parameter(self, region: str, name: str) -> Json:
         value, kind = self.parameters[region, name]
-        return {"Name": name, "Value": value, "Type": kind}
+        version, at = self.versions.get((region, name), (1, self.clock))
+        changed = datetime.fromtimestamp(at, UTC)
+        told = {"Name": name, "Value": value, "Type": kind, "Version": version}
+        return {**told, "LastModifiedDate": changed}
 
     def _ssm_GetParametersByPath(self, region: str, asked: Mapping[str, Any]) -> Json:
         path = asked["Path"].rstrip("/")
@@ -260,8 +265,11 @@ class Cloud:
             raise Refused("ParameterAlreadyExists")
         if "Tags" in asked and asked.get("Overwrite"):
             raise Refused("ValidationException")
+        there = (region, name) in self.parameters
+        version = self.versions.get((region, name), (1, 0.0))[0] + 1 if there else 1
+        self.versions[region, name] = (version, self.clock)
         self.parameters[region, name] = (value, kind)
-        return {"Version": 1, "Tier": "Standard"}
+        return {"Version": version, "Tier": "Standard"}
 
     def _ssm_DeleteParameters(self, region: str, asked: Mapping[str, Any]) -> Json:
         if not 1 <= len(asked["Names"]) <= PAGE:
@@ -758,10 +766,22 @@ class Cloud:
         return {**made, "Status": "ACTIVE", "TemplateUrl": "https://example.com/template"}
 
     def _cloudformation_ListStacks(self, _region: str, _asked: Mapping[str, Any]) -> Json:
-        names = [{"StackName": name, "StackId": name} for name in self.stacks]
-        return {"StackSummaries": names}
+        listed = [
+            {"StackName": name, "StackId": stack.get("StackId", name)}
+            for name, stack in self.stacks.items()
+            if stack.get("StackStatus") != "DELETE_COMPLETE"
+        ]
+        return {"StackSummaries": listed}
 
-    def _cloudformation_DescribeStacks(self, _region: str, _asked: Mapping[str, Any]) -> Json:
+    def _cloudformation_DescribeStacks(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        if "StackName" in asked:  # by name or, for 90 days after it was deleted, by id
+            found = [
+                s for n, s in self.stacks.items() if asked["StackName"] in (n, s.get("StackId"))
+            ]
+            if not found:
+                wanted = f"Stack with id {asked['StackName']} does not exist"
+                raise Refused("ValidationError", 400, wanted)
+            return {"Stacks": copy.deepcopy(found)}
         return {"Stacks": [copy.deepcopy(stack) for stack in self.stacks.values()]}
 
     def _cloudformation_GetTemplate(self, _region: str, asked: Mapping[str, Any]) -> Json:

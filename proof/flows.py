@@ -5,11 +5,13 @@ A flow begins in a world, is one thing that AWS or an operator asks for, and may
 
 import io
 import math
+import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+from unittest.mock import patch
 
 from foothold.domain import planner
 from foothold.domain.errors import FootholdError, TemporaryError
@@ -98,6 +100,16 @@ def command(**what: Any) -> Callable[[], Any]:
         raise_refusal(door("reconcile")(what, Context()))
 
     return ask
+
+
+def unreserved(ask: Callable[[], Any]) -> Callable[[], Any]:
+    """The same where no concurrency is reserved for the function."""
+
+    def asked() -> Any:
+        with patch.dict(os.environ, FOOTHOLD_RECONCILE_CONCURRENCY="0"):
+            return ask()
+
+    return asked
 
 
 def job() -> dict[str, Any]:
@@ -244,6 +256,8 @@ def with_objects() -> Cloud:
     return cloud
 
 
+# The claim of the saved requests.
+CLAIM = "consumer.5d1e8f60-7a3c-11f1-9b57-0a1b2c3d4e5f.ArtifactStore"
 OLD_BUCKET = "old-artifacts"
 OLD_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0000-000000000001"
 
@@ -402,6 +416,13 @@ FLOWS: tuple[Flow, ...] = (
     Flow("a region that cannot be had yet is requested", requested("af-south-1")),
     Flow("the schedule finds an open request", event("schedule"), _asked_in_vain),
     Flow("an operator looks at the plan", command(command="plan"), changed(_everything_drifted)),
+    Flow("an operator looks at the claims", command(command="claims"), claimed),
+    Flow(
+        "an operator releases a claim",
+        command(command="release", claims=[{"region": "eu-west-1", "claim": CLAIM}]),
+        claimed,
+        already="there is no claim",
+    ),
     Flow("an operator checks a region", command(command="check", regions=["us-east-1"])),
     Flow(
         "a template declares a pipeline",

@@ -29,6 +29,7 @@ from proof.flows import (
     claimed,
     command,
     converged,
+    event,
     job,
     macro,
     packaged,
@@ -37,6 +38,7 @@ from proof.flows import (
     run,
     stack,
     store_of,
+    unreserved,
     with_objects,
 )
 from proof.house import ENVIRONMENT, ROOT, house, saved
@@ -271,6 +273,9 @@ def _cloudformation(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Itera
     if "StackName" not in asked:
         yield Asked(action, "*", {})
         return
+    if str(asked["StackName"]).startswith("arn:"):
+        yield Asked(action, asked["StackName"], {})
+        return
     stack = cloud.stacks.get(asked["StackName"], {})
     tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in stack.get("Tags", ())}
     yield Asked(action, f"{place}:stack/{asked['StackName']}/1", tags)
@@ -310,6 +315,15 @@ def _in_use() -> Cloud:
     return cloud
 
 
+def _claimed_long_ago() -> Cloud:
+    cloud = claimed()
+    cloud.clock += 2 * DAY
+    return cloud
+
+
+DAY = 86_400.0
+
+
 def _packaged_before() -> Cloud:
     cloud = built()
     run(Flow("packages", packaged(job)), cloud)
@@ -330,6 +344,8 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     (Flow("a race for the alias", requested(REGION)), _others_alias),
     (Flow("a stack loses the race", stack("cfn_create"), function="artifact_store"), _others_alias),
     (Flow("a stack comes back", stack("cfn_create"), claimed, function="artifact_store"), None),
+    (Flow("nothing is reserved", unreserved(event("schedule"))), None),
+    (Flow("a stack went long ago", event("schedule"), _claimed_long_ago), None),
     (Flow("a store in use stays", command(command="retire", region=REGION), _in_use), None),
     (
         Flow(
@@ -435,7 +451,9 @@ LISTS = {
 }
 # Everything is given that can be.
 OF_TEMPLATE = Given(
-    {**VALUES, **LISTS}, ATTRIBUTES, frozenset({"HasAdoptableBuckets", "HasStackReaders"})
+    {**VALUES, **LISTS},
+    ATTRIBUTES,
+    frozenset({"HasAdoptableBuckets", "HasStackReaders", "TakesTurns"}),
 )
 
 NO_VALUE = "<AWS::NoValue>"

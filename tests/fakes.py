@@ -1,6 +1,6 @@
 """The services' ports kept in memory. The same suite runs on them and on the AWS gateways."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,6 +34,9 @@ class FakeWorld:
     missing_services: tuple[str, ...] = ()
     denied: tuple[str, ...] | None = None
     parameters: dict[tuple[str, str], str] = field(default_factory=dict)
+    written: dict[tuple[str, str], float] = field(default_factory=dict)
+    clock: Callable[[], float] = lambda: 0.0
+    gone: dict[str, float | None] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
     keys_made: int = 0
 
@@ -247,9 +250,14 @@ class FakeParameters:
             if where == region and name.startswith(f"{path}/")
         }
 
+    def dated(self, region: str, path: str) -> Mapping[str, tuple[str, float]]:
+        found = self.below(region, path)
+        return {n: (v, self.world.written.get((region, n), 0.0)) for n, v in found.items()}
+
     def put(self, region: str, name: str, value: str) -> None:
         self.world.call("put parameter")
         self.world.parameters[region, name] = value
+        self.world.written[region, name] = self.world.clock()
 
     def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:
         self.put(region, name, ",".join(values))
@@ -293,6 +301,17 @@ class FakeUsage:
     def stacks(self, spec: StoreSpec) -> tuple[str, ...]:
         self.world.call("list stacks")
         return self.world.stacks.get(spec.region, ())
+
+
+class FakeStacks:
+    """Every stack exists but those in `world.gone`."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self.world = world
+
+    def gone(self, stack_ids: Collection[str]) -> Mapping[str, float | None]:
+        self.world.call("look for stacks")
+        return {name: at for name, at in self.world.gone.items() if name in stack_ids}
 
 
 class FakeCapacity:

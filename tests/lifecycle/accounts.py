@@ -16,6 +16,7 @@ from tests.fakes import (
     FakeKeys,
     FakeParameters,
     FakeRegions,
+    FakeStacks,
     FakeUsage,
     FakeWorld,
 )
@@ -87,7 +88,9 @@ class Account:
 
     @property
     def claims(self) -> Claims:
-        return Claims(self.plane, self.reconciler, self.parameters, lambda: self.now)
+        self.fake.clock = lambda: self.now
+        stacks = FakeStacks(self.fake)
+        return Claims(self.plane, self.reconciler, self.parameters, lambda: self.now, stacks)
 
     def store(self, region: str = REGION) -> str:
         """Make the region's store; return its key's ARN."""

@@ -287,6 +287,14 @@ def test_what_cannot_be_done_is_one_line_and_exit_code_1(
 
 
 @pytest.mark.embedded
+def test_a_name_that_no_region_has_is_wrong_use(deployed: Embedded) -> None:
+    done = run(deployed, "regions", "retire", "europe", check=False)
+    assert done.returncode == 2
+    assert "'europe' is not the name of an AWS region" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.embedded
 def test_a_check_says_in_a_table_and_by_exit_code_whether_a_region_can_have_a_store(
     deployed: Embedded,
 ) -> None:

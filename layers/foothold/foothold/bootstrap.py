@@ -4,11 +4,12 @@ Everything here is made once per process and kept while the function stays warm.
 """
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
 from foothold.domain.models import ControlPlane
-from foothold.domain.triggers import Scheduled
+from foothold.domain.triggers import Scheduled, Trigger
 from foothold.gateways.account import AccountCapacity, AccountRegions
 from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests, StoreAnnouncements
@@ -17,7 +18,7 @@ from foothold.gateways.pace import Pace
 from foothold.gateways.patience import OF_A_STACK, OF_AN_EVENT, Patience
 from foothold.gateways.regional import RegionalBuckets, RegionalClient
 from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import PUTS_A_SECOND, SsmParameters
+from foothold.gateways.ssm import PUTS_A_SECOND, SsmNumberedParameter, SsmParameters
 from foothold.gateways.usage import DeployedUsage
 from foothold.messages import Ignored, parse_event
 from foothold.observability import logger, metrics
@@ -28,6 +29,7 @@ from foothold.services.reconcile import Reconciler
 from foothold.services.regions import RegionDesk
 from foothold.services.requests import OpenRequests
 from foothold.services.retirement import Retirements
+from foothold.services.turns import Turns
 from foothold.settings import Settings
 
 FOLLOW_SECONDS = 120.0
@@ -115,6 +117,25 @@ def published_stores() -> PublishedStores:
     return PublishedStores(plane.home_region, plane.stores_path, parameters(), trust)
 
 
+@lru_cache
+def standing_claims() -> Claims:
+    """All claims, and whether their stacks still exist."""
+    from foothold.gateways.cloudformation import CloudFormationStacks  # noqa: PLC0415  # no stack waits for it
+
+    stacks = CloudFormationStacks(clients().get("cloudformation", control_plane().home_region))
+    return Claims(control_plane(), reconciler(), parameters(), time.time, stacks)
+
+
+def one_at_a_time() -> AbstractContextManager[None]:
+    """For the block, no other run of the reconcile function changes anything. Costs nothing where
+    Lambda runs it one at a time. Raises BusyError where another run is at work."""
+    if Settings.from_environment().reconcile_concurrency == 1:
+        return nullcontext()
+    plane = control_plane()
+    parameter = SsmNumberedParameter(clients(), plane.home_region, plane.turn_parameter)
+    return Turns(parameter, time.time).one_at_a_time()
+
+
 def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind the CloudFormation macro."""
     from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
@@ -145,7 +166,8 @@ def answer_event(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind EventBridge: reconcile what the event is about, and report each region.
 
     An event that asks for nothing is logged with its reason and answered with an empty report.
-    Raises TemporaryError, for Lambda to retry, where a region failed for a while only.
+    Raises TemporaryError, for Lambda to retry, where a region failed for a while only, or where
+    another run is at work and nothing reserves concurrency.
     """
     plane = control_plane()
     trigger = parse_event(event, account=plane.account, parameter_root=plane.parameter_root)
@@ -153,6 +175,16 @@ def answer_event(event: dict[str, Any]) -> dict[str, Any]:
         logger.warning("event ignored", reason=trigger.reason)
         return {}
     patience().begin(OF_AN_EVENT)
+    with one_at_a_time():
+        return _answer(trigger, plane)
+
+
+def _answer(trigger: Trigger, plane: ControlPlane) -> dict[str, Any]:
+    if isinstance(trigger, Scheduled):
+        dropped = standing_claims().release_of_gone_stacks()
+        if dropped:
+            names = [f"{claim.region}/{claim.name}" for claim in dropped]
+            logger.warning("claims of stacks that are gone were dropped", claims=names)
     door = EventDoor(plane, reconciler(), time.time, retirements(), open_requests())
     outcomes = door.answer(trigger)
     failed = [outcome for outcome in outcomes if outcome.failed]

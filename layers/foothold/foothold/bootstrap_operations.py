@@ -1,6 +1,7 @@
 """The composition root of what operators do: commands inside the function, and the way to it."""
 
 import time
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -8,6 +9,7 @@ from botocore.config import Config
 
 from foothold import bootstrap
 from foothold.command_messages import parse_command, refusal
+from foothold.domain.commands import Look
 from foothold.domain.errors import FootholdError, NotReachedError
 from foothold.gateways.account import AccountCapacity
 from foothold.gateways.aws import CONFIG, Clients, aws_call, open_session
@@ -40,6 +42,7 @@ def command_door() -> CommandDoor:
             buckets=S3Buckets(clients),
             parameters=bootstrap.parameters(),
         ),
+        claims=bootstrap.standing_claims(),
         requests=bootstrap.open_requests(),
         hand_overs=HandOvers(
             plane,
@@ -57,7 +60,8 @@ def answer_command(event: dict[str, Any]) -> dict[str, Any]:
     try:
         command = parse_command(event)
         bootstrap.patience().begin(OF_AN_EVENT)
-        answer = command_door().answer(command)
+        with nullcontext() if isinstance(command, Look) else bootstrap.one_at_a_time():
+            answer = command_door().answer(command)
     except FootholdError as error:
         logger.warning("command refused", command=event.get("command"), error=str(error))
         return refusal(error)

@@ -24,8 +24,10 @@ from foothold.domain.commands import (
     CheckRegions,
     Command,
     HandOver,
+    ListClaims,
     PlanRegions,
     PreviewRetirement,
+    ReleaseClaims,
     RetireRegion,
     UndoRetirement,
 )
@@ -115,6 +117,28 @@ class _Adopt(_Command):
         return AdoptStore(self.region, self.bucket, self.key_arn, self.replace_policies)
 
 
+class _Claims(_Command):
+    command: Literal["claims"]
+
+    def value(self) -> ListClaims:
+        return ListClaims()
+
+
+class _HeldClaim(BaseModel):
+    model_config = _Command.model_config
+
+    region: RegionName
+    claim: str = Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_.-]+$")
+
+
+class _Release(_Command):
+    command: Literal["release"]
+    claims: list[_HeldClaim] = Field(min_length=1, max_length=1000)
+
+    def value(self) -> ReleaseClaims:
+        return ReleaseClaims(tuple((one.region, one.claim) for one in self.claims))
+
+
 class _HandOver(_Command):
     command: Literal["hand-over"]
     region: RegionName
@@ -126,7 +150,8 @@ class _HandOver(_Command):
         return HandOver(self.region, self.to_stack, self.to_home)
 
 
-_Any = _Plan | _Add | _Check | _Preview | _Retire | _Undo | _Adopt | _HandOver
+_Look = _Plan | _Check | _Preview | _Claims
+_Any = _Look | _Add | _Retire | _Undo | _Adopt | _HandOver | _Release
 _COMMAND: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="command")])
 
 

@@ -39,6 +39,8 @@ class Settings(BaseModel):
     stack_reader_role_arns: Names = Field(alias="FOOTHOLD_STACK_READER_ROLE_ARNS", default=())
     allowed_regions: Names = Field(alias="FOOTHOLD_ALLOWED_REGIONS", default=("*",))
     max_regions: int = Field(alias="FOOTHOLD_MAX_REGIONS", default=0, ge=0)
+    # 1: Lambda runs the reconcile function one at a time; 0: it has to take turns itself.
+    reconcile_concurrency: int = Field(alias="FOOTHOLD_RECONCILE_CONCURRENCY", default=1)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":

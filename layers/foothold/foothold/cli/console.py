@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
 import typer
@@ -61,9 +61,14 @@ def region_names(given: list[str] | str | None) -> list[str] | str | None:
             if name != ALL_ENABLED:
                 partition_of(name)
     except PermanentError as error:
-        err.print(f"[bold red]foothold:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(WRONG_USE) from None
+        wrong_use(str(error))
     return given
+
+
+def wrong_use(line: str) -> NoReturn:
+    """One line on stderr, and the exit code for wrong use."""
+    err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(WRONG_USE) from None
 
 
 def _way_out() -> str:

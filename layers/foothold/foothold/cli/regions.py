@@ -9,11 +9,10 @@ import typer
 from rich.markup import escape
 
 from foothold import bootstrap
-from foothold.cli import lifecycle
+from foothold.cli import claims, lifecycle
 from foothold.cli.console import (
     DEFAULT_ROOT,
     FAILED,
-    WRONG_USE,
     JsonFlag,
     RootOption,
     err,
@@ -21,6 +20,7 @@ from foothold.cli.console import (
     out,
     print_json,
     region_names,
+    wrong_use,
 )
 from foothold.domain.errors import BusyError, NotReachedError, PermanentError
 from foothold.domain.models import ArtifactStore
@@ -28,7 +28,10 @@ from foothold.domain.wanted import ALL_ENABLED
 from foothold.services.regions import RegionDesk, RegionStatus, State
 
 app = typer.Typer(
-    help="The regions that you keep: list, add, remove, check, retire, adopt, hand over.",
+    help=(
+        "The regions that you keep: list, add, remove, check, retire, adopt, hand over, claims, "
+        "release."
+    ),
     no_args_is_help=True,
 )
 
@@ -36,6 +39,8 @@ app.command("check")(lifecycle.check)
 app.command("retire")(lifecycle.retire)
 app.command("adopt")(lifecycle.adopt)
 app.command("hand-over")(lifecycle.hand_over)
+app.command("claims")(claims.claims)
+app.command("release")(claims.release)
 
 Names = Annotated[
     list[str],
@@ -83,7 +88,7 @@ def add(
     """Put regions on the operator's list, and have their stores made. Exit code 1 where one is
     not ready."""
     if excepted and ALL_ENABLED not in regions:
-        _wrong_use(f"--except leaves regions out of {ALL_ENABLED}: say {ALL_ENABLED} too")
+        wrong_use(f"--except leaves regions out of {ALL_ENABLED}: say {ALL_ENABLED} too")
     with one_clear_line():
         desk = bootstrap.region_desk(root)
         desk.add(regions, excepted or ())
@@ -197,11 +202,6 @@ def _date(region: RegionStatus) -> str:
 
 def _say(line: str, style: str = "bold red") -> None:
     err.print(f"[{style}]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
-
-
-def _wrong_use(line: str) -> None:
-    _say(line)
-    raise typer.Exit(WRONG_USE)
 
 
 def _short(claim: str) -> str:

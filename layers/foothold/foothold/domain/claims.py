@@ -48,6 +48,34 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldClaim:
+    """A claim as it stands in a parameter, written `since` (seconds since the epoch). `stack_id`
+    is None where the value does not say whose it is. `gone` says that the stack is known not to
+    exist any more, `gone_since` when it went, None where nobody remembers."""
+
+    region: str
+    name: str
+    stack_id: str | None
+    resource: str
+    since: float
+    gone: bool = False
+    gone_since: float | None = None
+
+    @classmethod
+    def read(cls, region: str, name: str, value: str, since: float) -> "HeldClaim":
+        """The claim that the parameter `<claims>/<region>/<name>` holds."""
+        stack_id, _, resource = value.partition(" ")
+        known = STACK_ID.fullmatch(stack_id) is not None
+        return cls(region, name, stack_id if known else None, resource, since)
+
+    @property
+    def stack(self) -> str:
+        """The name of its stack, as far as anything tells it."""
+        found = STACK_ID.fullmatch(self.stack_id or "")
+        return found["stack"] if found else self.name.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
 class StoresWanted:
     """Create or Update: converge these regions, and let the claim stand for exactly them."""
 

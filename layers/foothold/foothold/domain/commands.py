@@ -65,13 +65,18 @@ class HandOver:
     to_home: str
 
 
-Command = (
-    PlanRegions
-    | AddRegions
-    | CheckRegions
-    | PreviewRetirement
-    | RetireRegion
-    | UndoRetirement
-    | AdoptStore
-    | HandOver
-)
+@dataclass(frozen=True, slots=True)
+class ListClaims:
+    """Say which claims stand, and whether their stacks still exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseClaims:
+    """Drop these claims, each a region and a claim's name."""
+
+    claims: tuple[tuple[str, str], ...]
+
+
+Look = PlanRegions | CheckRegions | PreviewRetirement | ListClaims
+Change = AddRegions | RetireRegion | UndoRetirement | AdoptStore | HandOver | ReleaseClaims
+Command = Look | Change

@@ -91,6 +91,11 @@ class ControlPlane:
         return f"{self.parameter_root}/claims"
 
     @property
+    def turn_parameter(self) -> str:
+        """Who has the turn, where several runs could meet."""
+        return f"{self.parameter_root}/turn"
+
+    @property
     def requests_path(self) -> str:
         """Below it stands what was asked for and is not ready, by region."""
         return f"{self.parameter_root}/requests"

@@ -1,11 +1,13 @@
 """CloudFormation stacks of one region."""
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from foothold.domain.errors import FootholdError
 from foothold.domain.pipeline import DIGEST_OUTPUT, FollowingStack, StackBusyError
 from foothold.gateways.aws import aws_call, error_code
 
@@ -14,6 +16,24 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
 FOLLOW_TAG = "foothold:follow"
+# CloudFormation API Reference, "ListStacks": every status but DELETE_COMPLETE.
+LIVING: list[Any] = [
+    f"{operation}_{state}"
+    for operation, states in (
+        ("CREATE", ("COMPLETE", "FAILED", "IN_PROGRESS")),
+        ("DELETE", ("FAILED", "IN_PROGRESS")),
+        ("IMPORT", ("COMPLETE", "IN_PROGRESS")),
+        ("IMPORT_ROLLBACK", ("COMPLETE", "FAILED", "IN_PROGRESS")),
+        ("REVIEW", ("IN_PROGRESS",)),
+        ("ROLLBACK", ("COMPLETE", "FAILED", "IN_PROGRESS")),
+        ("UPDATE", ("COMPLETE", "COMPLETE_CLEANUP_IN_PROGRESS", "FAILED", "IN_PROGRESS")),
+        (
+            "UPDATE_ROLLBACK",
+            ("COMPLETE", "COMPLETE_CLEANUP_IN_PROGRESS", "FAILED", "IN_PROGRESS"),
+        ),
+    )
+    for state in states
+]
 
 
 class CloudFormationStacks:
@@ -30,6 +50,28 @@ class CloudFormationStacks:
                     tags = {tag["Key"]: tag["Value"] for tag in stack.get("Tags", ())}
                     if tags.get(FOLLOW_TAG) == "true":
                         yield _following(stack)
+
+    def gone(self, stack_ids: Collection[str]) -> Mapping[str, float | None]:
+        """`services.ports.Stacks.gone`: one list of all that live, and a look at each that is not
+        on it. A deleted stack is remembered for 90 days (CloudFormation API Reference,
+        "DescribeStacks")."""
+        with aws_call("list the stacks that exist"):
+            pages = self._client.get_paginator("list_stacks").paginate(StackStatusFilter=LIVING)
+            living = {one["StackId"] for page in pages for one in page["StackSummaries"]}
+        gone: dict[str, float | None] = {}
+        for stack_id in sorted(set(stack_ids) - living):
+            with suppress(FootholdError), aws_call(f"look for stack {stack_id}"):
+                try:
+                    (stack,) = self._client.describe_stacks(StackName=stack_id)["Stacks"]
+                except ClientError as error:
+                    if "does not exist" not in str(error) or error_code(error) != "ValidationError":
+                        raise
+                    gone[stack_id] = None
+                else:
+                    if stack["StackStatus"] == "DELETE_COMPLETE":
+                        at = stack.get("DeletionTime")
+                        gone[stack_id] = at.timestamp() if at else None
+        return gone
 
     def original_template(self, name: str) -> str:
         with aws_call(f"read the template of stack {name}"):

@@ -41,6 +41,15 @@ class SsmParameters:
                 for found in page["Parameters"]
             }
 
+    def dated(self, region: str, path: str) -> Mapping[str, tuple[str, float]]:
+        with aws_call(f"read the parameters below {path} in {region}"):
+            pages = self._ssm(region).get_paginator("get_parameters_by_path")
+            return {
+                found["Name"]: (found["Value"], found["LastModifiedDate"].timestamp())
+                for page in pages.paginate(Path=path, Recursive=True)
+                for found in page["Parameters"]
+            }
+
     def put(self, region: str, name: str, value: str) -> None:
         if self._pace:
             self._pace.wait(region)
@@ -59,3 +68,27 @@ class SsmParameters:
             chunk = list(names[first : first + NAMES_A_CALL])
             with aws_call(f"delete the parameters {', '.join(chunk)} in {region}"):
                 self._ssm(region).delete_parameters(Names=chunk)
+
+
+class SsmNumberedParameter:
+    """`services.ports.NumberedParameter` on AWS: a parameter's version goes up by one with each
+    write, and a write returns its own (SSM API Reference, "PutParameter")."""
+
+    def __init__(self, clients: Clients, region: str, name: str) -> None:
+        self._clients = clients
+        self._region = region
+        self._name = name
+
+    def read(self) -> tuple[int, str]:
+        with aws_call(f"read the parameter {self._name} in {self._region}"):
+            answer = self._clients.get("ssm", self._region).get_parameters(Names=[self._name])
+        for found in answer["Parameters"]:
+            return found["Version"], found["Value"]
+        return 0, ""
+
+    def write(self, value: str) -> int:
+        with aws_call(f"write the parameter {self._name} in {self._region}"):
+            answer = self._clients.get("ssm", self._region).put_parameter(
+                Name=self._name, Value=value, Type="String", Overwrite=True
+            )
+        return answer["Version"]

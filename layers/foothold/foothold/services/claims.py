@@ -3,16 +3,18 @@
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
-from foothold.domain.claims import Claim
+from foothold.domain.claims import Claim, HeldClaim
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore, ControlPlane, Outcome, Verb
 from foothold.domain.retirement import Phase, Retirement
-from foothold.services.ports import Parameters
+from foothold.services.ports import Parameters, Stacks
 from foothold.services.reconcile import Reconciler
 
 # Less than template.yaml's Timeout of the function, and what its responder keeps of it.
 LONGEST_SECONDS = 220.0
+DAY = 86_400.0  # long enough for somebody to bring a stack back, or to see that it is gone
 
 
 class TooLateError(TemporaryError):
@@ -21,7 +23,7 @@ class TooLateError(TemporaryError):
 
 class Claims:
     """Stores made for custom resources, and the record of who asked for them. `clock` is in
-    seconds since the epoch."""
+    seconds since the epoch. `stacks` None: every stack is taken to exist."""
 
     def __init__(
         self,
@@ -29,11 +31,13 @@ class Claims:
         reconciler: Reconciler,
         parameters: Parameters,
         clock: Callable[[], float] = time.time,
+        stacks: Stacks | None = None,
     ) -> None:
         self._control_plane = control_plane
         self._reconciler = reconciler
         self._parameters = parameters
         self._clock = clock
+        self._stacks = stacks
 
     def ensure(self, regions: Sequence[str], claim: Claim) -> Mapping[str, ArtifactStore]:
         """Converge every region, then let the claim stand for exactly these regions.
@@ -69,6 +73,62 @@ class Claims:
         """Drop the claim wherever it stands. The stores stay: others may need them. Where the
         control plane retires, the retirement of regions that nobody wants now is asked for."""
         self._drop(list(self._held(claim)))
+
+    def standing(self) -> tuple[HeldClaim, ...]:
+        """Every claim, and whether its stack still exists; one that cannot be read does."""
+        return self._with_their_stacks(self._all())
+
+    def release_of(self, claims: Sequence[tuple[str, str]]) -> None:
+        """Drop these claims, each a region and a name, by hand. Raises PermanentError where one
+        does not stand."""
+        path = self._control_plane.claims_path
+        names = [f"{path}/{region}/{name}" for region, name in claims]
+        below = self._parameters.below(self._control_plane.home_region, path)
+        for name in names:
+            if name not in below:
+                line = f"there is no claim {name.removeprefix(f'{path}/')}"
+                raise PermanentError(f"{line}: `foothold regions claims` lists them")
+        self._drop(names)
+
+    def release_of_gone_stacks(self) -> tuple[HeldClaim, ...]:
+        """Drop the claims whose stack went a day ago or longer, which nobody else can; return
+        them. Looks for stacks only where a claim of another stack is that old."""
+        then = self._clock() - DAY
+        own = self._control_plane.stack
+        old = [claim for claim in self._all() if claim.since <= then and claim.stack != own]
+        dropped = tuple(
+            claim
+            for claim in self._with_their_stacks(old)
+            if claim.gone and (claim.gone_since or claim.since) <= then
+        )
+        path = self._control_plane.claims_path
+        self._drop([f"{path}/{claim.region}/{claim.name}" for claim in dropped])
+        return dropped
+
+    def _all(self) -> tuple[HeldClaim, ...]:
+        path = self._control_plane.claims_path
+        found = self._parameters.dated(self._control_plane.home_region, path)
+        claims = []
+        for name, (value, since) in sorted(found.items()):
+            region, _, claim = name.removeprefix(f"{path}/").partition("/")
+            claims.append(HeldClaim.read(region, claim, value, since))
+        return tuple(claims)
+
+    def _with_their_stacks(self, claims: Sequence[HeldClaim]) -> tuple[HeldClaim, ...]:
+        """Stacks of other accounts and regions are not ours to read, so they exist."""
+        plane = self._control_plane
+        here = f":cloudformation:{plane.home_region}:{plane.account}:stack/"
+        ids = {claim.stack_id for claim in claims if claim.stack_id and here in claim.stack_id}
+        gone: Mapping[str, float | None] = {}
+        if ids and self._stacks:
+            with suppress(FootholdError):
+                gone = self._stacks.gone(ids)
+        return tuple(
+            replace(claim, gone=True, gone_since=gone[claim.stack_id])
+            if claim.stack_id and claim.stack_id in gone
+            else claim
+            for claim in claims
+        )
 
     def _refuse_when_late(self, started: float, region: str) -> None:
         if self._clock() - started > LONGEST_SECONDS:

@@ -3,20 +3,25 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from foothold.domain.claims import HeldClaim
 from foothold.domain.commands import (
     AddRegions,
     AdoptStore,
+    Change,
     CheckRegions,
     Command,
     HandOver,
+    ListClaims,
     PlanRegions,
     PreviewRetirement,
+    ReleaseClaims,
     RetireRegion,
     UndoRetirement,
 )
 from foothold.domain.errors import BusyError, FootholdError, TemporaryError
 from foothold.domain.models import Outcome, Step, Verb
 from foothold.services.adoption import Adoptions
+from foothold.services.claims import Claims
 from foothold.services.events import report
 from foothold.services.handover import HandOvers
 from foothold.services.preflight import Preflights
@@ -78,6 +83,7 @@ class CommandDoor:
         *,
         adoptions: Adoptions,
         hand_overs: HandOvers,
+        claims: Claims,
         requests: OpenRequests,
         clock: Callable[[], float],
     ) -> None:
@@ -85,6 +91,7 @@ class CommandDoor:
         self._retirements = retirements
         self._preflights = preflights
         self._adoptions = adoptions
+        self._claims = claims
         self._requests = requests
         self._hand_overs = hand_overs
         self._clock = clock
@@ -94,19 +101,19 @@ class CommandDoor:
         match command:
             case PlanRegions(regions=regions):
                 return {"plan": self._plan(regions)}
-            case AddRegions(regions=regions):
-                return {"regions": self._add(regions)}
             case CheckRegions(regions=regions):
                 return {"checks": self._check(regions)}
             case PreviewRetirement(region=region):
                 return _preview(self._retirements.preview(region))
-            case _:
-                return self._change(command)
+            case ListClaims():
+                return {"claims": [_claim(claim) for claim in self._claims.standing()]}
+            case change:
+                return self._change(change)
 
-    def _change(
-        self, command: RetireRegion | UndoRetirement | AdoptStore | HandOver
-    ) -> dict[str, Any]:
+    def _change(self, command: Change) -> dict[str, Any]:
         match command:
+            case AddRegions(regions=regions):
+                return {"regions": self._add(regions)}
             case RetireRegion(region=region, seconds=seconds):
                 return _progress(self._retirements.retire(region, self._clock() + seconds))
             case UndoRetirement(region=region):
@@ -114,6 +121,9 @@ class CommandDoor:
             case HandOver():
                 self._hand_overs.hand_over(command.region, command.to_stack, command.to_home)
                 return {"region": command.region}
+            case ReleaseClaims(claims=claims):
+                self._claims.release_of(claims)
+                return {"released": [{"region": region, "claim": name} for region, name in claims]}
             case AdoptStore():
                 adopt = self._adoptions.adopt
                 return _outcome(
@@ -171,6 +181,19 @@ def _preview(preview: Preview) -> dict[str, Any]:
         "key_arn": preview.key_arn,
         "readers": list(preview.readers),
         "steps": [str(step) for step in preview.steps],
+    }
+
+
+def _claim(claim: HeldClaim) -> dict[str, Any]:
+    return {
+        "region": claim.region,
+        "claim": claim.name,
+        "stack": claim.stack,
+        "stack_id": claim.stack_id,
+        "resource": claim.resource,
+        "since": int(claim.since),
+        "exists": not claim.gone,
+        "gone_since": None if claim.gone_since is None else int(claim.gone_since),
     }
 
 

@@ -3,7 +3,7 @@
 Every method raises TemporaryError or PermanentError, and nothing else of AWS.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from foothold.domain.models import ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
@@ -126,10 +126,38 @@ class Parameters(Protocol):
         """Name and value of every parameter below the path, at any depth."""
         ...
 
+    def dated(self, region: str, path: str) -> Mapping[str, tuple[str, float]]:
+        """As `below`, with the time of the last change beside each value, in seconds since the
+        epoch."""
+        ...
+
     def put(self, region: str, name: str, value: str) -> None: ...
 
     def delete(self, region: str, names: tuple[str, ...]) -> None:
         """Delete those that exist."""
+        ...
+
+
+class NumberedParameter(Protocol):
+    """One parameter whose writes are numbered: each has the number after the one before it,
+    whoever makes it."""
+
+    def read(self) -> tuple[int, str]:
+        """The number of the last write, and what it wrote; zero and nothing where there was
+        none. What is read may be older than the last write."""
+        ...
+
+    def write(self, value: str) -> int:
+        """Write, and return the number of this write."""
+        ...
+
+
+class Stacks(Protocol):
+    """CloudFormation stacks of this account in the home region."""
+
+    def gone(self, stack_ids: Collection[str]) -> Mapping[str, float | None]:
+        """Those of the stacks that do not exist any more, and when they went, in seconds since
+        the epoch, None where nobody remembers. A stack that cannot be read exists."""
         ...
 
 
