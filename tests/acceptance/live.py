@@ -120,6 +120,7 @@ class Live:
                 account.retirements,
                 account.preflights,
                 adoptions=account.adoptions,
+                claims=account.claims,
                 hand_overs=hand_overs(account),
                 requests=OpenRequests(account.plane, account.parameters, self.clock),
                 clock=self.clock,

@@ -59,6 +59,8 @@ def prepare(aws: Embedded, command: Command) -> None:
             make_unwanted(aws, region)
         case ["regions", "hand-over", *regions]:
             make_unwanted(aws, *regions[:2])
+        case ["regions", "release", "--stack", stack]:
+            claim_of_a_stack_that_is_gone(aws, stack)
         case ["regions", "adopt", region, *_]:
             s3: Any = aws.session(TOOLS, region).client("s3")
             kms = aws.session(TOOLS, region).client("kms")
@@ -68,6 +70,13 @@ def prepare(aws: Embedded, command: Command) -> None:
             default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
             rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
             s3.put_bucket_encryption(Bucket=ADOPTABLE, ServerSideEncryptionConfiguration=rules)
+
+
+def claim_of_a_stack_that_is_gone(aws: Embedded, stack: str) -> None:
+    arn = f"arn:aws:cloudformation:{HOME_REGION}:{TOOLS}:stack/{stack}/1"
+    aws.session(TOOLS, HOME_REGION).client("ssm").put_parameter(
+        Name=f"/foothold/claims/eu-west-1/{stack}.1.Store", Value=f"{arn} Store", Type="String"
+    )
 
 
 def make_unwanted(aws: Embedded, *regions: str) -> None:

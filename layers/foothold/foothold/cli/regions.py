@@ -22,7 +22,7 @@ from foothold.cli.console import (
     region_names,
     wrong_use,
 )
-from foothold.domain.errors import BusyError, NotReachedError, PermanentError
+from foothold.domain.errors import FootholdError, NotReachedError, PermanentError
 from foothold.domain.models import ArtifactStore
 from foothold.domain.wanted import ALL_ENABLED
 from foothold.services.regions import RegionDesk, RegionStatus, State
@@ -174,7 +174,7 @@ def _looked_at(root: str) -> Mapping[str, Any] | None:
         plan: Mapping[str, Any] = lifecycle.answer(
             root, {"command": "plan", "regions": []}, LOOK_SECONDS
         )["plan"]
-    except (NotReachedError, BusyError) as error:
+    except FootholdError as error:
         _say(f"nobody has looked, this is what the parameters say: {error}", style="yellow")
         return None
     return plan
