@@ -274,7 +274,6 @@ def test_a_function_that_failed_says_why(
 # --- Rights
 
 ACTIONS: dict[str, set[str]] = {
-    "account:ListRegions": {"account:ListRegions"},
     "cloudformation:CreateStack": {
         # With tags, and with a role; and it calls the custom resource's function for its caller.
         "cloudformation:CreateStack", "cloudformation:TagResource", "iam:PassRole",
@@ -287,6 +286,7 @@ ACTIONS: dict[str, set[str]] = {
     "codepipeline:GetPipeline": {"codepipeline:GetPipeline"},
     "codepipeline:GetPipelineState": {"codepipeline:GetPipelineState"},
     "codepipeline:StartPipelineExecution": {"codepipeline:StartPipelineExecution"},
+    "ec2:DescribeRegions": {"ec2:DescribeRegions"},
     "events:PutEvents": {"events:PutEvents"},
     "kms:CreateAlias": {"kms:CreateAlias"},
     "kms:DeleteAlias": {"kms:DeleteAlias"},
@@ -340,7 +340,7 @@ def make_every_call(aws: Canned) -> None:
         "GetPipelineState": {"stageStates": [{"stageName": "Source"}]},
         "GetParameters": {"Parameters": []},
         "GetParametersByPath": {"Parameters": []},
-        "ListRegions": {"Regions": []},
+        "DescribeRegions": {"Regions": []},
         "PutEvents": {"FailedEntryCount": 0},
     }
     clients = Clients(tools)
