@@ -9,8 +9,10 @@ imitate is listed in docs/pipeline.md.
 
 import argparse
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -34,7 +36,7 @@ from rich.tree import Tree
 
 from foothold.cli.pipeline import parameter_values, read_template
 from foothold.domain.errors import FootholdError, PermanentError
-from foothold.gateways.account import AccountRegions
+from foothold.gateways.account import AccountRegions, PipelineRegions
 from foothold.gateways.aws import Clients
 from foothold.gateways.events import RegionRequests
 from foothold.gateways.regional import RegionalBuckets, RegionalClient
@@ -42,7 +44,15 @@ from foothold.gateways.ssm import SsmParameters
 from foothold.services.pipelines import expand_template
 from foothold.services.published import AT_ONCE, Trust
 from foothold.services.regions import RegionDesk
-from local.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded, EmbeddedError
+from local.embedded import (
+    HOME_REGION,
+    ORGANIZATION,
+    ROOT,
+    RUNTIME,
+    TOOLS,
+    Embedded,
+    EmbeddedError,
+)
 from local.rehearsal_actions import (
     ActionFailedError,
     Changes,
@@ -80,7 +90,11 @@ def main() -> int:
         if not arguments.source.is_dir():
             raise PermanentError(f"--source {arguments.source}: there is no such folder")
         embedded, source, approve = Embedded(), arguments.source, arguments.approve
-        template = rendered(embedded, arguments.file, arguments.parameter, arguments.root)
+        here = pythons_of_here(arguments.file, arguments.parameter)
+        for each in here:
+            console.print(f"{each}, which is the python of this machine; the default is not here")
+        parameters = [*arguments.parameter, *here]
+        template = rendered(embedded, arguments.file, parameters, arguments.root)
         passed = [
             rehearse(embedded, template, name, source, console, approve=approve)
             for name in pipelines_in(template)
@@ -93,6 +107,29 @@ def main() -> int:
         console.print("[bold red]foothold:[/] interrupted; what was deployed stays deployed")
         return 1
     return 0 if all(passed) else 1
+
+
+def pythons_of_here(file: Path, parameters: list[str]) -> list[str]:
+    """NAME=VALUE for each parameter that is not given, and whose default is a python that does not
+    run on this machine: builds are played here, with its programs."""
+    given = {each.partition("=")[0] for each in parameters}
+    declared = read_template(file).get("Parameters") or {}
+    return [
+        f"{name}={RUNTIME}"
+        for name, parameter in declared.items()
+        if name not in given and is_missing_python(str(parameter.get("Default", "")))
+    ]
+
+
+def is_missing_python(runtime: str) -> bool:
+    if not re.fullmatch(r"python3\.\d+", runtime):
+        return False
+    places = (str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
+    found = shutil.which(runtime, path=os.pathsep.join(places))
+    # A version manager's stand-in for what it has not installed is found, and fails.
+    return not found or bool(
+        subprocess.run([found, "--version"], capture_output=True, check=False).returncode
+    )
 
 
 def rendered(
@@ -117,7 +154,13 @@ def rendered(
     values = parameter_values(fragment, parameters)
     published = desk.ready()
     return expand_template(
-        fragment, published.stores, HOME_REGION, values, root, refused=published.refused
+        fragment,
+        published.stores,
+        HOME_REGION,
+        values,
+        root,
+        refused=published.refused,
+        has_codepipeline=PipelineRegions(),
     )
 
 

@@ -103,9 +103,7 @@ class Player:
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._copies: dict[tuple[str, str], Artifact] = {}
-        self._stores = {
-            store["Region"]: store["ArtifactStore"] for store in run.definition["ArtifactStores"]
-        }
+        self._stores = stores_of(run.definition, run.home_region)
 
     def play(self, action: Json) -> str:
         """Do what the action says and return a word on it. Raises ActionFailedError."""
@@ -554,6 +552,13 @@ def wait_for(look: Callable[[], Found], done: Callable[[Found], bool]) -> Found:
             raise ActionFailedError(f"not done after {WAIT_SECONDS} s")
         time.sleep(LOOK_EVERY_SECONDS)
     return found
+
+
+def stores_of(definition: Json, home_region: str) -> dict[str, Json]:
+    """A pipeline's artifact stores by region; one of one region names its store alone."""
+    if "ArtifactStore" in definition:
+        return {home_region: definition["ArtifactStore"]}
+    return {store["Region"]: store["ArtifactStore"] for store in definition["ArtifactStores"]}
 
 
 # The build

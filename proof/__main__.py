@@ -41,7 +41,7 @@ CHECKS: tuple[Check, ...] = (
     Check("zips", "archives that somebody wants to do harm with", fuzz.zips),
     Check("decisions", "who may do what: the table, judged independently", decisions.decisions),
     Check("necessary", "no statement or condition can be left out", decisions.necessary),
-    Check("sizes", "policies for 1 and 10,000 accounts", decisions.sizes),
+    Check("sizes", "policies for 1 and 10,000 accounts, 200 pipelines", decisions.sizes),
     Check("embedded", "the same table, asked of the embedded AWS", embedded.cross_checked),
     Check("privileges", "granted = needed, every action and resource", privileges.least_privilege),
     Check("roles", "the same for pipelines/ and what declarations become", roles.role_privileges),

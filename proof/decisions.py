@@ -316,8 +316,12 @@ def unnoticed(cases: Sequence[tuple[str, str, dict[str, Any]]]) -> Result:
 
 
 def sizes(_scale: Scale) -> Result:
-    """One account or ten thousand: the same bytes, because none but the owner is named."""
-    failures, notes = [], []
+    """One account or ten thousand: the same bytes, because none but the owner is named. And what
+    IAM holds fits around 200 pipelines."""
+    from proof.roles import MANY, outsized  # which asks this module's questions, too
+
+    documents_of_iam, too_large = outsized()
+    failures, notes = list(too_large), [f"{documents_of_iam} of IAM around {MANY} pipelines"]
     for place in PLACES:
         spec = spec_of(place)
         for kind, document in (
@@ -330,4 +334,4 @@ def sizes(_scale: Scale) -> Result:
                 notes.append(f"{kind} policy: {len(text)} bytes for 1 account and for 10,000")
             if len(text) > POLICY_BYTES[kind] or named - {TOOLS}:
                 failures.append(f"{kind} policy of {place}: {len(text)} bytes, names {named}")
-    return Result(2 * len(PLACES), tuple(failures), tuple(notes))
+    return Result(2 * len(PLACES) + documents_of_iam, tuple(failures), tuple(notes))

@@ -306,7 +306,10 @@ def followed() -> Cloud:
 
 def built() -> Cloud:
     """A build lies in the home region's store, where the saved events look for it."""
-    cloud = converged(HOME, REGION, "us-east-1")
+    return with_build(converged(HOME, REGION, "us-east-1"))
+
+
+def with_build(cloud: Cloud) -> Cloud:
     cloud.parameters[HOME, "/foothold/service-token"] = ("arn:of-the-function", "String")
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as written:

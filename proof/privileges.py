@@ -39,6 +39,7 @@ from proof.flows import (
     stack,
     store_of,
     unreserved,
+    with_build,
     with_objects,
 )
 from proof.house import ENVIRONMENT, ROOT, house, saved
@@ -336,6 +337,10 @@ def _adopted_beside_another() -> Cloud:
     return cloud.copy()
 
 
+def _built_beside_an_adopted_store() -> Cloud:
+    return with_build(_adopted_beside_another())
+
+
 Meet = Callable[[Call, Perform], Json]
 SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     (Flow("tags drifted", requested(REGION), changed(_tags_drifted)), None),
@@ -373,6 +378,15 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
             macro,
             _adopted_beside_another,
             function="pipeline_macro",
+        ),
+        None,
+    ),
+    (
+        Flow(
+            "packages for an adopted store",
+            packaged(job),
+            _built_beside_an_adopted_store,
+            function="package",
         ),
         None,
     ),
@@ -468,6 +482,13 @@ def resolved(value: Any, given: Given = OF_TEMPLATE) -> Any:  # noqa: PLR0911  o
     match value:
         case {"Ref": name}:
             return given.values.get(name, f"<{name}>")
+        case {"Fn::Sub": [str(text), more]}:
+            known = {name: resolved(one, given) for name, one in more.items()}
+            return resolved({"Fn::Sub": text}, replace(given, values={**given.values, **known}))
+        case {"Fn::Join": [separator, parts]}:
+            return separator.join(resolved(parts, given))
+        case {"Fn::Split": [separator, text]}:
+            return resolved(text, given).split(separator)
         case {"Fn::Sub": str(text)}:
             return re.sub(r"\$\{([^}]+)\}", lambda m: given.values.get(m[1], f"<{m[1]}>"), text)
         case {"Fn::GetAtt": name}:

@@ -18,7 +18,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from local.embedded import HOME_REGION, SECRET, TOOLS, Embedded
-from local.rehearsal_actions import ActionFailedError, Execution, Player
+from local.rehearsal_actions import ActionFailedError, Execution, Player, stores_of
 
 Json = dict[str, Any]
 
@@ -86,7 +86,7 @@ class Answers:
     def __init__(self, definition: Json) -> None:
         self.calls: list[RoleCall] = []
         self.failing = False
-        self._regions = [store["Region"] for store in definition["ArtifactStores"]]
+        self._regions = list(stores_of(definition, HOME_REGION))
         self._objects: dict[str, bytes] = {}
         self._stacks: dict[tuple[str, str], str] = {}
 

@@ -11,26 +11,38 @@ import copy
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
+import boto3
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
 from foothold.domain.models import ArtifactStore, ControlPlane
 from foothold.domain.pipeline import resolve
 from foothold.domain.pipeline_template import ARTIFACT_FOLDER, expand
 from foothold.domain.policies import bucket_policy, key_policy
+from foothold.gateways.account import PipelineRegions
 from foothold.pipeline_messages import read_declaration
 from proof.cloud import HOME
 from proof.decisions import ANOTHER_ORGANIZATION, ORGANIZATION, OTHER, READERS, TOOLS, key_arn
 from proof.decisions import MEMBER as TEST
 from proof.house import ROOT
 from proof.judge import Row, allowed
-from proof.privileges import Given, attached, grants, listed, policies, resolved, stars, without
+from proof.privileges import (
+    Given,
+    attached,
+    grants,
+    listed,
+    policies,
+    resolved,
+    stars,
+    template,
+    without,
+)
 from proof.rehearsed import RoleCall, rehearsed
 from proof.result import Result, Scale
 
@@ -48,6 +60,7 @@ TOPIC = f"arn:aws:sns:{HOME}:{TOOLS}:releases"
 OWN_KEY = f"arn:aws:kms:{HOME}:{TOOLS}:key/own"
 OWN_SECRET = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:own-AbCdEf"
 OWN_IMAGE = f"{TOOLS}.dkr.ecr.{HOME}.amazonaws.com/build:1"
+ADOPTED = "old-artifacts"
 HOME_BUS = f"arn:aws:events:{HOME}:{TOOLS}:event-bus/default"
 
 
@@ -145,6 +158,13 @@ TARGET = {
     "OrganizationId": ORGANIZATION,
     "NamePrefix": "foothold",
     "StackNames": "*",
+    "AdoptedBucketArns": [f"arn:aws:s3:::{ADOPTED}", "arn:aws:s3:::another-old-bucket"],
+}
+# Somebody else lets every pipeline of the Tools account in, by one pattern, and adopted nothing.
+EVERY_PIPELINE = {
+    **TARGET,
+    "PipelineRoleArns": [f"arn:aws:iam::{TOOLS}:role/foothold-*-pipeline"],
+    "AdoptedBucketArns": [],
 }
 PIPELINES = {
     "ParameterRoot": "/foothold",
@@ -154,8 +174,8 @@ PIPELINES = {
 }
 EVENTS = {"ToolsAccountId": TOOLS, "ManagementAccountId": MANAGEMENT, "HomeRegion": HOME}
 DEPLOYED = (
-    Deployed("target-account.yaml", TEST, "eu-west-1", TARGET),
-    Deployed("target-account.yaml", PRODUCTION, "eu-west-1", TARGET),
+    Deployed("target-account.yaml", TEST, "eu-west-1", TARGET, ("HasAdoptedBuckets",)),
+    Deployed("target-account.yaml", PRODUCTION, "eu-west-1", EVERY_PIPELINE),
     Deployed(
         "tools-account.yaml", parameters=PIPELINES, conditions=("HasConnections", "HasSecrets")
     ),
@@ -166,10 +186,12 @@ DEPLOYED = (
 )
 
 
-def resources(found: Mapping[str, Json]) -> dict[str, Json]:
+def resources(
+    found: Mapping[str, Json], deployed: Iterable[Deployed] = DEPLOYED
+) -> dict[str, Json]:
     """Every resource, resolved, by its logical id and account: `DeployRole of 222222222222`."""
     whole: dict[str, Json] = {}
-    for place in DEPLOYED:
+    for place in deployed:
         declared = found[place.file]["Resources"]
         pseudo = {
             "AWS::Partition": "aws",
@@ -394,8 +416,7 @@ def of_rehearsals(roles: Roles) -> Iterator[Ask]:
 
 
 # What CodePipeline does in its role for a source (AWS CodePipeline User Guide, "Action structure
-# reference"; Developer Tools console User Guide, "AWS CodeConnections permissions reference": the
-# prefix of UseConnection is the connection's).
+# reference"; Developer Tools console User Guide, "AWS CodeConnections permissions reference").
 COMMITS = (
     "CancelUploadArchive", "GetBranch", "GetCommit", "GetRepository", "GetUploadArchiveStatus",
     "UploadArchive",
@@ -406,6 +427,7 @@ BUCKET = ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning")
 # have tags, which its artifact then has, too. For a build's role, AWS CodeBuild User Guide, "Allow
 # CodeBuild to interact with other AWS services".
 STORE_OBJECT = ("GetObject", "GetObjectVersion", "PutObject")
+MINIMUM = (*STORE_OBJECT, "PutObjectAcl")
 TAGS = ("GetObjectTagging", "GetObjectVersionTagging", "PutObjectTagging")
 # AWS CodePipeline User Guide, "Create a pipeline that uses resources from another AWS account".
 KEY = (
@@ -417,9 +439,9 @@ KEY = (
 BUILDS = ("BatchGetBuilds", "StartBuild", "StopBuild")
 IMAGE = ("BatchCheckLayerAvailability", "BatchGetImage", "GetDownloadUrlForLayer")
 # AWS's pages have these besides, and no pipeline of ours comes to them:
-# - s3:PutObjectAcl of a store: its bucket has no ACLs, and pipelines of AWS CDK do without;
 # - codebuild:BatchGetBuildBatches and StartBuildBatch: no build is a batch;
-# - lambda:ListFunctions: a console's choice, one function is invoked by its name;
+# - lambda:ListFunctions: a console's choice, one function is invoked by its name, and the answer
+#   holds the environment of every other;
 # - s3:GetBucketAcl and GetBucketLocation of a build's role: CodeBuild looks at a bucket's owner
 #   where it may, and builds where it may not (AWS CodeBuild User Guide, "Troubleshooting").
 
@@ -453,14 +475,18 @@ def by_codepipeline(definition: Json, project: str) -> Iterator[Ask]:
         bucket = f"arn:aws:s3:::{store.bucket}"
         artifact = f"{bucket}/{definition['Name'][:ARTIFACT_FOLDER]}/SourceOutp/1"
         yield from each(who, "s3", BUCKET, bucket, why)
-        yield from each(who, "s3", STORE_OBJECT, artifact, why)
+        yield from each(who, "s3", MINIMUM, artifact, why)
         yield from (through_s3(who, f"kms:{action}", store, why) for action in KEY)
         if provider == "S3":
             yield from each(who, "s3", TAGS, artifact, why)
     match provider:
         case "CodeStarSourceConnection":
             connection = configuration["ConnectionArn"]
-            yield ask(who, f"{connection.split(':')[2]}:UseConnection", connection, why)
+            # By either name of the service (awslabs/landing-zone-accelerator-on-aws, issues 828 and
+            # 1083).
+            for service in ("codeconnections", "codestar-connections"):
+                called = connection.replace(connection.split(":")[2], service)
+                yield ask(who, f"{service}:UseConnection", called, why)
         case "S3":
             bucket = f"arn:aws:s3:::{configuration['S3Bucket']}"
             key = f"{bucket}/{configuration['S3ObjectKey']}"
@@ -523,6 +549,13 @@ def by_cloudformation(account: str) -> Iterator[Ask]:
         yield ask(execution, "s3:GetObject", artifact, why)
         yield ask(execution, "s3:GetObjectVersion", artifact, why)
         yield through_s3(execution, "kms:Decrypt", store, why)
+        if account == TEST:
+            adopted = f"arn:aws:s3:::{ADOPTED}/orders/builds/1"
+            for who, action in product((deploy, execution), ("GetObject", "GetObjectVersion")):
+                yield ask(who, f"s3:{action}", adopted, "an adopted bucket", policy="open")
+            another = adopted.replace(ADOPTED, "another-old-bucket")
+            yield ask(deploy, "s3:GetObject", another, "an adopted bucket", policy="open")
+            yield ask(execution, "s3:GetObject", another, "an adopted bucket", policy="open")
         aws = f"arn:aws:cloudformation:{store.region}:aws"
         serverless = f"{aws}:stack/transform/Serverless-2016-10-31"  # see `judgeable`
         yield ask(deploy, "cloudformation:CreateChangeSet", serverless, why, owner=account)
@@ -611,16 +644,6 @@ HANDLERS: dict[str, dict[str, str]] = {
         "delete": "iam:PassRole events:DescribeRule events:DeleteRule events:RemoveTargets "
         "events:ListTargetsByRule",
     },
-    # The first rule of an account also makes a service-linked role; the service does, with no
-    # permission of ours (AWSCodePipeline_FullAccess, which suffices for rules, has none).
-    "AWS::CodeStarNotifications::NotificationRule": {
-        "create": "codestar-notifications:CreateNotificationRule",
-        "read": "codestar-notifications:DescribeNotificationRule",
-        "update": "codestar-notifications:UpdateNotificationRule "
-        "codestar-notifications:TagResource codestar-notifications:UntagResource",
-        "delete": "codestar-notifications:DeleteNotificationRule "
-        "codestar-notifications:DescribeNotificationRule",
-    },
 }
 # What handlers call for properties that no expansion sets, and so never call here.
 NEVER_SET = {
@@ -696,9 +719,6 @@ ARNS = {
     "AWS::Logs::LogGroup": "logs:{here}:log-group:{LogGroupName}",
     "AWS::IAM::Role": "iam::{account}:role/{RoleName}",
     "AWS::Events::Rule": "events:{here}:rule/any",
-    "AWS::CodeStarNotifications::NotificationRule": (
-        "codestar-notifications:{here}:notificationrule/any"
-    ),
 }
 HANDED_TO = {
     "AWS::CodePipeline::Pipeline": "codepipeline",
@@ -746,7 +766,8 @@ def of_events() -> Iterator[Ask]:
     between AWS accounts", "Using dead-letter queues to process undelivered events")."""
     put, send, rules = "events:PutEvents", "sqs:SendMessage", "events.amazonaws.com"
     yield ask(SEND, put, HOME_BUS, "opt-in events reach Foothold", events_source="aws.account")
-    yield ask(SENDER, put, HOME_BUS, "a region's events go home", events_source="aws.s3")
+    for source in ("aws.s3", "aws.account"):
+        yield ask(SENDER, put, HOME_BUS, "a region's events go home", events_source=source)
     yield ask(rules, send, QUEUE, "an event was not delivered", aws_SourceArn=RULE)
     other_rule, other_bus = RULE.replace("OptIn", "Any"), f"{HOME_BUS}-not"
     member = f"arn:aws:iam::{TEST}:role/admin"
@@ -774,6 +795,8 @@ def of_strangers() -> Iterator[Ask]:
             for action in ("s3:GetObject", "s3:GetObjectVersion"):
                 yield ask(who, action, artifact, "somebody else's", owner=OTHER, policy="open")
                 yield ask(who, action, "arn:aws:s3:::payroll/1", "another bucket", policy="open")
+                adopted, why = f"arn:aws:s3:::{ADOPTED}/1", "a bucket of that name, somebody else's"
+                yield ask(who, action, adopted, why, owner=OTHER, policy="open")
             for more in ({}, {"kms_ViaService": via_lambda}):
                 why = "decrypted, but not through S3"
                 yield ask(who, "kms:Decrypt", store.key_arn, why, policy="open", **more)
@@ -810,12 +833,13 @@ def of_trust() -> Iterator[Ask]:
         deploy, execution = (f"arn:aws:iam::{account}:role/{name}" for name in READERS)
         named = f"{tools}/foothold-hub-pipeline"
         yield ask(named, assume, deploy, "a pipeline that is named")
-        yield ask(cloudformation, assume, execution, "what a stack is deployed with")
+        yield from of_service(cloudformation, execution, account)
+        unnamed = ask(f"{tools}/foothold-other-pipeline", assume, deploy, "a pipeline not named")
+        yield replace(unnamed, allowed=account == PRODUCTION)
         lookalike = f"arn:aws:iam::{MANAGEMENT}:role/foothold-hub-pipeline"
         foreign = f"arn:aws:iam::{OTHER}:role/foothold-hub-pipeline"
         elsewhere = {"organization": ANOTHER_ORGANIZATION}
         refused = (
-            ask(f"{tools}/foothold-other-pipeline", assume, deploy, "a pipeline not named"),
             ask(f"{tools}/foothold-hub-build", assume, deploy, "a build"),
             ask(f"{tools}/admin", assume, deploy, "another role of Tools"),
             ask(lookalike, assume, deploy, "that name in another account"),
@@ -835,13 +859,97 @@ def of_trust() -> Iterator[Ask]:
         if name in STARTED_BY_A_RULE:
             trusted[f"{prefix}-start"] = (events, codepipeline)
     for role, (service, another) in trusted.items():
-        yield ask(service, assume, role, "its service")
+        yield from of_service(service, role, TOOLS)
         yield replace(ask(another, assume, role, "another service"), allowed=False)
         yield replace(ask(f"{tools}/admin", assume, role, "another role"), allowed=False)
     for role, own in ((SEND, MANAGEMENT), (SENDER, TOOLS)):
         yield ask(events, assume, role, "a rule of its own account", aws_SourceAccount=own)
         foreign_rule = ask(events, assume, role, "another account's rule", aws_SourceAccount=OTHER)
         yield replace(foreign_rule, allowed=False)
+
+
+def of_service(service: str, role: str, account: str) -> Iterator[Ask]:
+    """A service that does not say for whom it assumes a role, and one that does."""
+    assume = "sts:AssumeRole"
+    yield ask(service, assume, role, "its service")
+    yield ask(service, assume, role, "its service, for this account", aws_SourceAccount=account)
+    foreign = ask(service, assume, role, "its service, for another", aws_SourceAccount=OTHER)
+    yield replace(foreign, allowed=False)
+
+
+# --- Where ----------------------------------------------------------------------------------------
+
+# A store in every region that the SDK knows: a pipeline that follows them all may name those only
+# where CodePipeline is (AWS CodePipeline User Guide, "Add a cross-Region action").
+EVERYWHERE = {
+    region: ArtifactStore(region, PLANE.spec(region).bucket, key_arn(PLANE.spec(region)))
+    for region in boto3.Session().get_available_regions("s3")
+}
+
+
+def astray(has_codepipeline: Callable[[str], bool] | None = None) -> Iterator[str]:
+    """The regions that a following pipeline names and that have no CodePipeline."""
+    known = set(boto3.Session().get_available_regions("codepipeline"))
+    declared = read_declaration(declaration("Connected"))
+    pipeline = resolve(
+        declared, EVERYWHERE, HOME, has_codepipeline=has_codepipeline or PipelineRegions()
+    )
+    for resource in expand(pipeline).values():
+        if resource["Type"] == "AWS::CodePipeline::Pipeline":
+            named = set(re.findall(r'"Region": "([^"]+)"', json.dumps(resource)))
+            yield from (f"{region} has no CodePipeline" for region in sorted(named - known))
+
+
+# --- How large ------------------------------------------------------------------------------------
+
+# IAM User Guide, "IAM and AWS STS quotas", in characters without white space; a trust policy's is
+# what an account has that asked for no more. AWS CloudFormation API Reference, "Parameter".
+TRUST_POLICY, INLINE_POLICIES, MANAGED_POLICY = 2_048, 10_240, 6_144
+PARAMETER_VALUE = 4_096
+MANY = 200  # pipelines of one Tools account
+NAMED = [
+    f"arn:aws:iam::{TOOLS}:role/foothold-service{number:03d}-pipeline" for number in range(MANY)
+]
+
+
+def outsized(pipeline_role_arns: Sequence[str] | None = None) -> tuple[int, list[str]]:
+    """How many documents of IAM there are around 200 pipelines, and those that IAM does not take.
+    `pipeline_role_arns` is whom target accounts let in: by default as docs/pipeline.md has it for
+    so many, by one pattern."""
+    let_in = list(pipeline_role_arns or EVERY_PIPELINE["PipelineRoleArns"])
+    sizes = {"PipelineRoleArns": (len(",".join(let_in)), PARAMETER_VALUE)}
+    deployed = tuple(
+        replace(place, parameters={**place.parameters, "PipelineRoleArns": let_in})
+        for place in DEPLOYED
+    )
+    around = roles_of(resources(templates(), deployed))
+    for arn, names in around.identities.items():
+        trust, own = around.documents[f"trust {arn}"], [around.documents[name] for name in names]
+        sizes[f"trust of {arn}"] = characters([trust]), TRUST_POLICY
+        sizes[f"policies of {arn}"] = characters(own), INLINE_POLICIES
+    ours = template()["Resources"]
+    documents = policies(ours)
+    for name, resource in ours.items():
+        if resource["Type"] == "AWS::IAM::ManagedPolicy":
+            sizes[name] = characters([documents[name]]), MANAGED_POLICY
+        if resource["Type"] == "AWS::IAM::Role":
+            inline = [
+                documents[policy]
+                for policy in attached(ours, name)
+                if ours.get(policy, {}).get("Type") != "AWS::IAM::ManagedPolicy"
+            ]
+            sizes[f"policies of {name}"] = characters(inline), INLINE_POLICIES
+    too_large = [
+        f"{name}: {size:,} characters, of {limit:,}"
+        for name, (size, limit) in sizes.items()
+        if size > limit
+    ]
+    return len(sizes), too_large
+
+
+def characters(documents: Iterable[Any]) -> int:
+    """As IAM counts them."""
+    return sum(len("".join(json.dumps(one, separators=(",", ":")).split())) for one in documents)
 
 
 # --- The proof ------------------------------------------------------------------------------------
@@ -918,6 +1026,7 @@ def role_privileges(_scale: Scale, found: Mapping[str, Json] | None = None) -> R
     }
     failures += [cut.failure for name, cut in named.items() if name not in noticed]
     failures += stars(roles.documents, KNOWN_WIDE)
+    failures += astray()
     note = f"{len(rows)} different requests, {len(lacking)} actions, resources and conditions"
     return Result(len(rows) + len(lacking), tuple(failures), (note,))
 

@@ -8,7 +8,8 @@ from foothold.domain.claims import Claim
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import Aspect
 from foothold.domain.retirement import Phase, Retirement
-from foothold.services.preflight import Preflight, Verdict
+from foothold.services.preflight import Preflight, Preflights, Verdict
+from tests.fakes import FakeCapacity
 from tests.lifecycle.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
 
@@ -110,6 +111,25 @@ def test_all_enabled_without_the_permission_to_list_changes_nothing(account: Acc
         account.reconciler.keep()
     account.fake.before = lambda _call: None
     assert account.state() == before
+
+
+def test_a_region_without_codepipeline_may_have_a_store_and_says_what_it_lacks(
+    account: Account,
+) -> None:
+    preflights = Preflights(
+        account.plane, account.reconciler, FakeCapacity(account.fake), lambda region: region == HOME
+    )
+    for _ in range(2):  # before the store is made, and when it is there
+        home, other = preflights.check([HOME, REGION])
+        assert "pipelines" not in [check.name for check in home.checks]
+        said = other.checks[-1]
+        assert (said.name, said.verdict, other.verdict) == (
+            "pipelines",
+            Verdict.UNKNOWN,
+            Verdict.PASSED,
+        )
+        assert said.words.startswith("CodePipeline is not there")
+        account.store()
 
 
 def checked(account: Account, region: str = REGION) -> Preflight:

@@ -13,7 +13,7 @@ from moto import mock_aws
 from foothold.domain.errors import PermanentError, TemporaryError
 from foothold.domain.models import Aspect, Use
 from foothold.domain.usage import PipelineUse
-from foothold.gateways.account import SERVICES, AccountCapacity
+from foothold.gateways.account import SERVICES, AccountCapacity, PipelineRegions
 from foothold.gateways.aws import Clients
 from foothold.gateways.kms import KmsKeys
 from foothold.gateways.pace import Pace
@@ -335,6 +335,35 @@ def test_a_region_that_lacks_a_service_says_which(
     )
     assert AccountCapacity(clients).missing_services("eu-west-1") == ("kms",)
     assert "kms" in SERVICES
+
+
+@pytest.mark.parametrize(
+    ("region", "has"),
+    [
+        ("eu-central-1", True),
+        ("us-gov-west-1", True),
+        ("cn-north-1", True),
+        ("ca-west-1", False),
+        ("mx-central-1", False),
+        ("eu-nowhere-9", False),
+    ],
+)
+def test_codepipeline_is_where_the_sdk_has_an_endpoint_for_it(region: str, has: bool) -> None:
+    assert PipelineRegions()(region) is has
+
+
+def test_a_region_that_the_sdk_does_not_know_yet_may_be_added_and_is_asked_for_once() -> None:
+    asked: list[str] = []
+
+    def more() -> tuple[str, ...]:
+        asked.append("more")
+        return ("ca-west-1",)
+
+    has_codepipeline = PipelineRegions(more)
+    assert has_codepipeline("eu-central-1")
+    assert asked == []
+    assert [has_codepipeline(name) for name in ("ca-west-1", "mx-central-1")] == [True, False]
+    assert asked == ["more"]
 
 
 class Clock:

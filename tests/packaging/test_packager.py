@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import threading
 import zipfile
 from collections.abc import Callable, Mapping
@@ -69,6 +70,21 @@ def package(app: SideBySide, **buckets: str) -> Packaged:
         for region in REGIONS
     }
     return packager(stores).package(PackageRequest("shop", app.app / "template.yaml"))
+
+
+@pytest.mark.parametrize(("bytes_more", "warned"), [(0, False), (512 * 1024, True)])
+def test_a_template_that_codepipeline_does_not_take_is_warned_of_once(
+    app: SideBySide, bytes_more: int, warned: bool
+) -> None:
+    app.write({"template.yaml": f"{TEMPLATE}Description: {'x' * bytes_more}\n"})
+    warnings = package(app).warnings
+    assert len(warnings) == warned
+    for line in warnings:
+        assert re.fullmatch(
+            r"template-export-[a-z0-9-]+\.yml has 52\d,\d{3} bytes, and CodePipeline deploys up to "
+            r"524,288: move resources to nested stacks",
+            line,
+        )
 
 
 def written(world: World) -> int:

@@ -25,6 +25,7 @@ class Desk:
     """The operator's desk and the session, as far as `foothold pipeline` needs them."""
 
     home_region = HOME
+    without: tuple[str, ...] = ()
     known: Mapping[str, ArtifactStore] = KNOWN
 
     def ready(self) -> Published:
@@ -36,6 +37,11 @@ def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = Desk()
     monkeypatch.setattr(bootstrap, "region_desk", lambda _root: made)
     monkeypatch.setattr(bootstrap, "clients", lambda: made)
+    monkeypatch.setattr(
+        bootstrap,
+        "published_pipeline_regions",
+        lambda _root: lambda region: region not in made.without,
+    )
     return made
 
 
@@ -112,6 +118,16 @@ def test_a_template_too_large_to_be_sent_inline_says_how_it_is_deployed(
     done = foothold("render", file, "-o", tmp_path / "out.yaml")
     assert done.exit_code == 0
     assert "deploy it with --s3-bucket" in done.stderr
+
+
+def test_a_region_that_is_not_followed_is_named_beside_the_template(
+    tmp_path: Path, desk: Desk
+) -> None:
+    desk.without = ("us-east-1",)
+    done = foothold("render", written(tmp_path, declared(target(Regions="follow"))))
+    assert done.exit_code == 0
+    assert done.stderr == "not followed, because CodePipeline is not there: us-east-1\n"
+    assert "us-east-1" not in str(yaml.safe_load(done.stdout)["Resources"])
 
 
 def test_the_picture_is_written_as_svg_and_as_mermaid(tmp_path: Path) -> None:

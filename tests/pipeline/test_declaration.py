@@ -6,8 +6,9 @@ import botocore.session
 import pytest
 
 from foothold.domain.partitions import REGIONS as REGIONS_OF_AWS
-from foothold.domain.pipeline import DeclarationError
-from tests.pipeline.declarations import KNOWN, TOPIC, declared, pipeline, stores, target
+from foothold.domain.pipeline import DeclarationError, resolve
+from foothold.pipeline_messages import read_declaration
+from tests.pipeline.declarations import HOME, KNOWN, TOPIC, declared, pipeline, stores, target
 
 
 def refused(properties: Any, known: Any = None) -> list[str]:
@@ -49,6 +50,54 @@ def refused(properties: Any, known: Any = None) -> list[str]:
         (
             declared(target(Regions="Folow")),
             "Targets[Test].Regions: list regions, or write follow; did you mean follow?",
+        ),
+        (
+            declared(target(Regions={"Follow": True, "Exept": []})),
+            "Targets[Test].Regions.Exept: unknown; did you mean Except?",
+        ),
+        (
+            declared(target(Regions={"Follow": False})),
+            "Targets[Test].Regions.Follow: should be True",
+        ),
+        (
+            declared(target(Regions={"Except": ["eu-west-1"]})),
+            "Targets[Test].Regions.Follow: missing; write true",
+        ),
+        (
+            declared(target(Regions={"Follow": True, "Except": ["Frankfurt"]})),
+            "Targets[Test].Regions.Except[0]: write the name of a region, such as eu-central-1",
+        ),
+        (
+            declared(target(Regions={"Follow": True, "Except": ["xx-north-1"]})),
+            "Targets[Test].Regions.Except: 'xx-north-1' is not the name of an AWS region",
+        ),
+        (
+            declared(target(Regions={"Follow": True, "Except": ["eu-west-1", "eu-west-1"]})),
+            "Targets[Test].Regions.Except: eu-west-1 stands there 2 times; once is enough",
+        ),
+        (
+            declared(target(Regions={"Follow": True, "Except": sorted(KNOWN)})),
+            (
+                "Targets[Test].Regions: there is nothing to follow, every region that has an "
+                "artifact store is excepted, or has no CodePipeline; run: foothold regions add "
+                "REGION"
+            ),
+        ),
+        (
+            declared(Build={"Buildspec": "buildspec.yml", "Runtimes": {"python": "3.12"}}),
+            (
+                "Build: a Buildspec of your own says itself what Runtimes (phases, install, "
+                "runtime-versions) and Parameters (sam build --parameter-overrides) say; give "
+                "one or the other"
+            ),
+        ),
+        (
+            declared(Build={"Runtimes": {"python": 3.10}}),
+            'Build.Runtimes.python: write a version in quotes, such as "3.13"',
+        ),
+        (
+            declared(Build={"Parameters": {"Stage": "$(whoami)"}}),
+            "Build.Parameters.Stage: write letters, digits and any of _ . , : / @ + -",
         ),
         (
             declared(target(Regions=[])),
@@ -479,6 +528,47 @@ def test_regions_may_come_from_a_comma_delimited_parameter() -> None:
 def test_follow_means_every_region_that_has_a_store() -> None:
     made = pipeline(declared(target(Regions="follow")))
     assert made.targets[0].regions == tuple(sorted(KNOWN))
+
+
+def test_a_target_may_follow_all_regions_but_some() -> None:
+    for regions in (
+        {"Follow": True, "Except": ["us-east-1", "sa-east-1"]},
+        {"Follow": "true", "Except": "us-east-1, sa-east-1"},
+    ):
+        made = pipeline(declared(target(Regions=regions)))
+        assert made.targets[0].regions == tuple(sorted(KNOWN.keys() - {"us-east-1"}))
+
+
+def without_cape_town(region: str) -> bool:
+    return region != "af-south-1"
+
+
+def test_follow_leaves_regions_without_codepipeline_out_and_says_which() -> None:
+    known = stores(*KNOWN, "af-south-1")
+    declaration = read_declaration(declared(target(Regions="follow")))
+    made = resolve(declaration, known, HOME, has_codepipeline=without_cape_town)
+    assert made.targets[0].regions == tuple(sorted(KNOWN))
+    assert made.left_out == ("af-south-1",)
+    assert "af-south-1" not in made.stores
+
+
+def test_nobody_is_told_of_a_region_that_no_target_would_follow() -> None:
+    known = stores(*KNOWN, "af-south-1")
+    for regions in (["eu-west-1"], {"Follow": True, "Except": ["af-south-1"]}):
+        declaration = read_declaration(declared(target(Regions=regions)))
+        assert resolve(declaration, known, HOME, has_codepipeline=without_cape_town).left_out == ()
+
+
+def test_a_listed_region_without_codepipeline_is_refused_by_name() -> None:
+    known = stores(*KNOWN, "af-south-1")
+    declaration = read_declaration(declared(target(Regions=["eu-west-1", "af-south-1"])))
+    with pytest.raises(DeclarationError) as caught:
+        resolve(declaration, known, HOME, has_codepipeline=without_cape_town)
+    [line] = caught.value.lines
+    assert line == (
+        "Targets[Test].Regions: CodePipeline is not in af-south-1, as far as the AWS SDK knows; "
+        "leave it out, or name it in Foothold's stack parameter PipelineRegions"
+    )
 
 
 def test_a_regions_parameters_stand_above_the_targets() -> None:

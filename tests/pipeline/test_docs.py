@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 from foothold import bootstrap
 from foothold.cli import pipeline as cli
 from foothold.cli.pipeline import read_template
+from foothold.domain.pipeline import resolve
 from foothold.domain.published import Published
 from foothold.pipeline_messages import read_declaration
 from local.embedded import PRODUCTION, ROOT, TEST, TOOLS, Embedded
 from local.rehearsal import deploy_stack
-from tests.pipeline.declarations import HOME, KNOWN, TOPIC, declared, pipeline, target
+from tests.pipeline.declarations import HOME, KNOWN, TOPIC, declared, pipeline, stores, target
 from tests.pipeline.test_declaration import refused
 
 PAGE = (ROOT / "docs" / "pipeline.md").read_text()
@@ -190,6 +191,12 @@ def test_one_region_goes_first_as_the_page_shows() -> None:
     first, rest = pipeline(declared(*shown["Targets"], Notifications={"Topic": TOPIC})).targets
     assert {*first.regions, *rest.regions} == set(KNOWN)
     assert not {*first.regions} & {*rest.regions}
+
+
+def test_the_target_of_the_page_follows_all_regions_but_one() -> None:
+    [targets] = [yaml.safe_load(block) for block in BLOCKS if block.startswith("- Name")]
+    made = resolve(read_declaration(declared(*targets)), stores(HOME, "ap-east-1"), HOME)
+    assert made.targets[0].regions == (HOME,)
 
 
 def test_the_refusals_of_the_page_are_the_programs_own() -> None:

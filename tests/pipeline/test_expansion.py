@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from cfnlint.api import lint  # type: ignore[import-untyped]  # it brings no types
 from hypothesis import HealthCheck, Phase, given, settings
 from moto import mock_aws
@@ -14,6 +15,7 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from foothold.domain.pipeline import DeclarationError
 from foothold.domain.pipeline_template import expand
 from tests.pipeline.declarations import (
+    CONNECTION,
     HANDWRITTEN,
     HOME,
     KNOWN,
@@ -120,6 +122,16 @@ def test_a_handwritten_pipelines_stores_are_there_and_the_home_regions_too(
         }
         for region in ("ap-southeast-1", "eu-central-1", "eu-west-1")
     ]
+
+
+def test_a_pipeline_of_one_region_names_its_one_store() -> None:
+    properties = expanded(declared(target(Regions=[HOME])))["Pipeline"]["Properties"]
+    assert "ArtifactStores" not in properties
+    assert properties["ArtifactStore"] == {
+        "Type": "S3",
+        "Location": KNOWN[HOME].bucket,
+        "EncryptionKey": {"Id": KNOWN[HOME].key_arn, "Type": "KMS"},
+    }
 
 
 def test_the_change_set_that_is_created_is_the_one_that_is_executed(
@@ -292,6 +304,7 @@ BUCKET = "arn:aws:s3:::foothold-111111111111-{}-an"
     ("role", "action", "resource", "allowed"),
     [
         ("PipelineRole", "s3:PutObject", BUCKET.format("us-east-1") + "/orders/a", True),
+        ("PipelineRole", "s3:PutObjectAcl", BUCKET.format(HOME) + "/orders/a", True),
         ("PipelineRole", "s3:GetObject", BUCKET.format("ap-southeast-1") + "/orders/a", False),
         ("PipelineRole", "s3:DeleteObject", BUCKET.format(HOME) + "/orders/a", False),
         ("PipelineRole", "s3:GetBucketVersioning", BUCKET.format("eu-west-1"), True),
@@ -710,6 +723,122 @@ def test_keys_are_named_by_arn_and_partitions_are_never_written_out() -> None:
     assert '"arn:aws:s3' not in text
 
 
+def test_a_service_that_says_for_whom_it_acts_has_a_role_of_its_own_account_only() -> None:
+    sources = ({"S3": {"Bucket": "sources", "Key": "a.zip"}}, {"CodeCommit": {"Repository": "a"}})
+    for source in sources:
+        roles = [
+            resource["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+            for resource in expanded(declared(Source=source)).values()
+            if resource["Type"] == "AWS::IAM::Role"
+        ]
+        assert len(roles) == 3
+        for [statement] in roles:
+            assert statement["Condition"] == {
+                "StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+            }
+
+
+@pytest.mark.parametrize("service", ["codeconnections", "codestar-connections"])
+def test_a_connection_of_either_name_may_be_used_under_either(service: str) -> None:
+    arn = CONNECTION.replace("codeconnections", service)
+    source = {"CodeConnections": {"ConnectionArn": arn, "Repository": "example/orders"}}
+    for name in ("codeconnections", "codestar-connections"):
+        resources = expanded(declared(Source=source))
+        assert may(resources, "PipelineRole", f"{name}:UseConnection", arn)
+        called = CONNECTION.replace("codeconnections", name)
+        assert may(resources, "PipelineRole", f"{name}:UseConnection", called)
+        assert not may(resources, "PipelineRole", f"{name}:UseConnection", f"{arn}-else")
+
+
+# Who hears of it
+
+
+def patterns(resources: dict[str, Json]) -> dict[str, Json]:
+    return {
+        name: resource["Properties"]["EventPattern"]["detail"]
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::Events::Rule"
+    }
+
+
+def test_the_topic_hears_of_executions_and_of_approvals_through_rules_of_the_pipelines_own() -> (
+    None
+):
+    resources = expanded(declared(Notifications={"Topic": TOPIC}))
+    assert patterns(resources) == {
+        "PipelineNotificationRule": {"pipeline": ["orders"], "state": ["FAILED", "SUCCEEDED"]},
+        "PipelineApprovalRule": {
+            "pipeline": ["orders"],
+            "type": {"category": ["Approval"]},
+            "state": ["STARTED"],
+        },
+    }
+    for name in patterns(resources):
+        properties = resources[name]["Properties"]
+        assert properties["EventPattern"]["source"] == ["aws.codepipeline"]
+        assert properties["Targets"] == [{"Id": "topic", "Arn": TOPIC}]
+
+
+@pytest.mark.parametrize(
+    ("events", "rules"),
+    [
+        (["Approval"], {"PipelineApprovalRule"}),
+        (["Started", "Canceled", "Started"], {"PipelineNotificationRule"}),
+        ([], set()),
+    ],
+)
+def test_the_topic_hears_of_what_is_asked_for_only(events: list[str], rules: set[str]) -> None:
+    resources = expanded(declared(Notifications={"Topic": TOPIC, "Events": events}))
+    assert patterns(resources).keys() == rules
+
+
+# The default build
+
+# What `runtime-versions` finds in the image (aws/aws-codebuild-docker-images,
+# al/x86_64/standard/5.0/runtimes.yml); without it, python is 3.11 (its Dockerfile, `pyenv global`).
+IN_THE_IMAGE = {
+    "python": {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14"},
+    "nodejs": {"18", "20", "22", "24"},
+}
+
+
+def built_by(**build: Any) -> Any:
+    project = expanded(declared(Build=build))["PipelineBuildProject"]["Properties"]
+    return yaml.safe_load(project["Source"]["BuildSpec"])["phases"]
+
+
+def test_the_default_build_asks_for_a_python_that_its_image_has() -> None:
+    asked = built_by()["install"]["runtime-versions"]
+    assert asked == {"python": "3.13"}
+    assert asked["python"] in IN_THE_IMAGE["python"]
+    project = expanded(declared())["PipelineBuildProject"]["Properties"]
+    assert project["Environment"]["Image"] == "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ({"python": "3.12"}, {"python": "3.12"}),
+        ({"python": "python3.14"}, {"python": "3.14"}),
+        ({"nodejs": 22}, {"nodejs": "22"}),
+        ({"python": "3.10", "nodejs": "24"}, {"python": "3.10", "nodejs": "24"}),
+    ],
+)
+def test_a_build_asks_for_the_runtimes_that_are_declared(given: Json, asked: Json) -> None:
+    phases = built_by(Runtimes=given)
+    assert phases["install"]["runtime-versions"] == asked
+    for language, version in asked.items():
+        assert version in IN_THE_IMAGE[language]
+
+
+def test_sam_build_gets_the_parameters_that_are_declared() -> None:
+    parameters = {"PythonRuntime": "python3.14", "Debug": True}
+    assert built_by(Parameters=parameters)["build"]["commands"] == [
+        "sam build --parameter-overrides PythonRuntime=python3.14 Debug=true"
+    ]
+    assert built_by()["build"]["commands"] == ["sam build"]
+
+
 # Limits
 
 
@@ -759,7 +888,7 @@ def test_a_role_policy_that_iam_does_not_take_is_refused() -> None:
     refused = [line for line in over_limit(everywhere(1), many) if "foothold-orders" in line]
     assert refused == [
         (
-            "Targets: role foothold-orders-pipeline would need a policy of 11,531 characters and "
+            "Targets: role foothold-orders-pipeline would need a policy of 11,670 characters and "
             "IAM "
             "takes 10,240; declare two pipelines with fewer regions or accounts each"
         )
@@ -809,9 +938,10 @@ def codepipeline() -> Iterator[Any]:
 def test_codepipeline_accepts_every_expansion(codepipeline: Any, properties: Json) -> None:
     properties = written_out(expanded(properties)["Pipeline"]["Properties"])
     definition = as_api(properties) | {"roleArn": "arn:aws:iam::123456789012:role/pipeline"}
-    definition["artifactStores"] = {
-        store["region"]: store["artifactStore"] for store in definition["artifactStores"]
-    }
+    if "artifactStores" in definition:
+        definition["artifactStores"] = {
+            store["region"]: store["artifactStore"] for store in definition["artifactStores"]
+        }
     created = codepipeline.create_pipeline(pipeline=definition)["pipeline"]
     codepipeline.delete_pipeline(name=created["name"])
     assert [stage["name"] for stage in created["stages"]] == [

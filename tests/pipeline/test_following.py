@@ -146,6 +146,19 @@ def test_a_region_that_goes_and_a_key_that_is_replaced_are_changes_too() -> None
         assert world.updates == ["orders"]
 
 
+def test_a_store_where_codepipeline_is_not_updates_nothing_until_it_is() -> None:
+    for there, updated in (([HOME], []), ([HOME, "eu-west-1"], ["orders"])):
+        world = World(stack())
+        update_following(
+            world,
+            Ready(NOW),
+            sleep=lambda _seconds: None,
+            seconds_left=lambda: 240,
+            has_codepipeline=there.__contains__,
+        )
+        assert world.updates == updated
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [

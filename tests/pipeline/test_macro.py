@@ -174,9 +174,10 @@ def test_a_resource_that_an_expansion_would_hide_is_refused() -> None:
     ]
 
 
-def test_an_output_of_the_macros_own_name_is_refused() -> None:
-    fragment = {**template(Orders=declaration()), "Outputs": {"FootholdStores": {"Value": "x"}}}
-    assert refused(fragment) == ["Outputs.FootholdStores: the macro writes it; name it otherwise"]
+@pytest.mark.parametrize("name", ["FootholdStores", "FootholdLeftOut"])
+def test_an_output_of_the_macros_own_name_is_refused(name: str) -> None:
+    fragment = {**template(Orders=declaration()), "Outputs": {name: {"Value": "x"}}}
+    assert refused(fragment) == [f"Outputs.{name}: the macro writes it; name it otherwise"]
 
 
 def test_a_condition_holds_for_everything_that_a_declaration_became() -> None:
@@ -189,6 +190,41 @@ def test_a_condition_holds_for_everything_that_a_declaration_became() -> None:
 def test_the_stack_remembers_the_stores_that_it_was_expanded_with() -> None:
     outputs = expand_template(template(Orders=declaration()), KNOWN, HOME, {})["Outputs"]
     assert outputs["FootholdStores"]["Value"] == stores_digest(KNOWN)
+
+
+def only_at_home(region: str) -> bool:
+    return region == HOME
+
+
+def test_regions_without_codepipeline_are_left_out_and_named_by_an_output() -> None:
+    fragment = template(Orders=declaration(Targets=[target(Regions="follow")]))
+    made = expand_template(fragment, KNOWN, HOME, {}, has_codepipeline=only_at_home)
+    assert made["Outputs"]["FootholdLeftOut"]["Value"] == "ap-southeast-1, eu-west-1, us-east-1"
+    assert "us-east-1" not in json.dumps(made["Resources"])
+    assert "FootholdLeftOut" not in expand_template(fragment, KNOWN, HOME, {})["Outputs"]
+
+
+def test_the_macro_says_in_its_log_what_it_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    asked = {
+        **event("macro_expand"),
+        "fragment": template(Orders=declaration(Targets=[target(Regions="follow")])),
+    }
+    answer = answer_macro(asked, Known(), has_codepipeline=only_at_home)
+    assert answer["status"] == "success"
+    [record] = caplog.records
+    assert record.message == "regions without CodePipeline left out"
+    assert vars(record)["regions"] == "ap-southeast-1, eu-west-1, us-east-1"
+
+
+def test_a_store_that_no_pipeline_can_reach_changes_nothing_that_a_stack_remembers() -> None:
+    made = expand_template(
+        template(Orders=declaration(Targets=[target(Regions="follow")])),
+        KNOWN,
+        HOME,
+        {},
+        has_codepipeline=only_at_home,
+    )
+    assert made["Outputs"]["FootholdStores"]["Value"] == stores_digest({HOME: KNOWN[HOME]})
 
 
 class OneRefused:

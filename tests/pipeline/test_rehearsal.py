@@ -17,6 +17,7 @@ from local.embedded import (
     ORGANIZATION,
     PRODUCTION,
     ROOT,
+    RUNTIME,
     TEST,
     TOOLS,
     Embedded,
@@ -272,6 +273,38 @@ def test_the_deploy_role_hands_cloudformation_one_role_and_reads_the_tools_accou
     }
     reads = statements["ReadArtifacts"]
     assert reads["Condition"] == {"StringEquals": {"aws:ResourceAccount": TOOLS}}
+
+
+# The python of this machine
+
+
+@pytest.mark.parametrize(
+    ("default", "given", "added"),
+    [
+        ("python3.99", [], [f"PythonRuntime={RUNTIME}"]),
+        ("python3.99", ["PythonRuntime=python3.99"], []),
+        (RUNTIME, [], []),
+        ("nodejs22.x", [], []),
+    ],
+)
+def test_a_build_is_played_with_the_python_that_is_here_unless_it_is_told_otherwise(
+    tmp_path: Path, default: str, given: list[str], added: list[str]
+) -> None:
+    text = (ROOT / "pipelines" / "example.yaml").read_text()
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(text.replace("Default: python3.13", f"Default: {default}"))
+    assert rehearsal.pythons_of_here(file, given) == added
+
+
+def test_a_version_managers_stand_in_for_a_python_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    python = tmp_path / "python3.98"
+    for code, missing in ((127, True), (0, False)):
+        python.write_text(f"#!/bin/sh\nexit {code}\n")
+        python.chmod(0o755)
+        assert rehearsal.is_missing_python("python3.98") is missing
 
 
 # Bad input

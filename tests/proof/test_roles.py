@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from foothold.domain.pipeline import everywhere
 from proof import roles
 from proof.result import Scale
 
@@ -84,6 +85,27 @@ def an_allow_on_everything(found: dict[str, Json]) -> None:
     statement(found[TOOLS], "PipelinesRole", "KeepWebhooks")["Resource"] = "*"
 
 
+def a_source_that_may_send_no_acl(found: dict[str, Json]) -> None:
+    statement(found[roles.EXPANDED], "HubRole", "PassArtifactsOn")["Action"].remove(
+        "s3:PutObjectAcl"
+    )
+
+
+def a_connection_by_one_name_only(found: dict[str, Json]) -> None:
+    source = statement(found[roles.EXPANDED], "ConnectedRole", "ReadSource")
+    source["Action"].remove("codestar-connections:UseConnection")
+
+
+def a_service_that_acts_for_anybody(found: dict[str, Json]) -> None:
+    del trust(found[roles.EXPANDED], "CommitsBuildRole")["Condition"]
+
+
+def adopted_buckets_that_nobody_reads(found: dict[str, Json]) -> None:
+    policies = found[TARGET]["Resources"]["DeployRole"]["Properties"]["Policies"]
+    [adopted] = [each for each in policies if "Fn::If" in each]
+    policies.remove(adopted)
+
+
 NEEDLESS, UNNOTICED = "granted and never needed", "no request notices"
 BROKEN: tuple[tuple[Callable[[dict[str, Json]], None], str, str], ...] = (
     (an_action_too_many, NEEDLESS, "WorkOnChangeSets cloudformation:DeleteStack"),
@@ -96,6 +118,14 @@ BROKEN: tuple[tuple[Callable[[dict[str, Json]], None], str, str], ...] = (
     (a_condition_that_nobody_notices, UNNOTICED, "SendToFoothold without Bool"),
     (a_trust_policy_that_lets_everybody_in, "allowed", "role/foothold-shelf-pipeline"),
     (a_trust_policy_without_its_condition, "allowed", "role/Sender (another account's rule)"),
+    (a_source_that_may_send_no_acl, "refused", "foothold-hub-pipeline s3:PutObjectAcl"),
+    (a_connection_by_one_name_only, "refused", "codestar-connections:UseConnection"),
+    (
+        a_service_that_acts_for_anybody,
+        "allowed",
+        "foothold-commits-build (its service, for anoth",
+    ),
+    (adopted_buckets_that_nobody_reads, "refused", "old-artifacts/orders/builds/1 (an adopted"),
     (an_allow_on_everything, "PipelinesRole", "codepipeline:DeleteWebhook on *"),
 )
 
@@ -116,6 +146,20 @@ def failures() -> tuple[str, ...]:
 )
 def test_what_is_broken_is_told_of(kind: str, where: str, failures: tuple[str, ...]) -> None:
     assert [failure for failure in failures if failure.startswith(kind) and where in failure]
+
+
+def test_a_pipeline_that_follows_into_regions_without_codepipeline_is_told_of() -> None:
+    assert list(roles.astray()) == []
+    assert "ca-west-1 has no CodePipeline" in roles.astray(everywhere)
+
+
+def test_iam_takes_what_there_is_around_200_pipelines_and_not_200_names() -> None:
+    counted, too_large = roles.outsized()
+    assert (counted > 20, too_large) == (True, [])
+    _, too_large = roles.outsized(roles.NAMED)
+    told = [line.partition(":")[0] for line in too_large]
+    assert told[0] == "PipelineRoleArns"
+    assert [line for line in too_large if "trust of" in line and "foothold-deploy" in line]
 
 
 def test_a_resource_whose_handlers_are_not_known_is_told_of() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from foothold.domain.models import ControlPlane
 from foothold.domain.triggers import Scheduled, Trigger
-from foothold.gateways.account import AccountCapacity, AccountRegions
+from foothold.gateways.account import AccountCapacity, AccountRegions, PipelineRegions
 from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests, StoreAnnouncements
 from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
@@ -136,11 +136,17 @@ def one_at_a_time() -> AbstractContextManager[None]:
     return Turns(parameter, time.time).one_at_a_time()
 
 
+@lru_cache
+def pipeline_regions() -> PipelineRegions:
+    return PipelineRegions(lambda: Settings.from_environment().pipeline_regions)
+
+
 def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind the CloudFormation macro."""
     from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
 
-    return pipelines.answer_macro(event, published_stores(), control_plane().parameter_root)
+    root = control_plane().parameter_root
+    return pipelines.answer_macro(event, published_stores(), root, pipeline_regions())
 
 
 def follow_stores() -> None:
@@ -156,6 +162,7 @@ def follow_stores() -> None:
         published_stores(),
         sleep=time.sleep,
         seconds_left=lambda: end - time.monotonic(),
+        has_codepipeline=pipeline_regions(),
     )
     result = pipelines.follow_report(updates)
     metrics.add_metric("StacksRefused", "Count", len(result.get("refused", ())))
@@ -203,6 +210,18 @@ def _answer(trigger: Trigger, plane: ControlPlane) -> dict[str, Any]:
     door.remember(trigger, outcomes)
     raise_what_a_retry_may_help(outcomes)
     return result
+
+
+def published_pipeline_regions(parameter_root: str) -> PipelineRegions:
+    """The same outside the functions: what the stack parameter PipelineRegions adds is published,
+    and read where a region comes up that the SDK's list lacks."""
+
+    def published() -> tuple[str, ...]:
+        name = f"{parameter_root}/pipeline-regions"
+        found = SsmParameters(clients()).get(clients().home_region, (name,))
+        return tuple(found[name].split(",")) if name in found else ()
+
+    return PipelineRegions(published)
 
 
 def region_desk(parameter_root: str) -> RegionDesk:

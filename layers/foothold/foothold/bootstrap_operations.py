@@ -34,7 +34,7 @@ def command_door() -> CommandDoor:
     return CommandDoor(
         reconciler,
         bootstrap.retirements(),
-        Preflights(plane, reconciler, AccountCapacity(clients)),
+        Preflights(plane, reconciler, AccountCapacity(clients), bootstrap.pipeline_regions()),
         adoptions=Adoptions(
             plane,
             reconciler,

@@ -5,6 +5,7 @@ One form for both doors: the properties of a `Foothold::Pipeline` resource, and 
 """
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -30,14 +33,19 @@ from foothold.domain.pipeline import Declaration, DeclarationError
 # The successor of the image amazonlinux2-x86_64-standard; it brings sam (AWS CodeBuild User
 # Guide, "Docker images provided by CodeBuild").
 IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+# The image has several versions of every language and runs one, which for python is 3.11; `sam
+# build` asks for the version that a function runs with (the same guide, "Runtime versions").
+RUNTIMES = {"python": "3.13"}
 # The whole project goes on, not only what `sam build` left in .aws-sam/build: its template still
 # names definitions, nested templates and the like where they lie in the project.
 BUILDSPEC = """\
 version: 0.2
 phases:
+  install:
+    runtime-versions: {runtimes}
   build:
     commands:
-      - sam build
+      - {command}
 artifacts:
   files:
     - '**/*'
@@ -50,17 +58,10 @@ artifacts:
 # The name of a secret and of its key, not a secret.
 TOKEN = "GitHubOAuthToken"  # noqa: S105  # nosec B105
 
+# An approval that is waited for, and the states of an execution, in capital letters in the events
+# themselves (AWS CodePipeline User Guide, "Monitoring CodePipeline events").
+APPROVAL = "Approval"
 Event = Literal["Approval", "Canceled", "Failed", "Resumed", "Started", "Succeeded", "Superseded"]
-# AWS Developer Tools Console User Guide, "Events for notification rules on pipelines".
-EVENT_TYPES: Mapping[Event, str] = {
-    "Approval": "codepipeline-pipeline-manual-approval-needed",
-    "Canceled": "codepipeline-pipeline-pipeline-execution-canceled",
-    "Failed": "codepipeline-pipeline-pipeline-execution-failed",
-    "Resumed": "codepipeline-pipeline-pipeline-execution-resumed",
-    "Started": "codepipeline-pipeline-pipeline-execution-started",
-    "Succeeded": "codepipeline-pipeline-pipeline-execution-succeeded",
-    "Superseded": "codepipeline-pipeline-pipeline-execution-superseded",
-}
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,25 @@ class Written(GroupedMetadata):
 
 def _regions(value: object) -> object:
     if value == "follow":
-        return None
+        return {"Follow": True}
     if isinstance(value, str) and difflib.get_close_matches(value.lower(), ["follow"], 1):
         raise ValueError("list regions, or write follow; did you mean follow?")
     if isinstance(value, str):  # a CommaDelimitedList parameter
-        return [region.strip() for region in value.split(",") if region.strip()]
-    if isinstance(value, list | tuple):
+        return _listed(value)
+    if isinstance(value, list | tuple | dict):
         return value
     raise ValueError("list regions, or write follow")
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [region.strip() for region in value.split(",") if region.strip()]
+    return value
+
+
+def _no_decimal(value: object) -> object:
+    """Without quotes, 3.10 is the number 3.1."""
+    return None if isinstance(value, float) else value
 
 
 def _approval(value: object) -> object:
@@ -148,21 +160,26 @@ Region = Annotated[
         meant=meant_region,
     ),
 ]
-Regions = Annotated[
-    tuple[Region, ...] | None,
-    BeforeValidator(_regions),
-    WithJsonSchema(
-        {
-            "description": "list regions, or write follow: those that have an artifact store",
-            "anyOf": [{"const": "follow"}, {"type": "array", "items": {"type": "string"}}],
-        }
-    ),
-]
 RegionAlias = Annotated[
     str, Written("[A-Za-z0-9_]{1,40}", "write 1 to 40 letters, digits and underscores")
 ]
 VariableName = Annotated[
     str, Written("[A-Za-z_][A-Za-z0-9_]*", "write letters, digits and underscores, no digit first")
+]
+RuntimeName = Annotated[
+    str, Written("[a-z]{1,20}", "write a language as CodeBuild names it, such as python or nodejs")
+]
+RuntimeVersion = Annotated[
+    str,
+    Written("[a-z0-9.]{1,20}", 'write a version in quotes, such as "3.13"'),
+    BeforeValidator(_no_decimal),
+]
+# What stands in a command line as it is.
+BuildParameter = Annotated[
+    str,
+    Written(
+        "[A-Za-z0-9_.,:/@+-]{1,255}", "write letters, digits and any of _ . , : / @ + -", Scalar
+    ),
 ]
 ParameterName = Annotated[
     str, Written("[A-Za-z0-9]{1,255}", "write the name of a template's parameter")
@@ -352,18 +369,71 @@ class BuildForm(Form):
     """The compute type, such as BUILD_GENERAL1_MEDIUM; the smallest where nothing is said."""
     timeout_minutes: Annotated[int, Field(ge=5, le=2160)] | None = None
     """Minutes, 5 to 2160; 60 where nothing is said."""
-    buildspec: Annotated[
-        str, Written(".{1,65536}", "write a path in the source, or the buildspec itself")
-    ] = BUILDSPEC
+    buildspec: (
+        Annotated[str, Written(".{1,65536}", "write a path in the source, or the buildspec itself")]
+        | None
+    ) = None
+    """A path in the source, or the buildspec itself; `sam build` where nothing is said."""
+    runtimes: dict[RuntimeName, RuntimeVersion] | None = None
+    """Language and version that the build runs with, such as python: "3.13"."""
+    parameters: dict[ParameterName, BuildParameter] = {}
+    """Parameters of the template that `sam build` needs to know."""
     environment: dict[VariableName, VariableForm] = {}
+
+    @model_validator(mode="after")
+    def _only_a_buildspec_of_ours(self) -> Self:
+        if self.buildspec is not None and (self.runtimes is not None or self.parameters):
+            raise ValueError(
+                "a Buildspec of your own says itself what Runtimes (phases, install, "
+                "runtime-versions) and Parameters (sam build --parameter-overrides) say; give "
+                "one or the other"
+            )
+        return self
 
     def build(self) -> domain.Build:
         return domain.Build(
             BuildEnvironment(self.image, self.compute, self.type),
-            self.buildspec,
+            self.buildspec or self._default_buildspec(),
             self.timeout_minutes,
             tuple(form.variable(name) for name, form in self.environment.items()),
         )
+
+    def _default_buildspec(self) -> str:
+        given = RUNTIMES if self.runtimes is None else self.runtimes
+        # python3.13, as a function's Runtime has it, is version 3.13 of python.
+        runtimes = {name: version.removeprefix(name) for name, version in given.items()}
+        command = "sam build"
+        if self.parameters:
+            pairs = (f"{name}={value}" for name, value in self.parameters.items())
+            command = f"{command} --parameter-overrides {' '.join(pairs)}"
+        # YAML reads JSON, and takes nothing in it for a number.
+        return BUILDSPEC.format(runtimes=json.dumps(runtimes), command=json.dumps(command))
+
+
+class FollowForm(Form):
+    """The regions that have an artifact store, but for some."""
+
+    follow: Annotated[
+        Literal[True], BeforeValidator(lambda value: str(value).lower() == "true" or value)
+    ]
+    """write true"""
+    without: Annotated[tuple[Region, ...], BeforeValidator(_listed), Field(alias="Except")] = ()
+    """Regions that this target's account has not enabled, or is not to have."""
+
+
+# Alternatives by their tags, which no property is named like: they are left out of a field's name.
+# What tells them apart in a schema.
+FOLLOW, LISTED = "[follow]", "[listed]"
+ALTERNATIVES = {FOLLOW: "$ref", LISTED: "items"}
+Regions = Annotated[
+    Annotated[FollowForm, Tag(FOLLOW)] | Annotated[tuple[Region, ...], Tag(LISTED)],
+    Discriminator(lambda value: LISTED if isinstance(value, list | tuple) else FOLLOW),
+    BeforeValidator(_regions),
+    Field(
+        description="list regions, or write follow: those that have an artifact store",
+        json_schema_extra=lambda schema: schema["oneOf"].insert(0, {"const": "follow"}),
+    ),
+]
 
 
 class ApprovalForm(Form):
@@ -407,7 +477,8 @@ class TargetForm(Form):
             name=self.name,
             account=self.account,
             stack=self.stack,
-            regions=self.regions,
+            regions=None if isinstance(self.regions, FollowForm) else self.regions,
+            without=self.regions.without if isinstance(self.regions, FollowForm) else (),
             parameters=self.parameters,
             region_parameters=self.region_parameters,
             capabilities=self.capabilities,
@@ -423,9 +494,8 @@ class NotificationsForm(Form):
     events: tuple[Event, ...] = ("Approval", "Failed", "Succeeded")
 
     def notifications(self) -> domain.Notifications:
-        return domain.Notifications(
-            self.topic, tuple(EVENT_TYPES[event] for event in dict.fromkeys(self.events))
-        )
+        states = [event.upper() for event in dict.fromkeys(self.events) if event != APPROVAL]
+        return domain.Notifications(self.topic, APPROVAL in self.events, tuple(states))
 
 
 class PipelineForm(Form):
@@ -521,6 +591,8 @@ def _field(location: tuple[int | str, ...], value: Any, schema: dict[str, Any]) 
             name = value.get("Name") if isinstance(value, Mapping) else None
             where += f"[{name if isinstance(name, str) else step}]"
             node = _below(node, step)
+        elif step in ALTERNATIVES:
+            node = _below(node, step)
         elif step != "[key]":
             value = value.get(step) if isinstance(value, Mapping) else None
             where += f".{step}" if where else step
@@ -529,10 +601,13 @@ def _field(location: tuple[int | str, ...], value: Any, schema: dict[str, Any]) 
 
 
 def _below(node: dict[str, Any], step: int | str) -> dict[str, Any]:
-    """The schema of a list's item, of a property, or of what a map holds under any name."""
+    """The schema of a list's item, of a property, of what a map holds under any name, or of an
+    alternative."""
     if isinstance(step, int):
         found: dict[str, Any] = node.get("items", {})
         return found
+    if step in ALTERNATIVES:
+        return next(each for each in node["oneOf"] if ALTERNATIVES[step] in each)
     more = node.get("additionalProperties")
     names = [*node.get("patternProperties", {}).values(), *([more] if more else [])]
     of_map = next((each for each in names if isinstance(each, dict)), {})

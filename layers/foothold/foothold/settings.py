@@ -35,6 +35,8 @@ class Settings(BaseModel):
     retirement_policy: Literal["Retain", "Retire"] = Field(
         alias="FOOTHOLD_RETIREMENT_POLICY", default="Retain"
     )
+    # Regions that have CodePipeline although the SDK's list of endpoints does not say so yet.
+    pipeline_regions: Names = Field(alias="FOOTHOLD_PIPELINE_REGIONS", default=())
     # Roles of other accounts that may list stacks and read their templates.
     stack_reader_role_arns: Names = Field(alias="FOOTHOLD_STACK_READER_ROLE_ARNS", default=())
     allowed_regions: Names = Field(alias="FOOTHOLD_ALLOWED_REGIONS", default=("*",))

@@ -24,7 +24,7 @@ from foothold.cli.console import (
 )
 from foothold.cli.local import LocalOption, run_in_checkout
 from foothold.domain.errors import FootholdError, PermanentError
-from foothold.domain.pipeline import DeclarationError
+from foothold.domain.pipeline import LEFT_OUT_OUTPUT, DeclarationError
 from foothold.domain.pipeline_graph import mermaid, svg
 from foothold.pipeline_messages import declaration_schema
 from foothold.services.pipelines import (
@@ -139,10 +139,18 @@ def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
     published = bootstrap.region_desk(root).ready()
-    home_region = bootstrap.clients().home_region
     template = expand_template(
-        fragment, published.stores, home_region, values, root, refused=published.refused
+        fragment,
+        published.stores,
+        bootstrap.clients().home_region,
+        values,
+        root,
+        refused=published.refused,
+        has_codepipeline=bootstrap.published_pipeline_regions(root),
     )
+    if LEFT_OUT_OUTPUT in template["Outputs"]:
+        left_out = template["Outputs"][LEFT_OUT_OUTPUT]["Value"]
+        err.print(f"not followed, because CodePipeline is not there: {left_out}", highlight=False)
     _remark_on_transform(file, fragment)
     given = {name: values[name] for name in (each.partition("=")[0] for each in parameters)}
     return without_used_up(template, fragment, given)

@@ -8,7 +8,7 @@ and everything that CodePipeline would refuse later is refused now, by the field
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import MappingProxyType
@@ -24,6 +24,8 @@ KEY_ID_LENGTH = 100
 
 # The output in which a stack keeps the digest of the stores that it was expanded with.
 DIGEST_OUTPUT = "FootholdStores"
+# The output that names the regions which would be followed if CodePipeline were there.
+LEFT_OUT_OUTPUT = "FootholdLeftOut"
 
 
 class DeclarationError(PermanentError):
@@ -127,8 +129,8 @@ class Approval:
 class Target:
     """One stack in one account and any number of regions.
 
-    `regions` is None for `follow`: the regions that have an artifact store. `wave` is how many
-    regions are deployed at a time; None means all of them.
+    `regions` is None for `follow`: the regions that have an artifact store, but for those in
+    `without`. `wave` is how many regions are deployed at a time; None means all of them.
     """
 
     name: str
@@ -140,6 +142,7 @@ class Target:
     capabilities: tuple[str, ...] = ()
     approval: Approval | None = None
     wave: int | None = None
+    without: tuple[str, ...] = ()
 
     def parameters_in(self, region: str) -> dict[str, str]:
         return {**self.parameters, **self.region_parameters.get(region, {})}
@@ -147,10 +150,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """Who hears of the pipeline. `events` are CodeStar Notifications event type ids."""
+    """Who hears of the pipeline: of an approval that is waited for, and of an execution that comes
+    to one of `states`, in the words of CodePipeline's own events."""
 
     topic: str
-    events: tuple[str, ...]
+    approvals: bool
+    states: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +180,15 @@ class Declaration:
 class Pipeline:
     """A declaration whose every region is known: no target follows any more.
 
-    `stores` holds the store of each region in use, the pipeline's own included, by name.
+    `stores` holds the store of each region in use, the pipeline's own included, by name;
+    `left_out` names the regions that a target would follow if CodePipeline were there.
     """
 
     declaration: Declaration
     home_region: str
     stores: Mapping[str, ArtifactStore]
     targets: tuple["ResolvedTarget", ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -229,28 +236,44 @@ def stores_digest(stores: Mapping[str, ArtifactStore]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()[:32]
 
 
+def within_reach(
+    stores: Mapping[str, ArtifactStore], has_codepipeline: Callable[[str], bool]
+) -> dict[str, ArtifactStore]:
+    """The stores of regions that a pipeline can act in."""
+    return {region: store for region, store in stores.items() if has_codepipeline(region)}
+
+
+def everywhere(_region: str) -> bool:
+    """Whether CodePipeline is in a region, where nobody knows better."""
+    return True
+
+
 def resolve(
     declaration: Declaration,
     ready: Mapping[str, ArtifactStore],
     home_region: str,
     *,
     refused: Mapping[str, str] = MappingProxyType({}),
+    has_codepipeline: Callable[[str], bool] = everywhere,
 ) -> Pipeline:
     """Join a declaration with the stores that are ready.
 
     `ready` maps region names to stores, `home_region` is where the pipeline runs, `refused` says
     by region why a published store may not be used: a target that follows the stores asks for
-    that one, too, and a pipeline never loses a region in silence.
+    that one, too, and a pipeline never loses a region in silence. A pipeline can act only where
+    CodePipeline is (AWS CodePipeline User Guide, "Add a cross-Region action"), and a definition
+    that names any other region is refused as a whole: `follow` leaves such regions out.
     Raises DeclarationError with a line for every field that stands in the way.
     """
     # What is refused has its own line, and none that says that it is missing.
     there = {**{region: ArtifactStore(region, "", "") for region in refused}, **ready}
+    places = _Places(there, home_region, has_codepipeline)
     problems = [
-        *_refusals(declaration, refused, home_region),
-        *_region_problems("pipeline's own region", home_region, there, home_region),
+        *_refusals(declaration, refused, places),
+        *places.problems("pipeline's own region", home_region),
         *_source_problems(declaration.source, home_region),
         *_build_problems(declaration.build, declaration.source, _account(ready, home_region)),
-        *_target_problems(declaration, there, home_region),
+        *_target_problems(declaration, places),
         *_duplicates("Targets", (target.name for target in declaration.targets)),
         *_topic_problems(declaration, home_region, _account(ready, home_region)),
         *_region_name_problems(declaration, ready),
@@ -258,18 +281,73 @@ def resolve(
     targets = tuple(
         ResolvedTarget(
             target,
-            tuple(sorted(set(ready) - _listed(declaration, target)))
+            tuple(sorted(places.followed(target) - _listed(declaration, target)))
             if target.regions is None
             else target.regions,
         )
         for target in declaration.targets
     )
-    problems += _nothing_left(targets, ready)
+    problems += _nothing_left(targets, places)
     problems += _overlaps(targets)
     if problems:
         raise DeclarationError(dict.fromkeys(problems))
     in_use = sorted({home_region, *(region for target in targets for region in target.regions)})
-    return Pipeline(declaration, home_region, {region: ready[region] for region in in_use}, targets)
+    left_out = {
+        region
+        for target in declaration.targets
+        if target.regions is None
+        for region in ready
+        if not has_codepipeline(region) and region not in target.without
+    }
+    return Pipeline(
+        declaration,
+        home_region,
+        {region: ready[region] for region in in_use},
+        targets,
+        tuple(sorted(left_out)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where a pipeline could act: stores that are ready, and regions where CodePipeline is."""
+
+    ready: Mapping[str, ArtifactStore]
+    home_region: str
+    has_codepipeline: Callable[[str], bool]
+
+    def followed(self, target: Target) -> set[str]:
+        """The regions that a target may follow, whatever other targets list."""
+        return set(within_reach(self.ready, self.has_codepipeline)).difference(target.without)
+
+    def problems(self, where: str, region: str) -> Iterator[str]:
+        """What stands in the way of acting in a region that is named."""
+        try:
+            partition = partition_of(region)
+        except PermanentError as error:
+            yield f"{where}: {error}"
+            return
+        home, store = self.home_region, self.ready.get(region)
+        if partition.name == "aws-cn":
+            # AWS CodePipeline User Guide, "AWS CloudFormation deploy action reference".
+            yield f"{where}: {region}: CodePipeline has no CloudFormation action in China's regions"
+        elif partition != partition_of(home):
+            yield f"{where}: {region} is in another AWS partition than the pipeline in {home}"
+        elif store is None and meant_region(region, self.ready):
+            yield from _misspelt(where, region, self.ready)
+        elif not self.has_codepipeline(region):
+            yield (
+                f"{where}: CodePipeline is not in {region}, as far as the AWS SDK knows; leave it "
+                "out, or name it in Foothold's stack parameter PipelineRegions"
+            )
+        elif store is None:
+            yield f"{where}: {region} has no artifact store yet; run: foothold regions add {region}"
+        elif len(store.key_arn) > KEY_ID_LENGTH:
+            yield (
+                f"{where}: the key ARN of {region} has {len(store.key_arn)} characters and "
+                f"CodePipeline takes {KEY_ID_LENGTH}; give the region a store whose key ARN is "
+                "shorter"
+            )
 
 
 def _account(ready: Mapping[str, ArtifactStore], home_region: str) -> str | None:
@@ -323,11 +401,10 @@ def _listed(declaration: Declaration, target: Target) -> set[str]:
     }
 
 
-def _nothing_left(
-    targets: tuple["ResolvedTarget", ...], ready: Mapping[str, ArtifactStore]
-) -> Iterator[str]:
+def _nothing_left(targets: tuple["ResolvedTarget", ...], places: _Places) -> Iterator[str]:
     for target in targets:
-        if ready and not target.regions and target.declared.regions is None:
+        following = target.declared.regions is None
+        if following and not target.regions and places.followed(target.declared):
             yield (
                 f"Targets[{target.name}].Regions: nothing is left to follow, other targets list "
                 f"every region with a store for {target.declared.stack}; add a region, or remove "
@@ -339,9 +416,9 @@ def _topic_problems(
     declaration: Declaration, home_region: str, account: str | None
 ) -> Iterator[str]:
     """A topic is in the pipeline's region (AWS CodePipeline User Guide, "Add a manual approval
-    action to a stage"; Developer Tools console User Guide, "Notification rule concepts"). Another
-    account's may be asked for an approval, which the pipeline's role publishes; a notification
-    rule takes none."""
+    action to a stage"; Amazon EventBridge User Guide, "Event bus targets"). Another
+    account's may be asked for an approval, which the pipeline's role publishes; a rule reaches none
+    without a role of its own."""
     notifications = declaration.notifications
     told = notifications.topic if notifications else None
     topics = [("Notifications.Topic", told)] if told else []
@@ -365,20 +442,18 @@ def _topic_problems(
 
 
 def _refusals(
-    declaration: Declaration, refused: Mapping[str, str], home_region: str
+    declaration: Declaration, refused: Mapping[str, str], places: _Places
 ) -> Iterator[str]:
-    if home_region in refused:
-        yield f"pipeline's own region: {refused[home_region]}"
+    if places.home_region in refused:
+        yield f"pipeline's own region: {refused[places.home_region]}"
     for target in declaration.targets:
-        wanted = refused if target.regions is None else target.regions
+        wanted = places.followed(target) if target.regions is None else target.regions
         for region in wanted:
             if region in refused:
                 yield f"Targets[{target.name}].Regions: {refused[region]}"
 
 
-def _target_problems(
-    declaration: Declaration, ready: Mapping[str, ArtifactStore], home_region: str
-) -> Iterator[str]:
+def _target_problems(declaration: Declaration, places: _Places) -> Iterator[str]:
     if not declaration.targets:
         yield "Targets: empty; name at least one account to deploy to"
     for target in declaration.targets:
@@ -387,19 +462,15 @@ def _target_problems(
             stage = target.name.capitalize()
             yield f"{where}.Name: the pipeline has a stage {stage} already; choose another"
         yield from _target_variable_problems(where, target, declaration.source)
-        yield from _region_parameter_problems(where, target, ready)
+        yield from _region_parameter_problems(where, target, places.ready)
         if target.regions is None:
-            if not ready:
-                yield (
-                    f"{where}.Regions: there is nothing to follow, no region has an artifact "
-                    "store; run: foothold regions add REGION"
-                )
+            yield from _following_problems(f"{where}.Regions", target, places)
             continue
         if not target.regions:
             yield f"{where}.Regions: empty; list regions, or write follow"
         yield from _duplicates(f"{where}.Regions", target.regions)
         for region in target.regions:
-            yield from _region_problems(f"{where}.Regions", region, ready, home_region)
+            yield from places.problems(f"{where}.Regions", region)
 
 
 def _region_parameter_problems(
@@ -434,27 +505,23 @@ def _misspelt(where: str, region: str, ready: Mapping[str, ArtifactStore]) -> It
         yield f"{where}: no region that is known is called {region}; did you mean {meant}?"
 
 
-def _region_problems(
-    where: str, region: str, ready: Mapping[str, ArtifactStore], home_region: str
-) -> Iterator[str]:
-    try:
-        partition = partition_of(region)
-    except PermanentError as error:
-        yield f"{where}: {error}"
-        return
-    if partition.name == "aws-cn":
-        # AWS CodePipeline User Guide, "AWS CloudFormation deploy action reference".
-        yield f"{where}: {region}: CodePipeline has no CloudFormation action in China's regions"
-    elif partition != partition_of(home_region):
-        yield f"{where}: {region} is in another AWS partition than the pipeline in {home_region}"
-    elif region not in ready and meant_region(region, ready):
-        yield from _misspelt(where, region, ready)
-    elif region not in ready:
-        yield f"{where}: {region} has no artifact store yet; run: foothold regions add {region}"
-    elif len(ready[region].key_arn) > KEY_ID_LENGTH:
+def _following_problems(where: str, target: Target, places: _Places) -> Iterator[str]:
+    yield from _duplicates(f"{where}.Except", target.without)
+    for region in target.without:
+        try:
+            partition_of(region)
+            yield from _misspelt(f"{where}.Except", region, places.ready)
+        except PermanentError as error:
+            yield f"{where}.Except: {error}"
+    if not places.ready:
         yield (
-            f"{where}: the key ARN of {region} has {len(ready[region].key_arn)} characters and "
-            f"CodePipeline takes {KEY_ID_LENGTH}; give the region a store whose key ARN is shorter"
+            f"{where}: there is nothing to follow, no region has an artifact store; run: foothold "
+            "regions add REGION"
+        )
+    elif not places.followed(target):
+        yield (
+            f"{where}: there is nothing to follow, every region that has an artifact store is "
+            "excepted, or has no CodePipeline; run: foothold regions add REGION"
         )
 
 

@@ -38,7 +38,6 @@ class Stage:
     topic: str = ""
 
 
-NOTIFICATION_RULE = "AWS::CodeStarNotifications::NotificationRule"
 TITLES = {
     "CHANGE_SET_REPLACE": ("change-set", "Create change sets"),
     "CHANGE_SET_EXECUTE": ("execute", "Execute"),
@@ -108,10 +107,12 @@ def topic_of(resource: Mapping[str, Any], beside: Resources) -> str:
     """The ARN of the SNS topic that hears of the pipeline, empty where none does."""
     name = resource["Properties"]["Name"]
     for rule in beside.values():
-        if isinstance(rule, Mapping) and rule.get("Type") == NOTIFICATION_RULE:
+        if isinstance(rule, Mapping) and rule.get("Type") == "AWS::Events::Rule":
             properties = rule["Properties"]
-            if str(properties["Resource"].get("Fn::Sub", "")).endswith(f":{name}"):
-                return str(properties["Targets"][0]["TargetAddress"])
+            pattern = properties.get("EventPattern", {})
+            told = pattern.get("source") == ["aws.codepipeline"]
+            if told and pattern.get("detail", {}).get("pipeline") == [name]:
+                return str(properties["Targets"][0]["Arn"])
     return ""
 
 

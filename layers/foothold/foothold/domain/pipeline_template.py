@@ -109,7 +109,8 @@ class _Names:
         self.webhook = f"{logical_id}Webhook"
         self.webhook_secret = f"{logical_id}WebhookSecret"
         self.webhook_secret_name = f"foothold-{pipeline}-webhook"
-        self.notifications = f"{logical_id}Notifications"
+        self.notification_rule = f"{logical_id}NotificationRule"
+        self.approval_rule = f"{logical_id}ApprovalRule"
         self.build_project_name = f"{pipeline}-build"
         self.pipeline_role_name = f"foothold-{pipeline}-pipeline"
         self.build_role_name = f"foothold-{pipeline}-build"
@@ -152,12 +153,22 @@ def _pipeline(pipeline: Pipeline, names: _Names, package_function: str) -> Json:
             "PipelineType": "V2",
             "ExecutionMode": "QUEUED",
             "RoleArn": _get_arn(names.pipeline_role),
-            "ArtifactStores": [
-                {"Region": store.region, "ArtifactStore": _artifact_store(store)}
-                for store in pipeline.stores.values()
-            ],
+            **_artifact_stores(pipeline),
             "Stages": stages,
         },
+    }
+
+
+def _artifact_stores(pipeline: Pipeline) -> Json:
+    """One store, or one a region, never both (AWS CodePipeline API Reference,
+    "PipelineDeclaration")."""
+    if len(pipeline.stores) == 1:
+        return {"ArtifactStore": _artifact_store(pipeline.home_store)}
+    return {
+        "ArtifactStores": [
+            {"Region": store.region, "ArtifactStore": _artifact_store(store)}
+            for store in pipeline.stores.values()
+        ]
     }
 
 
@@ -439,6 +450,9 @@ def _variables(pipeline: Pipeline) -> Iterator[Json]:
 
 
 def _role(name: str, service: str, statements: list[Json]) -> Json:
+    """A role for a service that acts for this account (IAM User Guide, "The confused deputy
+    problem"). IfExists, because not every service's page says that it names for whom it assumes a
+    role."""
     return {
         "Type": "AWS::IAM::Role",
         "Properties": {
@@ -450,6 +464,9 @@ def _role(name: str, service: str, statements: list[Json]) -> Json:
                         "Effect": "Allow",
                         "Principal": {"Service": service},
                         "Action": "sts:AssumeRole",
+                        "Condition": {
+                            "StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+                        },
                     }
                 ],
             },
@@ -475,7 +492,9 @@ def _pipeline_statements(
     the CodePipeline service role" and each action's reference). Deployments are not here: the
     pipeline assumes a role of the target account for them."""
     stores = pipeline.stores.values()
-    artifacts = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
+    # PutObjectAcl, because the sources send an ACL with what they store (aws-cdk, issue 13557);
+    # a store's bucket has no ACLs that it could change.
+    artifacts = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"]
     if isinstance(pipeline.declaration.source, S3Object):
         # An artifact has the tags of the object that it is made from.
         artifacts += [*_READ_TAGS, "s3:PutObjectTagging"]
@@ -513,9 +532,15 @@ def _pipeline_statements(
 def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
     match pipeline.declaration.source:
         case CodeConnections(connection_arn):
-            # An older connection's ARN, and so its action, says codestar-connections.
-            service = connection_arn.split(":")[2]
-            yield _allow("ReadSource", [f"{service}:UseConnection"], connection_arn)
+            # The service was renamed, and a connection may be asked for by either name, whichever
+            # its ARN says (awslabs/landing-zone-accelerator-on-aws, issues 828 and 1083).
+            names = ("codeconnections", "codestar-connections")
+            partition, _, rest = connection_arn.split(":", 3)[1:]
+            yield _allow(
+                "ReadSource",
+                [f"{name}:UseConnection" for name in names],
+                [f"arn:{partition}:{name}:{rest}" for name in names],
+            )
         case S3Object(bucket, key, kms_key_arn):
             if kms_key_arn:
                 via = _via(f"s3.{pipeline.home_region}")
@@ -722,21 +747,46 @@ def _webhook(source: GitHub, names: _Names) -> dict[str, Json]:
 
 
 def _notifications(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
-    notifications = pipeline.declaration.notifications
-    if not notifications:
+    """Rules that hand the pipeline's own events to the topic (AWS CodePipeline User Guide,
+    "Monitoring CodePipeline events"). A notification rule would need a service-linked role that an
+    account's first one finds missing, and is not to be had in every region with CodePipeline."""
+    told = pipeline.declaration.notifications
+    if not told:
         return {}
-    return {
-        names.notifications: {
-            "Type": "AWS::CodeStarNotifications::NotificationRule",
-            "Properties": {
-                "Name": f"foothold-{pipeline.name}",
-                "DetailType": "BASIC",
-                "Resource": names.pipeline_arn,
-                "EventTypeIds": list(notifications.events),
-                "Targets": [{"TargetType": "SNS", "TargetAddress": notifications.topic}],
+    rules: dict[str, Json] = {}
+    if told.states:
+        rules[names.notification_rule] = _notification_rule(
+            f"Tells of executions of {pipeline.name}",
+            "CodePipeline Pipeline Execution State Change",
+            {"pipeline": [pipeline.name], "state": list(told.states)},
+            told.topic,
+        )
+    if told.approvals:
+        rules[names.approval_rule] = _notification_rule(
+            f"Tells of approvals that {pipeline.name} waits for",
+            "CodePipeline Action Execution State Change",
+            {
+                "pipeline": [pipeline.name],
+                "type": {"category": ["Approval"]},
+                "state": ["STARTED"],
             },
-            "DependsOn": names.pipeline,
-        }
+            told.topic,
+        )
+    return rules
+
+
+def _notification_rule(description: str, detail_type: str, detail: Json, topic: str) -> Json:
+    return {
+        "Type": "AWS::Events::Rule",
+        "Properties": {
+            "Description": description,
+            "EventPattern": {
+                "source": ["aws.codepipeline"],
+                "detail-type": [detail_type],
+                "detail": detail,
+            },
+            "Targets": [{"Id": "topic", "Arn": topic}],
+        },
     }
 
 

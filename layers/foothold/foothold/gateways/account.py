@@ -1,6 +1,7 @@
 """The account: its regions, and what it may still make in them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any
 
 import boto3
@@ -54,6 +55,23 @@ class AccountRegions:
                 return account.get_region_opt_status(RegionName=region)["RegionOptStatus"]
         except FootholdError:
             return None
+
+
+class PipelineRegions:
+    """Whether CodePipeline is in a region: as the SDK's own list of endpoints has it, or in `more`,
+    for that list comes later than a service does. A region newer than the SDK has none, because
+    CodePipeline follows to new regions late (AWS General Reference, "AWS CodePipeline endpoints
+    and quotas").
+
+    `more` is asked for at the first region that the list lacks, and once.
+    """
+
+    def __init__(self, more: Callable[[], Collection[str]] = tuple) -> None:
+        self._more = cache(more)
+
+    def __call__(self, region: str) -> bool:
+        known = boto3.Session().get_available_regions("codepipeline", partition_of(region).name)
+        return region in known or region in self._more()
 
 
 class AccountCapacity:

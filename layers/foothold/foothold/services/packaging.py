@@ -134,12 +134,28 @@ class PackageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Packaged:
-    """What a run gave: the manifest, each finished region's template, and what `sam package`
-    would have warned of."""
+    """What a run gave: the manifest, each finished region's template, and what is worth a warning:
+    what `sam package` would have warned of, and what no pipeline could deploy."""
 
     manifest: Manifest
     templates: Mapping[str, Text]
     warnings: tuple[str, ...] = ()
+
+
+# What CodePipeline's CloudFormation action takes; CloudFormation itself takes twice as much
+# (aws-cloudformation/cloudformation-coverage-roadmap, issue 1023).
+PIPELINE_TEMPLATE_BYTES = 512 * 1024
+
+
+def _too_large_for_pipelines(templates: Mapping[str, Text]) -> Iterator[str]:
+    """One line for all regions: their templates differ in names of buckets only."""
+    sizes = {region: len(template.render()) for region, template in templates.items()}
+    region = max(sizes, key=sizes.__getitem__, default="")
+    if region and sizes[region] > PIPELINE_TEMPLATE_BYTES:
+        yield (
+            f"{template_name(region)} has {sizes[region]:,} bytes, and CodePipeline deploys up to "
+            f"{PIPELINE_TEMPLATE_BYTES:,}: move resources to nested stacks"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,12 +476,13 @@ class _Run:
 
     def result(self, project: str) -> Packaged:
         finished = [region for region in self._stores if region not in self._failed]
+        templates = {region: self._exports[region].template for region in finished}
         return Packaged(
             Manifest(
                 project, tuple(self._package(region) for region in finished), dict(self._failed)
             ),
-            {region: self._exports[region].template for region in finished},
-            self._warnings,
+            templates,
+            (*self._warnings, *_too_large_for_pipelines(templates)),
         )
 
     def _package(self, region: str) -> RegionPackage:

@@ -16,15 +16,18 @@ from foothold.domain.errors import FootholdError, PermanentError
 from foothold.domain.models import ArtifactStore
 from foothold.domain.pipeline import (
     DIGEST_OUTPUT,
+    LEFT_OUT_OUTPUT,
     DeclarationError,
     FollowingStack,
     FollowOutcome,
     Pipeline,
     StackBusyError,
     State,
+    everywhere,
     resolve,
     standing,
     stores_digest,
+    within_reach,
 )
 from foothold.domain.pipeline_template import expand
 from foothold.observability import logger
@@ -51,12 +54,16 @@ NONE_REFUSED: Mapping[str, str] = MappingProxyType({})
 
 
 def answer_macro(
-    event: Mapping[str, Any], stores: Stores, parameter_root: str = ROOT
+    event: Mapping[str, Any],
+    stores: Stores,
+    parameter_root: str = ROOT,
+    has_codepipeline: Callable[[str], bool] = everywhere,
 ) -> dict[str, Any]:
     """What CloudFormation gets for its template: the expanded one, or one reason why not.
 
-    `event` is what CloudFormation sends to a macro. Nothing is raised: a macro that raises shows
-    its user nothing but the function's name.
+    `event` is what CloudFormation sends to a macro; `has_codepipeline` knows the regions where
+    CodePipeline is. Nothing is raised: a macro that raises shows its user nothing but the
+    function's name.
     """
     request_id = str(event.get("requestId", ""))
     try:
@@ -69,7 +76,11 @@ def answer_macro(
             request.template_parameter_values,
             parameter_root,
             refused=published.refused,
+            has_codepipeline=has_codepipeline,
         )
+        if LEFT_OUT_OUTPUT in fragment["Outputs"]:
+            left_out = fragment["Outputs"][LEFT_OUT_OUTPUT]["Value"]
+            logger.warning("regions without CodePipeline left out", regions=left_out)
     except ValidationError as error:
         wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
         return _refused(request_id, f"the call to the macro {MACRO} lacks, or garbles, {wrong}")
@@ -97,19 +108,28 @@ def expand_template(
     parameter_root: str = ROOT,
     *,
     refused: Mapping[str, str] = NONE_REFUSED,
+    has_codepipeline: Callable[[str], bool] = everywhere,
 ) -> dict[str, Any]:
     """A template with each `Foothold::Pipeline` replaced by what it stands for.
 
     All else passes through untouched. `parameters` are the values of the template's parameters:
     a Ref to one may stand anywhere in a declaration. `refused` says, by region, why a published
-    store may not be used. Raises DeclarationError.
+    store may not be used. Regions that would be followed if CodePipeline were there are named by
+    an output of the template. Raises DeclarationError.
     """
     resources: dict[str, Any] = {
         logical_id: resource
         for logical_id, resource in _resources(fragment).items()
         if not is_pipeline(resource)
     }
-    pipelines = pipelines_of(fragment, ready, home_region, parameters, refused=refused)
+    pipelines = pipelines_of(
+        fragment,
+        ready,
+        home_region,
+        parameters,
+        refused=refused,
+        has_codepipeline=has_codepipeline,
+    )
     for logical_id, pipeline in pipelines.items():
         expanded = expand(pipeline, parameter_root, logical_id)
         taken = sorted(set(expanded) & set(resources))
@@ -119,18 +139,27 @@ def expand_template(
             )
         resources |= _with_attributes(expanded, logical_id, _resources(fragment)[logical_id])
     outputs = fragment.get("Outputs") or {}
-    if DIGEST_OUTPUT in outputs:
-        raise DeclarationError([f"Outputs.{DIGEST_OUTPUT}: the macro writes it; name it otherwise"])
-    digest = {
-        "Description": "The artifact stores that the pipelines were expanded with",
-        "Value": stores_digest(ready),
+    for name in (DIGEST_OUTPUT, LEFT_OUT_OUTPUT):
+        if name in outputs:
+            raise DeclarationError([f"Outputs.{name}: the macro writes it; name it otherwise"])
+    own = {
+        DIGEST_OUTPUT: {
+            "Description": "The artifact stores that the pipelines were expanded with",
+            "Value": stores_digest(within_reach(ready, has_codepipeline)),
+        }
     }
     transforms = other_transforms(fragment)
+    left_out = sorted({region for each in pipelines.values() for region in each.left_out})
+    if left_out:
+        own[LEFT_OUT_OUTPUT] = {
+            "Description": "Regions with an artifact store that are not followed: no CodePipeline",
+            "Value": ", ".join(left_out),
+        }
     return {
         **{name: section for name, section in fragment.items() if name != "Transform"},
         **({"Transform": transforms} if transforms else {}),
         "Resources": resources,
-        "Outputs": {**outputs, DIGEST_OUTPUT: digest},
+        "Outputs": {**outputs, **own},
     }
 
 
@@ -257,6 +286,7 @@ def pipelines_of(
     parameters: Mapping[str, Any],
     *,
     refused: Mapping[str, str] = NONE_REFUSED,
+    has_codepipeline: Callable[[str], bool] = everywhere,
 ) -> dict[str, Pipeline]:
     """Every pipeline that a template declares, by logical id. Raises DeclarationError."""
     pipelines = {}
@@ -267,7 +297,13 @@ def pipelines_of(
         try:
             properties = with_parameters(resource.get("Properties"), parameters)
             declaration = read_declaration(properties)
-            pipelines[logical_id] = resolve(declaration, ready, home_region, refused=refused)
+            pipelines[logical_id] = resolve(
+                declaration,
+                ready,
+                home_region,
+                refused=refused,
+                has_codepipeline=has_codepipeline,
+            )
         except DeclarationError as error:
             problems += [f"{logical_id}.{line}" for line in error.lines]
     # Roles are named after pipelines, and capitals make no other role (IAM User Guide, "IAM
@@ -370,6 +406,7 @@ def update_following(
     *,
     sleep: Callable[[float], None],
     seconds_left: Callable[[], float],
+    has_codepipeline: Callable[[str], bool] = everywhere,
 ) -> tuple[FollowOutcome, ...]:
     """Submit anew the template of every following stack that was expanded with other stores.
 
@@ -383,12 +420,14 @@ def update_following(
     following = tuple(stacks.following())
     if not following:
         return ()
-    digest = stores_digest(stores.named())
+    digest = stores_digest(within_reach(stores.named(), has_codepipeline))
     if all(stack.digest == digest for stack in following):
         return tuple(FollowOutcome(stack.name, State.CURRENT) for stack in following)
     published = stores.ready()
-    digest = stores_digest(published.stores)
-    refused = "; ".join(published.refused.values())
+    digest = stores_digest(within_reach(published.stores, has_codepipeline))
+    refused = "; ".join(
+        reason for region, reason in published.refused.items() if has_codepipeline(region)
+    )
     outcomes = []
     for stack in following:
         outcome = standing(stack, digest)

@@ -1,11 +1,12 @@
 """Say of a region, before anything is made, whether it can have an artifact store."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from foothold.domain.errors import FootholdError, TemporaryError
 from foothold.domain.models import ControlPlane, Step, Verb
+from foothold.domain.pipeline import everywhere
 from foothold.services.ports import Capacity
 from foothold.services.reconcile import Reconciler
 
@@ -47,11 +48,16 @@ class Preflights:
     """Pre-flight checks of one control plane. They read, and make nothing."""
 
     def __init__(
-        self, control_plane: ControlPlane, reconciler: Reconciler, capacity: Capacity
+        self,
+        control_plane: ControlPlane,
+        reconciler: Reconciler,
+        capacity: Capacity,
+        has_codepipeline: Callable[[str], bool] = everywhere,
     ) -> None:
         self._control_plane = control_plane
         self._reconciler = reconciler
         self._capacity = capacity
+        self._has_codepipeline = has_codepipeline
 
     def check(self, regions: Sequence[str]) -> tuple[Preflight, ...]:
         """Check each region. Raises only what concerns all of them alike."""
@@ -71,9 +77,17 @@ class Preflights:
         verbs = {step.verb for step in found}
         if Verb.CREATE_BUCKET not in verbs:
             changes = f"{len(found)} changes" if found else "nothing to do"
-            return (Check("store", Verdict.PASSED, f"it is there: {changes}"),)
+            there = Check("store", Verdict.PASSED, f"it is there: {changes}")
+            return (there, *self._pipelines(region))
         store = Check("store", Verdict.PASSED, "the region is enabled and the name is free")
-        return (store, self._services(region), quota, self._permissions(region))
+        checks = (store, self._services(region), quota, self._permissions(region))
+        return (*checks, *self._pipelines(region))
+
+    def _pipelines(self, region: str) -> Iterator[Check]:
+        """A store is of use without CodePipeline, so this stops nobody."""
+        if not self._has_codepipeline(region):
+            line = "CodePipeline is not there, as far as the AWS SDK knows: no pipeline follows"
+            yield Check("pipelines", Verdict.UNKNOWN, line)
 
     def _services(self, region: str) -> Check:
         missing = self._capacity.missing_services(region)
