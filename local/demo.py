@@ -59,7 +59,9 @@ def main() -> int:
         return interrupted()
     os.environ[FOLDER_VARIABLE] = str(embedded.folder)  # for every command from here on
     try:
-        foothold("local", "up")
+        show("foothold", "local", "up")
+        console.print(f"embedded AWS started: {embedded.endpoint}")
+        embedded.deploy(say=console.print)
         for number, (title, chapter) in enumerate(CHAPTERS, start=1):
             console.rule(f"[bold]{number}. {title}", align="left")
             chapter(embedded)

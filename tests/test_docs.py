@@ -40,7 +40,7 @@ NOT_RUN = {
     "sam package": "what Foothold's packages are compared with; it names placeholders",
     "foothold pipeline rehearse": "minutes: make demo does it",
     "foothold pipeline render pipeline.yaml": "shows what is refused; tests/pipeline has it",
-    "foothold accept": "asks a live account; tests/acceptance plays one",
+    "foothold accept": "asks a live account; tests/embedded/test_accept.py plays one",
     "foothold package -t": "the first of docs/package.md, with its default written out",
 }
 # AWS CLI Command Reference, "cloudformation deploy": no operation of the API's.

@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / ".local"
     monkeypatch.setattr(demo, "ROOT", tmp_path)
     monkeypatch.setattr(demo, "FOLDER", folder)
-    monkeypatch.setattr(demo, "foothold", lambda *_: None)
+    monkeypatch.setattr(Embedded, "deploy", lambda *_, **__: None)
     monkeypatch.delenv("KEEP", raising=False)
     monkeypatch.setenv("FOOTHOLD_LOCAL", "another")  # what the demo sets ends with the test
     interrupt, terminate = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
