@@ -404,9 +404,16 @@ class Player:
             if path not in packed.namelist():
                 raise ActionFailedError(f"{artifact} holds no {path}")
             template = packed.read(path).decode()
-        changes = create_change_set(cloudformation, configuration, template, where)
+        changes = create_change_set(
+            cloudformation, configuration, template, where, self._person(where)
+        )
         self._run.changes[where] = changes
         return str(changes)
+
+    def _person(self, where: tuple[str, str]) -> Any:
+        """CloudFormation for whoever reads the reasons: the deploy role may not ask for all."""
+        account, region = where
+        return self._embedded.session(account, region).client("cloudformation")
 
     def _execute(self, cloudformation: Any, configuration: Json, where: tuple[str, str]) -> str:
         if not self._run.changes[where].lines:
@@ -420,7 +427,7 @@ class Player:
             lambda status: not status.endswith("_IN_PROGRESS"),
         )
         if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
-            reason = why_failed(cloudformation, stack)
+            reason = why_failed(cloudformation, stack, self._person(where))
             raise ActionFailedError(
                 f"{stack} is {status}: {reason}", deletion(stack, status, where)
             )
@@ -440,7 +447,11 @@ def deletion(stack: str, status: str, where: tuple[str, str]) -> str:
 
 
 def create_change_set(
-    cloudformation: Any, configuration: Json, template: str, where: tuple[str, str]
+    cloudformation: Any,
+    configuration: Json,
+    template: str,
+    where: tuple[str, str],
+    person: Any,
 ) -> Changes:
     """Replace the change set, wait for it, and return what it would do."""
     names = {
@@ -476,7 +487,7 @@ def create_change_set(
         reason = found.get("StatusReason", "")
         if "didn't contain changes" in reason or "No updates are to be performed" in reason:
             return Changes()
-        more = reported_events(cloudformation, **names) if "DescribeEvents" in reason else ()
+        more = reported_events(person, **names) if "DescribeEvents" in reason else ()
         raise ActionFailedError(f"change set of {names['StackName']}: {'; '.join((reason, *more))}")
     each = [change["ResourceChange"] for change in found["Changes"]]
     actions = [change["Action"] for change in each]
@@ -504,9 +515,9 @@ def stack_status(cloudformation: Any, name: str) -> str:
 CANCELLED = ("resource creation cancelled", "resource update cancelled")
 
 
-def why_failed(cloudformation: Any, name: str) -> str:
+def why_failed(cloudformation: Any, name: str, person: Any = None) -> str:
     """Each resource that failed in the stack's last operation, the first one first, with its
-    reason; where that only points to DescribeEvents, with what is told there."""
+    reason; where that only points to DescribeEvents, with what `person` is told there."""
     events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
     found: list[str] = []
     for event in events:  # newest first
@@ -521,7 +532,7 @@ def why_failed(cloudformation: Any, name: str) -> str:
             found.append(reason)
     reasons = list(dict.fromkeys(reversed(found)))
     if not reasons or any("DescribeEvents" in reason for reason in reasons):
-        reasons += reported_events(cloudformation, StackName=name)
+        reasons += reported_events(person or cloudformation, StackName=name)
     return "; ".join(reasons) or "no reason given"
 
 

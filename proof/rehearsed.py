@@ -17,7 +17,7 @@ from unittest.mock import patch
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from local.embedded import HOME_REGION, SECRET, TOOLS, Embedded
+from local.embedded import HOME_REGION, SECRET, Embedded
 from local.rehearsal_actions import ActionFailedError, Execution, Player, stores_of
 
 Json = dict[str, Any]
@@ -94,7 +94,8 @@ class Answers:
         service, region = client.meta.service_model.service_name, client.meta.region_name
         # A role's credentials carry its ARN, see AssumeRole below.
         caller = client._request_signer._credentials.access_key  # noqa: SLF001  no other way to it
-        if caller != TOOLS:  # whose root stands for AWS's services, which assume the roles
+        # An account's root stands for AWS's services, which assume the roles, and for a person.
+        if not caller.isdigit():
             self.calls.append(RoleCall(caller, region, service, operation, params))
         match service:
             case "sts":
