@@ -495,12 +495,7 @@ class Cloud:
             found = self.add_bucket(name, region, ACCOUNT)
             found.tags = {tag["Key"]: tag["Value"] for tag in configuration.get("Tags", [])}
             found.settings["ownership"] = asked.get("ObjectOwnership", "BucketOwnerEnforced")
-            found.settings["encryption"] = [
-                {
-                    "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
-                    "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
-                }
-            ]
+            found.settings["encryption"] = copy.deepcopy(DEFAULT_ENCRYPTION)
             found.settings["public access"] = dict.fromkeys(PUBLIC_ACCESS, True)
         return {"Location": f"/{name}"}
 
@@ -814,6 +809,14 @@ PUBLIC_ACCESS = (
     "BlockPublicPolicy",
     "RestrictPublicBuckets",
 )
+# What S3 sets on every new bucket, and falls back to (Amazon S3 User Guide, "Setting default
+# server-side encryption behavior for Amazon S3 buckets").
+DEFAULT_ENCRYPTION = [
+    {
+        "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+        "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
+    }
+]
 STATUSES = {
     "eu-central-1": "ENABLED_BY_DEFAULT",
     "eu-west-1": "ENABLED_BY_DEFAULT",

@@ -7,6 +7,7 @@ A store that nobody wants any more is kept, but a store whose only request was l
 so a region that is not desired in the end has either no store or the same one.
 """
 
+import copy
 import io
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -24,7 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from proof.cloud import ACCOUNT, HOME, Cloud, footprint
+from proof.cloud import ACCOUNT, DEFAULT_ENCRYPTION, HOME, Cloud, footprint
 from proof.flows import (
     LIST,
     ROUND,
@@ -103,7 +104,10 @@ def drift(kind: str, region: str, cloud: Cloud) -> list[Callable[[], Any]]:
         case "policy":
             bucket.settings.pop("policy", None)
         case "settings":
-            bucket.settings = {"ownership": "ObjectWriter"}
+            bucket.settings = {
+                "ownership": "ObjectWriter",
+                "encryption": copy.deepcopy(DEFAULT_ENCRYPTION),
+            }
         case "bucket":
             cloud.buckets = {n: b for n, b in cloud.buckets.items() if b is not bucket}
         case "alias":
