@@ -38,6 +38,8 @@ def main() -> None:
         json.dump({"pid": os.getpid(), "port": port}, state)
         state.flush()
         os.environ["GATEWAY_PORT"] = str(port)
+        # Functions inherit it: here CloudFormation waits, which is none of AWS's own hosts.
+        os.environ["FOOTHOLD_RESPONSE_ORIGIN"] = f"http://127.0.0.1:{port}"
         serve(listener.detach(), arguments.without)
 
 

@@ -44,6 +44,7 @@ CHECKS: tuple[Check, ...] = (
     Check("sizes", "policies for 1 and 10,000 accounts, 200 pipelines", decisions.sizes),
     Check("embedded", "the same table, asked of the embedded AWS", embedded.cross_checked),
     Check("privileges", "granted = needed, every action and resource", privileges.least_privilege),
+    Check("chains", "no role tags somebody's key, then owns it", privileges.two_in_a_row),
     Check("roles", "the same for pipelines/ and what declarations become", roles.role_privileges),
     Check("owners", "every S3 call names the bucket's owner", watch.owner_named),
     Check("squatting", "foreign bucket, alias, parameter, at every step", watch.squatting),

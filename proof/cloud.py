@@ -110,6 +110,9 @@ class Cloud:
     """
 
     current: ClassVar["Cloud | None"] = None
+    # The functions that can be invoked, by name; and which one is at work, where one was.
+    functions: ClassVar[dict[str, Callable[[Json], Json]]] = {}
+    invoked: ClassVar[str | None] = None
 
     def __init__(self, statuses: Mapping[str, str] | None = None) -> None:
         self.statuses = dict(statuses or STATUSES)
@@ -204,6 +207,17 @@ class Cloud:
         lent = {"AccessKeyId": "lent", "SecretAccessKey": "canary-lent", "SessionToken": "canary"}
         arn = asked["RoleArn"].replace(":role/", ":assumed-role/")
         return {"Credentials": lent, "AssumedRoleUser": {"Arn": arn, "AssumedRoleId": "A"}}
+
+    def _lambda_Invoke(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        name, before = asked["FunctionName"], Cloud.invoked
+        if name not in self.functions:
+            raise Refused("ResourceNotFoundException", 404)
+        Cloud.invoked = name
+        try:
+            body = json.dumps(self.functions[name](json.loads(asked["Payload"]))).encode()
+        finally:
+            Cloud.invoked = before
+        return {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(body), len(body))}
 
     # --- the answer to a custom resource --------------------------------------------------------
 

@@ -21,6 +21,7 @@ from proof.flows import (
     FLOWS,
     GLOBAL_NAMES_REGION,
     OLD_BUCKET,
+    OLD_KEY,
     REGION,
     Flow,
     adopted,
@@ -42,7 +43,7 @@ from proof.flows import (
     with_build,
     with_objects,
 )
-from proof.house import ENVIRONMENT, ROOT, house, saved
+from proof.house import ENVIRONMENT, KEY_MAKER, ROOT, house, saved
 from proof.judge import Row, allowed
 from proof.result import Result, Scale
 
@@ -105,7 +106,7 @@ class Asked:
     function: str = ""
 
 
-def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR0912  one a service
+def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR0912, PLR0915  one a service
     """What IAM is asked about this call, in the state that the cloud is in."""
     asked = call.params
     match call.service:
@@ -153,6 +154,9 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
             what = f"{asked['ServiceCode']}/{asked['QuotaCode']}"
             where = f"arn:aws:servicequotas:{call.region}:{ACCOUNT}:{what}"
             yield Asked(f"servicequotas:{call.operation}", where, {})
+        case "lambda":
+            arn = f"arn:aws:lambda:{call.region}:{ACCOUNT}:function:{asked['FunctionName']}"
+            yield Asked("lambda:InvokeFunction", arn, {})
         case "iam":
             yield Asked(f"iam:{call.operation}", asked["PolicySourceArn"], {})
         case "signer":
@@ -408,7 +412,7 @@ def recorded() -> list[Asked]:
             function: str = flow.function,
         ) -> Json:
             for asked in requests(cloud, call):
-                one = replace(asked, function=function)
+                one = replace(asked, function=Cloud.invoked or function)
                 found[str(one)] = one
             return meet(call, perform) if meet else perform()
 
@@ -449,6 +453,8 @@ class Given:
 ATTRIBUTES = {
     "PipelineMacroFunction.Arn": f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:foothold-macro",
     "ReconcileRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/foothold-reconcile",
+    "KeyMakerRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/foothold-key_maker",
+    "KeyMakerFunction.Arn": f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:{KEY_MAKER}",
 }
 VALUES = {
     "AWS::Partition": "aws",
@@ -461,6 +467,7 @@ VALUES = {
 }
 LISTS = {
     "AdoptableBuckets": [f"arn:aws:s3:::{OLD_BUCKET}"],
+    "AdoptableKeys": [OLD_KEY],
     "StackReaderRoleArns": ENVIRONMENT["FOOTHOLD_STACK_READER_ROLE_ARNS"].split(","),
 }
 # Everything is given that can be.
@@ -634,3 +641,77 @@ def stars(
                 wide = everywhere or "*" in action
                 if statement["Effect"] == "Allow" and wide and action not in known:
                     yield f"{name}: {action} on {statement.get('Resource')} without a condition"
+
+
+# --- Two calls in a row -----------------------------------------------------------------------
+
+IDENTITY = {STACK_TAG: STACK, "foothold:home": HOME}
+MARK = {"foothold:retiring": "1800000000"}
+VICTIM = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0000-of-somebody-else"
+# Keys of this account that are not this control plane's.
+SOMEBODYS: Mapping[str, Mapping[str, str]] = {
+    "a key without tags": {},
+    "a key with tags of its own": {"team": "payroll"},
+    "a key of another stack": {STACK_TAG: "another", "foothold:home": HOME},
+    "a key of another home region": {STACK_TAG: STACK, "foothold:home": "us-east-1"},
+}
+TAG_SETS = (IDENTITY, {**IDENTITY, "foothold:region": REGION, "foothold:state": "in-use"},
+            {STACK_TAG: STACK}, {"foothold:home": HOME}, MARK, {**IDENTITY, **MARK})  # fmt: skip
+# What is power over a key. CreateAlias and EnableKeyRotation give none, and reads take none.
+POWERS = (
+    "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion", "kms:EnableKey",
+    "kms:DisableKey", "kms:DeleteAlias", "kms:UntagResource", "kms:Decrypt", "kms:GenerateDataKey",
+    "kms:CreateGrant",
+)  # fmt: skip
+
+
+def _on_key(
+    action: str, tags: Mapping[str, str], sent: Mapping[str, str] | None = None, key: str = VICTIM
+) -> Asked:
+    context: dict[str, str | list[str]] = {f"aws:ResourceTag/{k}": v for k, v in tags.items()}
+    context |= {f"aws:RequestTag/{name}": value for name, value in (sent or {}).items()}
+    if sent:
+        context["aws:TagKeys"] = list(sent)
+    if action == "kms:UntagResource":
+        context["aws:TagKeys"] = list(MARK)
+    if action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        context["kms:ViaService"] = f"s3.{REGION}.amazonaws.com"
+    return Asked(action, key, context)
+
+
+def two_in_a_row(_scale: Scale, documents: Mapping[str, Any] | None = None) -> Result:
+    """No role gives somebody's key a tag, and has power over it by that tag; and none but the one
+    that retires marks a key of its own as retiring."""
+    resources = template()["Resources"]
+    documents = documents or policies(resources)
+    roles = [name for name, one in resources.items() if one["Type"] == "AWS::IAM::Role"]
+    cases: list[tuple[str, list[Asked]]] = []
+    for role in roles:
+        for name, tags in SOMEBODYS.items():
+            cases += [
+                (
+                    f"{role}: {name} is tagged {dict(sent)}, then {power}",
+                    [
+                        replace(one, function=role)
+                        for one in (
+                            _on_key("kms:TagResource", tags, sent),
+                            _on_key(power, {**tags, **sent}),
+                        )
+                    ],
+                )
+                for sent in TAG_SETS
+                for power in POWERS
+            ]
+        marked = [replace(_on_key("kms:TagResource", IDENTITY, MARK), function=role)]
+        cases.append((f"{role}: its own key is marked as retiring", marked))
+    rows = [
+        row_of(one, tuple(attached(resources, one.function))) for _, calls in cases for one in calls
+    ]
+    verdicts = iter(allowed({**documents, **KEY_POLICY}, rows))
+    judged = [(title, [next(verdicts) for _ in calls]) for title, calls in cases]
+    reached = [title for title, each in judged if all(each)]
+    expected = ["ReconcileRole: its own key is marked as retiring"]
+    failures = [f"reached: {title}" for title in reached if title not in expected]
+    failures += [f"not allowed: {title}" for title in expected if title not in reached]
+    note = f"{len(roles)} roles, {len(SOMEBODYS)} kinds of keys, {len(TAG_SETS)} sets of tags"
+    return Result(len(cases), tuple(failures), (note,))

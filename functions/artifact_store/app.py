@@ -54,9 +54,11 @@ NEVER_MADE = "foothold/never-made"
 def _last_word(event: Any, why: str) -> None:
     """Answer once, with nothing but this file. Raises where the answer is not taken."""
     url = urlsplit(event["ResponseURL"])
-    if url.scheme != "https" or not str(url.hostname).endswith(
-        (".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")
-    ):
+    host = str(url.hostname)
+    bucket = url.path.lstrip("/") if host.startswith("s3") else host
+    at_aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"))
+    waits = bucket.startswith("cloudformation-custom-resource-response-")
+    if url.scheme != "https" or not at_aws or not waits:
         raise ValueError("the event has no ResponseURL of CloudFormation's")
     physical_id = event.get("PhysicalResourceId") or NEVER_MADE
     nothing_to_do = event["RequestType"] == "Delete" and physical_id == NEVER_MADE

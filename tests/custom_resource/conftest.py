@@ -17,7 +17,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     """The stack waits here, and the SDK is pointed here."""
     monkeypatch.setattr(cfn_reply, "FIRST_PAUSE", 0.01)
     with serving() as served:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", served.origin)
+        monkeypatch.setenv("FOOTHOLD_RESPONSE_ORIGIN", served.origin)
         yield served
 
 

@@ -87,7 +87,9 @@ def test_a_dependency_that_is_missing_is_told(
     """CR-27."""
     (shadow / f"{missing}.py").write_text(f"raise ModuleNotFoundError('No module {missing}')\n")
     event = saved("cfn_create", endpoint)
-    ran = cold_start(event, shadow, LAYER, environment={"AWS_ENDPOINT_URL": endpoint.origin})
+    ran = cold_start(
+        event, shadow, LAYER, environment={"FOOTHOLD_RESPONSE_ORIGIN": endpoint.origin}
+    )
     assert ran.returncode == 0, ran.stderr
     assert endpoint.answer["Status"] == "FAILED"
     assert endpoint.answer["Reason"] == (
@@ -103,7 +105,9 @@ def test_code_that_does_not_compile_is_told(endpoint: Endpoint, shadow: Path) ->
     """CR-27."""
     (shadow / "pydantic.py").write_text("def broken(:\n")
     event = saved("cfn_create", endpoint)
-    ran = cold_start(event, shadow, LAYER, environment={"AWS_ENDPOINT_URL": endpoint.origin})
+    ran = cold_start(
+        event, shadow, LAYER, environment={"FOOTHOLD_RESPONSE_ORIGIN": endpoint.origin}
+    )
     assert ran.returncode == 0, ran.stderr
     assert endpoint.answer["Reason"].startswith("unexpected SyntaxError in Foothold")
 
@@ -116,7 +120,7 @@ def test_an_environment_that_is_wrong_is_told_by_name_and_not_by_value(
     ran = cold_start(
         saved("cfn_create", endpoint),
         LAYER,
-        environment=wrong | {"AWS_ENDPOINT_URL": endpoint.origin},
+        environment=wrong | {"FOOTHOLD_RESPONSE_ORIGIN": endpoint.origin},
     )
     assert ran.returncode == 0, ran.stderr
     assert endpoint.answer["Status"] == "FAILED"
@@ -129,7 +133,7 @@ def test_an_sdk_that_cannot_be_configured_is_told(endpoint: Endpoint) -> None:
     ran = cold_start(
         saved("cfn_create", endpoint),
         LAYER,
-        environment={"AWS_ENDPOINT_URL": endpoint.origin, "AWS_PROFILE": "nobody"},
+        environment={"FOOTHOLD_RESPONSE_ORIGIN": endpoint.origin, "AWS_PROFILE": "nobody"},
     )
     assert ran.returncode == 0, ran.stderr
     assert endpoint.answer["Status"] == "FAILED"
@@ -139,7 +143,7 @@ def test_an_sdk_that_cannot_be_configured_is_told(endpoint: Endpoint) -> None:
 def test_a_healthy_function_logs_its_keys_and_never_the_response_url(endpoint: Endpoint) -> None:
     """CR-21, with the logger told by the environment to log events."""
     event = saved("cfn_delete", endpoint, PhysicalResourceId="foothold/never-made")
-    ran = cold_start(event, LAYER, environment={"AWS_ENDPOINT_URL": endpoint.origin})
+    ran = cold_start(event, LAYER, environment={"FOOTHOLD_RESPONSE_ORIGIN": endpoint.origin})
     assert ran.returncode == 0, ran.stderr
     assert endpoint.answer["Status"] == "SUCCESS"
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
@@ -163,7 +167,7 @@ answer(json.loads(sys.argv[1]), Context(), lambda: time.sleep(600))
 """
     ran = subprocess.run(
         [sys.executable, "-c", script, json.dumps(saved("cfn_create", endpoint))],
-        env={"PYTHONPATH": str(LAYER), "AWS_ENDPOINT_URL": endpoint.origin},
+        env={"PYTHONPATH": str(LAYER), "FOOTHOLD_RESPONSE_ORIGIN": endpoint.origin},
         check=False,
         timeout=60,
     )
@@ -228,7 +232,9 @@ def test_a_stack_that_could_not_be_made_for_that_can_still_be_rolled_back(
 @pytest.mark.parametrize(
     "url",
     [
-        "http://x.s3.amazonaws.com/a?b",
+        f"http://{AT_AWS}/a?b",
+        "https://somebodys-bucket.s3.eu-central-1.amazonaws.com/a?b",
+        "https://s3.eu-central-1.amazonaws.com/somebodys-bucket/a?b",
         "https://evil.example/a?b",
         "https://x.amazonaws.com@evil.example/",
     ],

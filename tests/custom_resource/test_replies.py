@@ -191,13 +191,13 @@ def test_of_a_garbled_request_only_texts_are_logged(
         "not a url",
         "https://",
         "https://[::1",
-        "https://x.s3.amazonaws.com:99999/",
-        "http://x.s3.amazonaws.com/",
-        "http://x.s3.amazonaws.com:443/",
-        "ftp://x.s3.amazonaws.com/",
+        f"https://{AT_AWS}:99999/",
+        f"http://{AT_AWS}/",
+        f"http://{AT_AWS}:443/",
+        f"ftp://{AT_AWS}/",
         "file:///etc/passwd",
-        "https://x.s3.amazonaws.com:8443/",
-        "https://user@x.s3.amazonaws.com/",
+        f"https://{AT_AWS}:8443/",
+        f"https://user@{AT_AWS}/",
         "https://evil.example/",
         "https://evil.example/.amazonaws.com",
         "https://evil.example#.amazonaws.com",
@@ -207,9 +207,20 @@ def test_of_a_garbled_request_only_texts_are_logged(
         "https://amazonaws.com.evil.example/",
         "https://evilamazonaws.com/",
         "https://amazonaws.com/",
-        "https://x.s3.amazonaws.com/a b",
-        "https://x.s3.amazonaws.com/a\r\nhost:evil.example",
-        "https://x.s3.amazonaws.com/ä",
+        f"https://{AT_AWS}/a b",
+        f"https://{AT_AWS}/a\r\nhost:evil.example",
+        f"https://{AT_AWS}/ä",
+        # AWS's own hosts, and not CloudFormation's bucket.
+        "https://somebodys-bucket.s3.eu-central-1.amazonaws.com/answer",
+        "https://s3.eu-central-1.amazonaws.com/somebodys-bucket/answer",
+        "https://s3.eu-central-1.amazonaws.com/a/cloudformation-custom-resource-response-x/b",
+        "https://s3.eu-central-1.amazonaws.com/",
+        "https://execute-api.eu-central-1.amazonaws.com/cloudformation-custom-resource-response-x/",
+        "https://abc.execute-api.eu-central-1.amazonaws.com/prod",
+        "https://sqs.eu-central-1.amazonaws.com/111111111111/queue",
+        "https://cloudformation-custom-resource-response-x.execute-api.eu-central-1.amazonaws.com/",
+        "https://cloudformation-custom-resource-response-x.evil.s3.eu-central-1.amazonaws.com/a",
+        "https://a.cloudformation-custom-resource-response-x.s3.eu-central-1.amazonaws.com/a",
         "http://169.254.169.254/latest/meta-data",
         "http://127.0.0.1:9/",
         "https://127.0.0.1/",
@@ -245,14 +256,14 @@ def test_an_event_without_a_url_is_ignored(event: object) -> None:
         "http://127.0.0.1:9",
     ],
 )
-def test_only_the_very_origin_that_the_sdk_is_pointed_at_is_answered_without_tls(
+def test_only_the_very_origin_that_the_setting_names_is_answered_without_tls(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None
 ) -> None:
     """CR-29."""
     if endpoint_url is None:
-        monkeypatch.delenv("AWS_ENDPOINT_URL")
+        monkeypatch.delenv("FOOTHOLD_RESPONSE_ORIGIN")
     else:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url.format(port=endpoint.port))
+        monkeypatch.setenv("FOOTHOLD_RESPONSE_ORIGIN", endpoint_url.format(port=endpoint.port))
     worked: list[bool] = []
     answer(saved("cfn_create", endpoint), Context(), noting(worked))
     assert (worked, endpoint.puts) == ([], [])
@@ -271,6 +282,37 @@ def test_every_partitions_own_hosts_are_answered(host: str) -> None:
     """CR-29."""
     assert cfn_reply._destination(f"https://{host}/a?b") is not None
     assert cfn_reply._destination(f"https://{host}:443/a?b") is not None
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "s3.eu-central-1.amazonaws.com",
+        "s3-eu-west-1.amazonaws.com",
+        "s3.amazonaws.com",
+        "s3-external-1.amazonaws.com",
+        "s3.dualstack.us-west-2.amazonaws.com",
+        "s3-fips.us-gov-west-1.amazonaws.com",
+        "s3-fips.dualstack.us-gov-east-1.amazonaws.com",
+        "s3.cn-north-1.amazonaws.com.cn",
+    ],
+)
+def test_s3_may_be_asked_by_any_of_its_endpoints_with_the_bucket_before_or_behind(
+    place: str,
+) -> None:
+    bucket = "cloudformation-custom-resource-response-uswest2"
+    assert cfn_reply._destination(f"https://{bucket}.{place}/a%7Cb?c") is not None
+    assert cfn_reply._destination(f"https://{place}/{bucket}/a%7Cb?c") is not None
+
+
+def test_where_the_sdk_is_pointed_at_says_nothing_of_where_a_stack_waits(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FOOTHOLD_RESPONSE_ORIGIN")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint.origin)
+    worked: list[bool] = []
+    answer(saved("cfn_create", endpoint), Context(), noting(worked))
+    assert (worked, endpoint.puts) == ([], [])
 
 
 # --- When the network fails --------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +12,15 @@ from foothold import bootstrap
 from foothold.domain.claims import Claim, physical_id
 from foothold.domain.errors import PermanentError
 from foothold.services.claims import Claims
+from foothold.services.reconcile import Reconciler
 from functions.artifact_store import app
 from tests.custom_resource.stack import Context, Endpoint, saved, serving
-from tests.stores.worlds import HOME, PLANE, World, in_memory
+from tests.fakes import FakeRegions
+from tests.stores.worlds import HOME, World, in_memory
+from tests.stores.worlds import PLANE as ANY
 
+# The account and region that the saved events come from.
+PLANE = replace(ANY, account="111111111111")
 FIRST = PLANE.spec("eu-west-1")
 SECOND = PLANE.spec("us-east-1")
 CREATE, DELETE = saved("cfn_create"), saved("cfn_delete")
@@ -26,7 +32,9 @@ CLAIM = Claim.of(CREATE["StackId"], CREATE["LogicalResourceId"])
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """An account without a store, behind the function."""
     world = in_memory()
-    claims = Claims(PLANE, world.reconciler, world.parameters)
+    regions = FakeRegions(world.fake)
+    reconciler = Reconciler(PLANE, world.keys, world.buckets, world.parameters, regions)
+    claims = Claims(PLANE, reconciler, world.parameters)
     monkeypatch.setattr(bootstrap, "claims", lambda: claims)
     return world
 
@@ -422,8 +430,8 @@ def test_a_request_wrapped_by_a_topic_is_ignored(world: World, endpoint: Endpoin
 @pytest.mark.parametrize(
     ("region", "reason"),
     [
-        ("eu-south-1", "eu-south-1 is still being enabled for account 123456789012"),
-        ("eu-west-9", "eu-west-9 is not a region that account 123456789012 knows"),
+        ("eu-south-1", "eu-south-1 is still being enabled for account 111111111111"),
+        ("eu-west-9", "eu-west-9 is not a region that account 111111111111 knows"),
     ],
 )
 def test_a_region_that_cannot_be_used_yet_is_refused_with_what_to_do(
@@ -454,7 +462,7 @@ def test_a_delete_that_overtakes_its_create_is_answered_and_so_is_the_create(
         create = threading.Thread(target=ask, args=(saved("cfn_create", endpoint),))
         create.start()
         at_work.wait(10)
-        patch.setenv("AWS_ENDPOINT_URL", elsewhere.origin)
+        patch.setenv("FOOTHOLD_RESPONSE_ORIGIN", elsewhere.origin)
         ask(saved("cfn_delete", elsewhere))
         assert elsewhere.answer["Status"] == "SUCCESS"
         assert endpoint.puts == []
@@ -471,3 +479,31 @@ def test_the_claim_says_to_a_person_whose_it_is(world: World, endpoint: Endpoint
         "/foothold/claims/eu-west-1/consumer.5d1e8f60-7a3c-11f1-9b57-0a1b2c3d4e5f.ArtifactStore"
     )
     assert value == f"{CREATE['StackId']} ArtifactStore"
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        ("arn:aws:", "arn:aws-cn:"),
+        (":eu-central-1:", ":eu-west-1:"),
+        (":111111111111:", ":999999999999:"),
+    ],
+)
+def test_a_stack_of_another_partition_region_or_account_is_refused_and_nothing_is_made(
+    world: World, endpoint: Endpoint, elsewhere: tuple[str, str]
+) -> None:
+    stack_id = CREATE["StackId"].replace(*elsewhere)
+    ask(saved("cfn_create", endpoint, StackId=stack_id))
+    assert endpoint.answer["Status"] == "FAILED"
+    assert "is not in eu-central-1 of account 111111111111" in endpoint.answer["Reason"]
+    assert made(world) == (0, 0)
+    assert world.fake.calls == []
+
+
+def test_a_delete_of_such_a_stack_drops_nobodys_claim(world: World, endpoint: Endpoint) -> None:
+    ask(saved("cfn_create", endpoint))
+    stack_id = CREATE["StackId"].replace(":111111111111:", ":999999999999:")
+    given = physical_id(stack_id, CREATE["LogicalResourceId"])
+    ask(saved("cfn_delete", endpoint, StackId=stack_id, PhysicalResourceId=given))
+    assert endpoint.answers[-1]["Status"] == "SUCCESS"
+    assert claimed(world) == ["eu-west-1"]

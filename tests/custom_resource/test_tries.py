@@ -18,7 +18,8 @@ from foothold.gateways import cfn_reply
 from foothold.gateways.cfn_reply import answer
 from tests.custom_resource.stack import saved
 
-URL = "https://x.s3.amazonaws.com/stack?X-Amz-Signature=canary"
+HOST = "cloudformation-custom-resource-response-eucentral1.s3.eu-central-1.amazonaws.com"
+URL = f"https://{HOST}/stack?X-Amz-Signature=canary"
 EVENT = saved("cfn_create") | {"ResponseURL": URL}
 Reply = int | Exception
 
@@ -98,14 +99,14 @@ def test_an_origin_is_the_same_with_and_without_its_usual_port(
     monkeypatch: pytest.MonkeyPatch, endpoint_url: str, url: str, answered: bool
 ) -> None:
     """CR-29."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint_url)
+    monkeypatch.setenv("FOOTHOLD_RESPONSE_ORIGIN", endpoint_url)
     assert (cfn_reply._destination(url) is not None) == answered
 
 
 @pytest.mark.parametrize(
     ("url", "scheme", "place", "target"),
     [
-        (URL, "https", ("x.s3.amazonaws.com", None), "/stack?X-Amz-Signature=canary"),
+        (URL, "https", (HOST, None), "/stack?X-Amz-Signature=canary"),
         ("http://localhost:4566", "http", ("localhost", 4566), "/"),
     ],
 )

@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
-from foothold.domain.models import ControlPlane
+from foothold.domain.errors import FootholdError, PermanentError
+from foothold.domain.models import ControlPlane, StoreSpec, Use
+from foothold.domain.policies import key_policy
 from foothold.domain.triggers import Scheduled, Trigger
 from foothold.gateways.account import AccountCapacity, AccountRegions, PipelineRegions
 from foothold.gateways.aws import Clients, aws_call, open_session
@@ -60,7 +62,29 @@ def parameters() -> SsmParameters:
 
 @lru_cache
 def keys() -> KmsKeys:
-    return KmsKeys(clients(), Pace(CHANGES_A_SECOND))
+    return KmsKeys(clients(), Pace(CHANGES_A_SECOND), _make_key_elsewhere)
+
+
+def _make_key_elsewhere(spec: StoreSpec, use: Use) -> str:
+    from foothold.gateways.functions import KeyMaker  # noqa: PLC0415  few runs make a key
+
+    name = Settings.from_environment().key_maker
+    if name is None:
+        raise PermanentError("the environment variable FOOTHOLD_KEY_MAKER is missing")
+    return KeyMaker(clients(), name).make(spec, use)
+
+
+def make_key(event: dict[str, Any]) -> dict[str, Any]:
+    """The work behind the function that makes keys; a refusal is an answer too."""
+    from foothold.command_messages import parse_key_wish, refusal  # noqa: PLC0415  likewise
+
+    try:
+        region, use = parse_key_wish(event)
+        spec = control_plane().spec(region)
+        return {"key_arn": KmsKeys(clients()).create(spec, key_policy(spec), use)}
+    except FootholdError as error:
+        logger.warning("no key was made", error=str(error))
+        return refusal(error)
 
 
 @lru_cache

@@ -22,6 +22,7 @@ from foothold.services.adoption import Adoptions
 from foothold.services.commands import CommandDoor
 from foothold.services.handover import HandOvers
 from foothold.services.preflight import Preflights
+from foothold.settings import Settings
 
 # The function's own time, and a little: a command is never sent twice.
 PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))
@@ -34,7 +35,12 @@ def command_door() -> CommandDoor:
     return CommandDoor(
         reconciler,
         bootstrap.retirements(),
-        Preflights(plane, reconciler, AccountCapacity(clients), bootstrap.pipeline_regions()),
+        Preflights(
+            plane,
+            reconciler,
+            AccountCapacity(clients, Settings.from_environment().key_maker_role_arn),
+            bootstrap.pipeline_regions(),
+        ),
         adoptions=Adoptions(
             plane,
             reconciler,

@@ -32,6 +32,7 @@ from foothold.domain.commands import (
     UndoRetirement,
 )
 from foothold.domain.errors import BusyError, FootholdError, PermanentError, TemporaryError
+from foothold.domain.models import Use
 from foothold.messages import RegionName, RegionNames
 
 # The function's own time is 300 s; a retirement hands back before the caller's patience ends.
@@ -153,6 +154,20 @@ class _HandOver(_Command):
 _Look = _Plan | _Check | _Preview | _Claims
 _Any = _Look | _Add | _Retire | _Undo | _Adopt | _HandOver | _Release
 _COMMAND: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="command")])
+
+
+class _KeyWish(_Command):
+    region: RegionName
+    use: Literal["unused", "replacement"]
+
+
+def parse_key_wish(event: Mapping[str, Any]) -> tuple[str, Use]:
+    """The region that a key is made for, and what it is tagged with. Raises PermanentError."""
+    try:
+        wish = _KeyWish.model_validate(event)
+    except ValidationError:
+        raise PermanentError("it takes a region and a use, nothing else") from None
+    return wish.region, Use(wish.use)
 
 
 def parse_command(event: Mapping[str, Any]) -> Command:

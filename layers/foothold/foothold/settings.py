@@ -44,6 +44,10 @@ class Settings(BaseModel):
     # 1: Lambda runs the reconcile function one at a time; 0: it has to take turns itself.
     reconcile_concurrency: int = Field(alias="FOOTHOLD_RECONCILE_CONCURRENCY", default=1)
 
+    # The function that makes keys, and its role: no other one may tag a new key.
+    key_maker: str | None = Field(alias="FOOTHOLD_KEY_MAKER", default=None)
+    key_maker_role_arn: str | None = Field(alias="FOOTHOLD_KEY_MAKER_ROLE_ARN", default=None)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
         """Read the settings. Raises PermanentError that names each wrong variable, and no

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from foothold.domain.errors import PermanentError
@@ -18,7 +18,7 @@ REPLY_LIMIT = 4096
 PHYSICAL_ID_LIMIT = 1024
 
 STACK_ID = re.compile(
-    r"arn:[a-z-]+:cloudformation:[a-z0-9-]+:(?P<account>[0-9]{12}):"
+    r"arn:(?P<partition>[a-z-]+):cloudformation:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
     r"stack/(?P<stack>[A-Za-z][A-Za-z0-9-]{0,127})/(?P<uuid>[A-Za-z0-9-]{1,64})"
 )
 LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
@@ -29,11 +29,13 @@ class Claim:
     """That one resource of one stack wants a store.
 
     `name` is unique to the resource, and made of letters, digits, hyphens and dots, as a part
-    of a parameter's name is; `value` says to a person whose claim it is.
+    of a parameter's name is; `value` says to a person whose claim it is. `place` is the
+    partition, region and account of the stack, None for a claim of the control plane's own.
     """
 
     name: str
     value: str
+    place: tuple[str, str, str] | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, stack_id: str, logical_id: str) -> "Claim":
@@ -44,7 +46,11 @@ class Claim:
             raise PermanentError("StackId is not the ARN of a stack")
         if not LOGICAL_ID.fullmatch(logical_id):
             raise PermanentError("LogicalResourceId is not the name of a stack's resource")
-        return cls(f"{stack['stack']}.{stack['uuid']}.{logical_id}", f"{stack_id} {logical_id}")
+        return cls(
+            f"{stack['stack']}.{stack['uuid']}.{logical_id}",
+            f"{stack_id} {logical_id}",
+            (stack["partition"], stack["region"], stack["account"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

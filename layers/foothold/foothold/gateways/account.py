@@ -75,10 +75,12 @@ class PipelineRegions:
 
 
 class AccountCapacity:
-    """`services.ports.Capacity` on AWS, for the role that these clients work as."""
+    """`services.ports.Capacity` on AWS, for the role that these clients work as.
+    `key_maker_role_arn` is the role that makes keys, None where it is the same one."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, key_maker_role_arn: str | None = None) -> None:
         self._clients = clients
+        self._key_maker_role_arn = key_maker_role_arn
 
     def missing_services(self, region: str) -> tuple[str, ...]:
         """As the SDK's own list of endpoints has it; a region newer than the SDK has all."""
@@ -111,8 +113,9 @@ class AccountCapacity:
                 role_arn = self._role_arn()
                 iam: Any = self._clients.get("iam", self._clients.home_region)  # type: ignore[call-overload]  # no stubs asked for
                 for action, arn in _needed(spec).items():
+                    makes_keys = action == "kms:CreateKey" and self._key_maker_role_arn
                     (result,) = iam.simulate_principal_policy(
-                        PolicySourceArn=role_arn,
+                        PolicySourceArn=makes_keys or role_arn,
                         ActionNames=[action],
                         ResourceArns=[arn],
                         ContextEntries=_context(spec),

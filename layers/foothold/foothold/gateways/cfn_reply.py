@@ -31,7 +31,16 @@ FIRST_PAUSE = 0.1
 
 PRINTABLE = re.compile(r"[!-~]+")
 HOST = re.compile(r"[a-z0-9.-]+")
-SUFFIXES = tuple(sorted({f".{partition.dns_suffix}" for partition in PARTITIONS}))
+# Where CloudFormation waits: a bucket of its own in the stack's region (AWS CloudFormation User
+# Guide, "Set up VPC endpoints", names it for custom resources), at one of S3's endpoints (AWS
+# General Reference, "Amazon S3 endpoints and quotas"), with the bucket in the host or in the path.
+SUFFIXES = "|".join(sorted({re.escape(partition.dns_suffix) for partition in PARTITIONS}))
+BUCKET = "cloudformation-custom-resource-response-[a-z0-9-]+"
+REGION = "[a-z]{2,5}(?:-[a-z]+)+-[0-9]{1,2}"
+S3 = rf"s3(?:-fips)?(?:\.dualstack)?(?:[.-](?:{REGION}|external-1))?\.(?:{SUFFIXES})"
+WAITS_AT = re.compile(rf"{BUCKET}\.{S3}/.*|{S3}/{BUCKET}/.*", re.DOTALL)
+# The one other origin that is answered: an AWS that is none, and that says so at deployment.
+OTHER_ORIGIN = "FOOTHOLD_RESPONSE_ORIGIN"
 # Nothing else of a request is logged: whoever holds its ResponseURL can answer in our name.
 LOGGED = ("RequestType", "RequestId", "StackId", "LogicalResourceId")
 DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -123,18 +132,18 @@ def _reason(error: BaseException, seconds: float, context: Context) -> str:
 
 
 def _destination(text: Any) -> SplitResult | None:
-    """The URL to answer to, if it leads to AWS over TLS or, where the SDK is pointed at another
-    endpoint by AWS_ENDPOINT_URL, to that very origin."""
+    """The URL to answer to, if CloudFormation waits there, over TLS; or if it leads to the one
+    origin that the environment names beside."""
     if not isinstance(text, str) or not PRINTABLE.fullmatch(text):
         return None
     origin = _origin(text)
     if origin is None:
         return None
-    scheme, host, port = origin
-    at_aws = scheme == "https" and port == DEFAULT_PORTS["https"] and host.endswith(SUFFIXES)
-    if at_aws or origin == _origin(os.environ.get("AWS_ENDPOINT_URL", "")):
-        return urlsplit(text)
-    return None
+    url = urlsplit(text)
+    over_tls = origin[0] == "https" and origin[2] == DEFAULT_PORTS["https"]
+    if over_tls and WAITS_AT.fullmatch(f"{origin[1]}{url.path or '/'}"):
+        return url
+    return url if origin == _origin(os.environ.get(OTHER_ORIGIN, "")) else None
 
 
 def _origin(url: str) -> tuple[str, str, int] | None:

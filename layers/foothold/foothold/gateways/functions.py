@@ -7,11 +7,24 @@ from botocore.exceptions import ClientError
 
 from foothold.command_messages import raise_refusal
 from foothold.domain.errors import BusyError, NotReachedError, PermanentError
+from foothold.domain.models import StoreSpec, Use
 from foothold.gateways.aws import Clients, aws_call, error_code, translate
 
 # AWS Lambda API Reference, "Invoke": a throttled invocation has not run, whichever limit it met.
 THROTTLED = "TooManyRequestsException"
 NOT_REACHED = frozenset({"AccessDenied", "AccessDeniedException", "ResourceNotFoundException"})
+
+
+class KeyMaker:
+    """The function that makes keys. Whoever tags a new key could tag any other (AWS KMS Developer
+    Guide, "Controlling access to tags"), so nobody who may change keys by their tags does it."""
+
+    def __init__(self, clients: Clients, name: str) -> None:
+        self._function = LambdaFunction(clients, name)
+
+    def make(self, spec: StoreSpec, use: Use) -> str:
+        """Make a key for the region of the spec, of its own control plane; return its ARN."""
+        return str(self._function.ask({"region": spec.region, "use": use.value})["key_arn"])
 
 
 class LambdaFunction:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,19 @@ CHANGES_A_SECOND = 5
 
 
 class KmsKeys:
-    """`services.ports.Keys` on AWS. `pace` keeps the changes in one region within its quota."""
+    """`services.ports.Keys` on AWS. `pace` keeps the changes in one region within its quota.
+    `make` makes a key for a spec and a use, where that takes rights which this process must not
+    have beside its own; None: it makes them itself."""
 
-    def __init__(self, clients: Clients, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        pace: Pace | None = None,
+        make: Callable[[StoreSpec, Use], str] | None = None,
+    ) -> None:
         self._clients = clients
         self._pace = pace
+        self._make = make
 
     def _kms(self, spec: StoreSpec) -> "KMSClient":
         return self._clients.get("kms", spec.region)
@@ -95,8 +103,11 @@ class KmsKeys:
         return replace(key, tags=tags)
 
     def create(self, spec: StoreSpec, policy: Mapping[str, Any], use: Use = Use.UNUSED) -> str:
+        kms = self._changing(spec)
+        if self._make:
+            return self._make(spec, use)
         with aws_call(f"create a key in {spec.region}"):
-            answer = self._changing(spec).create_key(
+            answer = kms.create_key(
                 Description=f"Artifacts of {spec.control_plane.stack} in {spec.region}",
                 Policy=json.dumps(policy),
                 Tags=_tag_list(spec.tags_in(use)),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from foothold.domain.claims import Claim, HeldClaim
 from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
 from foothold.domain.models import ArtifactStore, ControlPlane, Outcome, Verb
+from foothold.domain.partitions import partition_of
 from foothold.domain.retirement import Phase, Retirement
 from foothold.services.ports import Parameters, Stacks
 from foothold.services.reconcile import Reconciler
@@ -48,6 +49,13 @@ class Claims:
         failure meanwhile: Lambda freezes a function that has answered, and may wake what it left
         behind after the stack's next request, which must not be undone.
         """
+        if not self._is_here(claim):
+            plane = self._control_plane
+            raise PermanentError(
+                f"the stack of this request is not in {plane.home_region} of account "
+                f"{plane.account}, where this control plane answers: CloudFormation asks from the "
+                "function's own account and region only"
+            )
         started = self._clock()
         held = self._held(claim)
         holds = {self._region(name) for name in held}
@@ -71,8 +79,17 @@ class Claims:
 
     def release(self, claim: Claim) -> None:
         """Drop the claim wherever it stands. The stores stay: others may need them. Where the
-        control plane retires, the retirement of regions that nobody wants now is asked for."""
-        self._drop(list(self._held(claim)))
+        control plane retires, the retirement of regions that nobody wants now is asked for.
+        A stack of elsewhere has none."""
+        if self._is_here(claim):
+            self._drop(list(self._held(claim)))
+
+    def _is_here(self, claim: Claim) -> bool:
+        """Whether its stack can have asked: one of our account and region (AWS CloudFormation
+        User Guide, "Custom resource reference", ServiceToken)."""
+        plane = self._control_plane
+        here = (partition_of(plane.home_region).name, plane.home_region, plane.account)
+        return claim.place in (None, here)
 
     def standing(self) -> tuple[HeldClaim, ...]:
         """Every claim, and whether its stack still exists; one that cannot be read does."""
