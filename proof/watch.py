@@ -5,6 +5,7 @@ call that does not say whose bucket it means, a secret in a log, more calls than
 import copy
 import heapq
 import itertools
+import json
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from foothold.domain.models import ControlPlane
 from proof.cloud import (
     ACCOUNT,
     HOME,
+    STACK,
     STACK_TAG,
     STRANGER,
     Bucket,
@@ -95,6 +97,20 @@ def another_stacks_bucket(cloud: Cloud) -> None:
     ]
 
 
+def another_homes_bucket(cloud: Cloud) -> None:
+    """So does a control plane of the same name, whose home is elsewhere."""
+    if OURS not in cloud.buckets:
+        another_stacks_bucket(cloud)
+        cloud.buckets[OURS].tags = {STACK_TAG: STACK, "foothold:home": "us-east-1"}
+
+
+def forged_retirement(cloud: Cloud) -> None:
+    """Somebody writes down that the region is being retired."""
+    record = {"phase": "retiring", "since": int(cloud.clock), "key_arn": None, "deleted": 0}
+    name = f"/foothold/artifact-stores/{WHERE}/retired"
+    cloud.parameters[HOME, name] = (json.dumps(record), "String")
+
+
 def foreign_alias(cloud: Cloud) -> None:
     """The alias points at a key of our account that is not Foothold's."""
     key = cloud.add_key(WHERE, {STACK_TAG: "another"}, {"theirs": True})
@@ -112,7 +128,14 @@ def tampered_parameters(cloud: Cloud) -> None:
         cloud.parameters[where, f"{path}/key-arn"] = (arn, "String")
 
 
-ATTACKS = (strangers_bucket, another_stacks_bucket, foreign_alias, tampered_parameters)
+ATTACKS = (
+    strangers_bucket,
+    another_stacks_bucket,
+    another_homes_bucket,
+    forged_retirement,
+    foreign_alias,
+    tampered_parameters,
+)
 # Parameters are put right; for the others a person has to decide, so there is an alarm.
 REPAIRED = (tampered_parameters,)
 ATTACKED = (
@@ -187,6 +210,10 @@ def _withstood(attack: Attack, log: Log) -> Iterator[str]:  # noqa: C901  one ch
     cloud.meet = lambda _call, perform: perform()
     # Whatever was too late to be seen in this run is seen in the next look.
     errors += [run(flow, cloud), run(Flow("a look", look_at_everything), cloud)]
+    errors += [run(Flow("the schedule", event("schedule")), cloud)]
+    gone = ("DeleteBucket", "DeleteObjects", "DeleteAlias", "ScheduleKeyDeletion")
+    if strike is forged_retirement and any(call.operation in gone for call in cloud.calls):
+        yield "took a store away"
     if cloud.written_to_strangers:
         yield f"wrote to {set(cloud.written_to_strangers)}"
     for bucket in theirs:
@@ -204,7 +231,8 @@ def _withstood(attack: Attack, log: Log) -> Iterator[str]:  # noqa: C901  one ch
 
 
 def _foreign(bucket: Bucket) -> bool:
-    return bucket.owner == STRANGER or bucket.tags.get(STACK_TAG) == "another"
+    theirs = "another" in bucket.tags.values() or "us-east-1" in bucket.tags.values()
+    return bucket.owner == STRANGER or theirs
 
 
 def alarmed(log: Log) -> bool:

@@ -129,7 +129,7 @@ class Terminal:
 def test_a_retirement_that_ctrl_c_interrupts_says_that_it_goes_on_and_how_to_call_it_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    played(monkeypatch, PREVIEW, {"phase": "retiring", "deleted": 3}, KeyboardInterrupt())
+    played(monkeypatch, {"phase": "retiring", "deleted": 3}, KeyboardInterrupt())
     done = type_("regions", "retire", REGION, "--yes")
     assert done.exit_code == 130
     assert "goes on in the control plane" in done.output
@@ -183,12 +183,15 @@ def run(aws: Embedded, *arguments: str, check: bool = True) -> subprocess.Comple
     return done
 
 
-def plan(aws: Embedded) -> list[str]:
+def invoked(aws: Embedded, event: dict[str, Any]) -> Any:
     """What the function itself answers."""
     ssm, lambda_ = aws.session().client("ssm"), aws.session().client("lambda")
     name = ssm.get_parameter(Name="/foothold/reconcile-function")["Parameter"]["Value"]
-    command = json.dumps({"command": "plan", "regions": [REGION]})
-    answer = json.load(lambda_.invoke(FunctionName=name, Payload=command)["Payload"])
+    return json.load(lambda_.invoke(FunctionName=name, Payload=json.dumps(event))["Payload"])
+
+
+def plan(aws: Embedded) -> list[str]:
+    answer = invoked(aws, {"command": "plan", "regions": [REGION]})
     return [step["step"] for step in answer["plan"][REGION]["steps"]]
 
 
@@ -245,6 +248,43 @@ def test_a_region_that_a_live_pipeline_or_stack_uses_is_not_retired(store: Embed
     finally:
         codepipeline.delete_pipeline(name="shop")
         cloudformation.delete_stack(StackName="app")
+
+
+@pytest.mark.embedded
+def test_a_stack_deployed_meanwhile_calls_the_retirement_off(store: Embedded) -> None:
+    s3 = store.session(TOOLS, REGION).client("s3")
+    s3.put_object(Bucket=BUCKET, Key="build", Body=b"code")
+    begun = invoked(store, {"command": "retire", "region": REGION, "seconds": 0.0001})
+    assert begun["phase"] == "retiring"
+    template = {"Resources": {"Topic": {
+        "Type": "AWS::SNS::Topic", "Properties": {"DisplayName": BUCKET}}}}  # fmt: skip
+    cloudformation = store.session(TOOLS, REGION).client("cloudformation")
+    cloudformation.create_stack(StackName="late", TemplateBody=json.dumps(template))
+    try:
+        event = {"source": "aws.events", "detail-type": "Scheduled Event", "region": HOME_REGION}
+        told = invoked(store, event)[REGION]
+        assert f"called off: {REGION} is used by stack {TOOLS}/late" in told["error"]
+        assert s3.get_object(Bucket=BUCKET, Key="build")["Body"].read() == b"code"
+        assert plan(store) == []
+        assert f"called off: {REGION} is used by stack" in run(store, "status").stdout
+    finally:
+        cloudformation.delete_stack(StackName="late")
+
+
+@pytest.mark.embedded
+def test_a_store_is_handed_over_with_the_rights_of_the_function(deployed: Embedded) -> None:
+    region = "ap-northeast-3"  # its own: what is handed over does not come back
+    run(deployed, "regions", "add", region)
+    run(deployed, "regions", "remove", region)
+    to = ("--to-stack", "platform", "--to-home", "us-east-1")
+    run(deployed, "regions", "hand-over", region, *to, "--yes")
+    s3 = deployed.session(TOOLS, region).client("s3")
+    bucket = f"foothold-{TOOLS}-{region}-an"
+    tags = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+    assert (tags["foothold:stack"], tags["foothold:home"]) == ("platform", "us-east-1")
+    assert region not in json.loads(run(deployed, "regions", "list", "--json").stdout)
+    refused = run(deployed, "regions", "retire", region, "--yes", check=False)
+    assert "control plane of stack platform with its home in us-east-1" in refused.stderr
 
 
 @pytest.mark.embedded

@@ -121,9 +121,8 @@ def retire(
         if any(step.startswith("create the bucket") for step in store["steps"]):
             out.print("It is empty: packages must be made again; the event says so.", style="dim")
         return
-    preview = ask(root, {"command": "preview-retirement", "region": region})
     if not yes:
-        for line in _preview(preview):
+        for line in _preview(ask(root, {"command": "preview-retirement", "region": region})):
             out.print(line, highlight=False, markup=False, soft_wrap=True)
         confirm(f"Retire {region}?")
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
@@ -137,8 +136,9 @@ def retire(
                 progress.update(task, description=f"{region}: {_versions(answer)}")
     except KeyboardInterrupt:
         err.print(
-            f"[bold red]foothold:[/] the retirement of {region} goes on in the control plane; "
-            f"`foothold regions retire {region} --undo` calls it off",
+            f"[bold red]foothold:[/] the retirement of {region}, once begun, goes on in the "
+            f"control plane; `foothold regions retire {region} --undo` calls it off, `foothold "
+            "status` shows it",
             highlight=False,
             soft_wrap=True,
         )
