@@ -74,7 +74,8 @@ def test_a_stack_that_nobody_remembers_is_gone_since_its_claim_was_made(account:
 def test_a_stack_that_is_not_ours_to_read_counts_as_existing(
     account: Account, stack_id: str
 ) -> None:
-    account.claims.ensure([REGION], Claim.of(stack_id, "Store"))
+    claim = Claim.of(stack_id, "Store")  # written by whatever wrote it: none is taken from there
+    account.parameters.put(HOME, f"/foothold/claims/{REGION}/{claim.name}", claim.value)
     account.now += 100 * DAY
     account.fake.gone[stack_id] = None
     account.fake.calls.clear()

@@ -17,7 +17,7 @@ from foothold.gateways.aws import Clients, aws_call, open_session
 from foothold.gateways.events import RegionRequests, StoreAnnouncements
 from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
 from foothold.gateways.pace import Pace
-from foothold.gateways.patience import OF_A_STACK, OF_AN_EVENT, Patience
+from foothold.gateways.patience import OF_A_KEY, OF_A_STACK, OF_AN_EVENT, Patience
 from foothold.gateways.regional import RegionalBuckets, RegionalClient
 from foothold.gateways.s3 import S3Buckets
 from foothold.gateways.ssm import PUTS_A_SECOND, SsmNumberedParameter, SsmParameters
@@ -71,7 +71,18 @@ def _make_key_elsewhere(spec: StoreSpec, use: Use) -> str:
     name = Settings.from_environment().key_maker
     if name is None:
         raise PermanentError("the environment variable FOOTHOLD_KEY_MAKER is missing")
-    return KeyMaker(clients(), name).make(spec, use)
+    arn = KeyMaker(clients(), name).make(spec, use)
+    patience().learn_of_key(arn)
+    return arn
+
+
+def _making_keys() -> KmsKeys:
+    with aws_call("open an AWS session"):
+        session = open_session()
+    waiting = Patience(time.time, time.sleep)
+    waiting.begin(OF_A_KEY)
+    waiting.accompany(session)
+    return KmsKeys(Clients(session))
 
 
 def make_key(event: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def make_key(event: dict[str, Any]) -> dict[str, Any]:
     try:
         region, use = parse_key_wish(event)
         spec = control_plane().spec(region)
-        return {"key_arn": KmsKeys(clients()).create(spec, key_policy(spec), use)}
+        return {"key_arn": _making_keys().create(spec, key_policy(spec), use)}
     except FootholdError as error:
         logger.warning("no key was made", error=str(error))
         return refusal(error)

@@ -29,7 +29,7 @@ BUSY = frozenset({"OperationAborted", "TooManyUpdates"})
 NOT_READY = frozenset({"DisabledException", "KMSInvalidStateException"})
 
 # The services that stores are made of, as botocore names them in its events.
-SERVICES = ("ec2", "eventbridge", "kms", "resource-groups-tagging-api", "s3", "ssm")
+SERVICES = ("ec2", "eventbridge", "kms", "lambda", "resource-groups-tagging-api", "s3", "ssm")
 # What a store is made without: nobody waits for it.
 DISPENSABLE = frozenset({"ListBuckets"})
 
@@ -54,6 +54,8 @@ OF_A_STACK = Limits(seconds=200.0, denied=60.0)
 # asked again, by Lambda and by the schedule. A region that an organisation's policy denies costs
 # each run ten seconds at most, whatever number of regions are denied.
 OF_AN_EVENT = Limits(seconds=45.0, denied=10.0)
+# Less than its caller waits for the function that makes a key; its role may be as new.
+OF_A_KEY = Limits(seconds=15.0, denied=15.0)
 
 
 @dataclass
@@ -95,6 +97,11 @@ class Patience:
     def begin(self, limits: Limits) -> None:
         """A run begins: nothing is just made, and there is time until its limits."""
         self._run = _Run(limits, self._clock())
+
+    def learn_of_key(self, arn: str) -> None:
+        """This run had a key made, by another function."""
+        self._run.created.add(arn)
+        self._run.made.add(arn)
 
     def accompany(self, session: boto3.Session) -> None:
         """Stand behind every client that this session makes from now on (boto3 guide,
