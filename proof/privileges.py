@@ -345,6 +345,12 @@ def _built_beside_an_adopted_store() -> Cloud:
     return with_build(_adopted_beside_another())
 
 
+def _packaged_beside_an_adopted_store() -> Cloud:
+    cloud = _built_beside_an_adopted_store()
+    run(Flow("packages", packaged(job), function="package"), cloud)
+    return cloud.copy()
+
+
 Meet = Callable[[Call, Perform], Json]
 SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     (Flow("tags drifted", requested(REGION), changed(_tags_drifted)), None),
@@ -390,6 +396,15 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
             "packages for an adopted store",
             packaged(job),
             _built_beside_an_adopted_store,
+            function="package",
+        ),
+        None,
+    ),
+    (
+        Flow(
+            "packages again for an adopted store",
+            packaged(job),
+            _packaged_beside_an_adopted_store,
             function="package",
         ),
         None,
