@@ -68,14 +68,21 @@ OPENED = {
     "Action": "s3:GetObject*",
     "Resource": "*",
 }
-BUCKET_ACTIONS = ("s3:ListBucket", "s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucket")
+BUCKET_ACTIONS = (
+    "s3:ListBucket",
+    "s3:GetBucketLocation",
+    "s3:GetBucketPolicy",
+    "s3:GetBucketVersioning",
+    "s3:PutBucketPolicy",
+    "s3:DeleteBucket",
+)
 OBJECT_ACTIONS = (
     "s3:GetObject",
     "s3:GetObjectVersion",
     "s3:DeleteObject",
     "s3:DeleteObjectVersion",
 )
-READS = ("s3:GetObject", "s3:GetObjectVersion")
+READS = ("s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetObject", "s3:GetObjectVersion")
 KEY_ACTIONS = (
     "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey", "kms:Encrypt", "kms:PutKeyPolicy",
     "kms:ScheduleKeyDeletion", "kms:CreateGrant",

@@ -373,7 +373,9 @@ def call(row: Decision, store: Store, client: Any) -> Any:
     policy = store.policies
     calls: dict[str, tuple[str, dict[str, Any]]] = {
         "s3:ListBucket": ("list_objects_v2", in_bucket),
+        "s3:GetBucketLocation": ("get_bucket_location", in_bucket),
         "s3:GetBucketPolicy": ("get_bucket_policy", in_bucket),
+        "s3:GetBucketVersioning": ("get_bucket_versioning", in_bucket),
         "s3:PutBucketPolicy": ("put_bucket_policy", in_bucket | {"Policy": policy["bucket"]}),
         "s3:DeleteBucket": ("delete_bucket", in_bucket),
         "s3:GetObject": ("get_object", artifact),

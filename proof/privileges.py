@@ -33,6 +33,7 @@ from proof.flows import (
     event,
     job,
     macro,
+    order_signed_application,
     packaged,
     requested,
     retired,
@@ -394,7 +395,7 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     (
         Flow(
             "packages for an adopted store",
-            packaged(job),
+            packaged(order_signed_application),
             _built_beside_an_adopted_store,
             function="package",
         ),

@@ -60,7 +60,8 @@ TOPIC = f"arn:aws:sns:{HOME}:{TOOLS}:releases"
 OWN_KEY = f"arn:aws:kms:{HOME}:{TOOLS}:key/own"
 OWN_SECRET = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:own-AbCdEf"
 OWN_IMAGE = f"{TOOLS}.dkr.ecr.{HOME}.amazonaws.com/build:1"
-ADOPTED = "old-artifacts"
+ADOPTED_BUCKETS = ("old-artifacts", "another-old-bucket")
+ADOPTED = ADOPTED_BUCKETS[0]
 HOME_BUS = f"arn:aws:events:{HOME}:{TOOLS}:event-bus/default"
 
 
@@ -158,7 +159,7 @@ TARGET = {
     "OrganizationId": ORGANIZATION,
     "NamePrefix": "foothold",
     "StackNames": "*",
-    "AdoptedBucketArns": [f"arn:aws:s3:::{ADOPTED}", "arn:aws:s3:::another-old-bucket"],
+    "AdoptedBucketArns": [f"arn:aws:s3:::{bucket}" for bucket in ADOPTED_BUCKETS],
 }
 # Somebody else lets every pipeline of the Tools account in, by one pattern, and adopted nothing.
 EVERY_PIPELINE = {
@@ -428,6 +429,7 @@ BUCKET = ("GetBucketAcl", "GetBucketLocation", "GetBucketVersioning")
 # CodeBuild to interact with other AWS services".
 STORE_OBJECT = ("GetObject", "GetObjectVersion", "PutObject")
 MINIMUM = (*STORE_OBJECT, "PutObjectAcl")
+LOOKS = ("GetBucketLocation", "GetBucketVersioning")
 TAGS = ("GetObjectTagging", "GetObjectVersionTagging", "PutObjectTagging")
 # AWS CodePipeline User Guide, "Create a pipeline that uses resources from another AWS account".
 KEY = (
@@ -546,6 +548,8 @@ def by_cloudformation(account: str) -> Iterator[Ask]:
     for store in STORES.values():
         artifact = f"arn:aws:s3:::{store.bucket}/orders/builds/1"
         yield ask(deploy, "s3:GetObjectVersion", artifact, "AWS CodePipeline User Guide")
+        for who, action in product((deploy, execution), LOOKS):
+            yield ask(who, f"s3:{action}", f"arn:aws:s3:::{store.bucket}", "a reader's look")
         yield ask(execution, "s3:GetObject", artifact, why)
         yield ask(execution, "s3:GetObjectVersion", artifact, why)
         yield through_s3(execution, "kms:Decrypt", store, why)
@@ -553,7 +557,10 @@ def by_cloudformation(account: str) -> Iterator[Ask]:
             adopted = f"arn:aws:s3:::{ADOPTED}/orders/builds/1"
             for who, action in product((deploy, execution), ("GetObject", "GetObjectVersion")):
                 yield ask(who, f"s3:{action}", adopted, "an adopted bucket", policy="open")
-            another = adopted.replace(ADOPTED, "another-old-bucket")
+            for who, bucket, action in product((deploy, execution), ADOPTED_BUCKETS, LOOKS):
+                arn = f"arn:aws:s3:::{bucket}"
+                yield ask(who, f"s3:{action}", arn, "an adopted bucket", policy="open")
+            another = adopted.replace(ADOPTED, ADOPTED_BUCKETS[1])
             yield ask(deploy, "s3:GetObject", another, "an adopted bucket", policy="open")
             yield ask(execution, "s3:GetObject", another, "an adopted bucket", policy="open")
         aws = f"arn:aws:cloudformation:{store.region}:aws"
@@ -797,6 +804,9 @@ def of_strangers() -> Iterator[Ask]:
                 yield ask(who, action, "arn:aws:s3:::payroll/1", "another bucket", policy="open")
                 adopted, why = f"arn:aws:s3:::{ADOPTED}/1", "a bucket of that name, somebody else's"
                 yield ask(who, action, adopted, why, owner=OTHER, policy="open")
+            for bucket in (store.bucket, ADOPTED):
+                arn, why = f"arn:aws:s3:::{bucket}", "a bucket of that name, somebody else's"
+                yield ask(who, "s3:GetBucketLocation", arn, why, owner=OTHER, policy="open")
             for more in ({}, {"kms_ViaService": via_lambda}):
                 why = "decrypted, but not through S3"
                 yield ask(who, "kms:Decrypt", store.key_arn, why, policy="open", **more)

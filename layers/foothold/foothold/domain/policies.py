@@ -77,8 +77,16 @@ def bucket_policy(spec: StoreSpec, key_arn: str) -> Json:
                 "Sid": "OrganizationDeployRolesRead",
                 "Effect": "Allow",
                 "Principal": {"AWS": "*"},
-                "Action": ["s3:GetObject", "s3:GetObjectVersion"],
-                "Resource": objects,
+                # Those of the bucket, because who reads an artifact may look first where its bucket
+                # is (AWS CodePipeline User Guide, "Create a pipeline that uses resources from
+                # another AWS account", grants s3:Get*).
+                "Action": [
+                    "s3:GetBucketLocation",
+                    "s3:GetBucketVersioning",
+                    "s3:GetObject",
+                    "s3:GetObjectVersion",
+                ],
+                "Resource": everything,
                 "Condition": _organization_roles(spec),
             }
         )
