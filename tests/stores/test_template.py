@@ -47,7 +47,7 @@ def test_packages_of_a_new_region_wait_for_no_tag_of_its_key() -> None:
 
 def test_packages_of_an_adopted_bucket_use_its_key_through_that_bucket_only() -> None:
     policy = resolved(RESOURCES["PackagingForAdoptedBuckets"]["Properties"]["PolicyDocument"])
-    condition = statement(policy, "UseTheStoresKeysThroughS3")["Condition"]["StringLike"]
+    condition = statement(policy, "UseAdoptedKeysThroughS3")["Condition"]["StringLike"]
     assert condition["kms:EncryptionContext:aws:s3:arn"] == [
         "arn:aws:s3:::old-artifacts",
         "arn:aws:s3:::old-artifacts/*",
