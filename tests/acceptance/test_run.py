@@ -111,12 +111,41 @@ def test_a_store_that_was_there_before_stays_and_no_door_is_used(live: Live) -> 
     assert (HOME, STATE) not in live.account_.fake.parameters
 
 
-@pytest.mark.parametrize("by", ["the list", "a stack", "an event", "a retirement"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        (HOME, f"/foothold/artifact-stores/{REGION}/bucket"),
+        (HOME, f"/foothold/artifact-stores/{REGION}/key-arn"),
+        (HOME, f"/foothold/artifact-stores/{REGION}/adopted"),
+        (REGION, "/foothold/artifact-store/bucket"),
+        (REGION, "/foothold/artifact-store/key-arn"),
+    ],
+)
+def test_where_anything_is_published_nothing_is_retired_whatever_may_be_read_of_it(
+    live: Live, name: tuple[str, str]
+) -> None:
+    live.account_.store()
+    published = {
+        at: value
+        for at, value in live.account_.fake.parameters.items()
+        if REGION in at[0] or f"/{REGION}/" in at[1]
+    }
+    for at in published:
+        del live.account_.fake.parameters[at]
+    live.account_.fake.parameters[name] = published.get(name, "{}")
+    before = live.account_.state()
+    assert row(live.run(), "retire").seen == "the store was there before, and stays as it is"
+    assert live.account_.state() == before
+
+
+@pytest.mark.parametrize("by", ["the list", "all-enabled", "a stack", "an event", "a retirement"])
 def test_a_region_that_is_in_use_is_refused_before_anything_is_made(live: Live, by: str) -> None:
     live.account_.store()
     words = "is in use already"
     if by == "the list":
         live.account_.fake.parameters[LIST] = REGION
+    elif by == "all-enabled":
+        live.account_.fake.parameters[LIST] = "all-enabled,-us-east-1"
     elif by == "a stack":
         live.account_.fake.parameters[HOME, f"/foothold/claims/{REGION}/app.1.Store"] = "app Store"
     elif by == "an event":

@@ -42,16 +42,16 @@ from foothold.domain.errors import (
     PermanentError,
     TemporaryError,
 )
-from foothold.domain.models import ArtifactStore
+from foothold.domain.models import ADOPTION, RETIREMENT, ArtifactStore
 from foothold.domain.partitions import partition_of
 from foothold.domain.pipeline import DeclarationError
-from foothold.domain.retirement import Phase
-from foothold.domain.wanted import RegionList
+from foothold.domain.retirement import Phase, Retirement
+from foothold.domain.wanted import RegionList, open_requests
 from foothold.services.commands import ControlPlaneFunction
 from foothold.services.pipelines import RESOURCE_TYPE, expand_template
 from foothold.services.ports import Regions
 from foothold.services.reconcile import USABLE
-from foothold.services.regions import OperatorParameters, RegionDesk, RegionStatus, Requests
+from foothold.services.regions import OperatorParameters, RegionDesk, Requests
 
 CLEAN_UP = "`foothold accept --clean-up`"
 THERE_BEFORE = "the store was there before, and stays as it is"
@@ -289,26 +289,32 @@ class Acceptance:
         return run
 
     def _is_free(self, region: str) -> bool:
-        """Whether the region has no store. Raises PermanentError where it cannot be used."""
-        found = {status.region: status for status in self._operator.desk.status()}.get(region)
-        if found and (by := _wanted_by(found)):
-            wanted = ", ".join(by)
+        """Whether nothing is published of the region: only then the store that a run finds there
+        is its own. Raises PermanentError where the region cannot be used."""
+        operator = self._operator
+        below = operator.parameters.below(operator.home_region, operator.root)
+        if by := wanted_by(below, operator.root, region):
             raise PermanentError(
-                f"{region} is in use already (wanted by {wanted}): choose a region that nobody "
-                "wants; `foothold status` shows who wants which"
+                f"{region} is in use already (wanted by {', '.join(by)}): choose a region that "
+                "nobody wants; `foothold status` shows who wants which"
             )
-        if found and found.phase and not found.phase.startswith(Phase.CALLED_OFF):
-            raise PermanentError(
-                f"the retirement of {region} is not over ({found.phase}): wait for it, or choose "
-                "another region"
-            )
+        name = f"{operator.root}/artifact-stores/{region}/{RETIREMENT}"
+        if name in below:
+            phase = Retirement.parse(name, below[name]).phase
+            if phase not in (Phase.RETIRED, Phase.CALLED_OFF):
+                raise PermanentError(
+                    f"the retirement of {region} is not over ({phase}): wait for it, or choose "
+                    "another region"
+                )
         status = self._operator.regions.statuses().get(region)
         if status not in USABLE:
             raise PermanentError(
                 f"{region} is {(status or 'unknown').lower()} for this account: choose a region "
                 "that is enabled"
             )
-        return not (found and found.store)
+        at_home = {*home_names(operator.root, region), f"{name.rpartition('/')[0]}/{ADOPTION}"}
+        here = operator.parameters.get(region, own_names(operator.root))
+        return not here and not at_home & set(below)
 
     # --- Taking everything away
 
@@ -407,12 +413,16 @@ class Acceptance:
         return answer
 
 
-def _wanted_by(status: RegionStatus) -> list[str]:
-    asked = status.request is not None and status.request.asked
+def wanted_by(below: Mapping[str, str], root: str, region: str) -> list[str]:
+    """Who wants a region, by the parameters below the root."""
+    listed = RegionList.parse(below.get(f"{root}/regions", ""))
+    by_all = listed.all_enabled and region not in listed.excepted
+    claims = f"{root}/claims/{region}/"
+    request = open_requests(below, f"{root}/requests").get(region)
     return [
-        *(["the list"] if status.listed else []),
-        *status.claims,
-        *(["an event"] if asked else []),
+        *(["the list"] if by_all or region in listed.names else []),
+        *sorted(name.removeprefix(claims) for name in below if name.startswith(claims)),
+        *(["an event"] if request and request.asked else []),
     ]
 
 
