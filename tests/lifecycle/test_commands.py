@@ -263,7 +263,7 @@ def test_a_stack_deployed_meanwhile_calls_the_retirement_off(store: Embedded) ->
     try:
         event = {"source": "aws.events", "detail-type": "Scheduled Event", "region": HOME_REGION}
         told = invoked(store, event)[REGION]
-        assert f"called off: {REGION} is used by stack {TOOLS}/late" in told["error"]
+        assert f"called off: {REGION} is used by stack {TOOLS}/late" in told["steps"][0]
         assert s3.get_object(Bucket=BUCKET, Key="build")["Body"].read() == b"code"
         assert plan(store) == []
         assert f"called off: {REGION} is used by stack" in run(store, "status").stdout

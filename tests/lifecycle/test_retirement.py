@@ -346,9 +346,10 @@ def test_whoever_comes_after_a_retirement_began_calls_it_off_with_the_reason(
     key = begun(account)
     come(account)
     (outcome,) = account.retirements.go_on(account.now + 60)
-    assert "was called off" in str(outcome.error)
-    assert words in str(outcome.error)
-    assert "its store is published again" in str(outcome.error)
+    (step,) = outcome.alarms
+    assert step.verb is Verb.CALL_OFF
+    assert words in step.reason
+    assert (outcome.store and outcome.store.key_arn, outcome.error) == (key, None)
     assert account.fake.versions[SPEC.bucket] == 2500
     assert (
         account.published().items()
@@ -400,7 +401,7 @@ def test_use_that_cannot_be_read_counts_as_used(account: Account) -> None:
     begun(account)
     refuse(account, "list stacks", PermanentError("cannot list the stacks: AccessDenied"))
     (outcome,) = account.retirements.go_on(account.now + 60)
-    assert "called off: cannot list the stacks: AccessDenied" in str(outcome.error)
+    assert outcome.alarms[0].reason == "cannot list the stacks: AccessDenied"
     assert account.fake.versions[SPEC.bucket] == 2500
 
 

@@ -315,11 +315,14 @@ class Verb(StrEnum):
     SCHEDULE_KEY_DELETION = "schedule the deletion of the key"
     DELETE_ALIAS = "delete the alias"
     RECORD_RETIREMENT = "record the retirement"
+    CALL_OFF = "bring the store back: its retirement was called off"
     FORGET_ADOPTION = "give the adopted bucket and key back"
 
 
 # What a person should hear about, though (or because) it is being dealt with.
-LOUD = frozenset({Verb.CANCEL_KEY_DELETION, Verb.ANNOUNCE, Verb.LEAVE, Verb.DISTRUST})
+LOUD = frozenset(
+    {Verb.CANCEL_KEY_DELETION, Verb.ANNOUNCE, Verb.LEAVE, Verb.DISTRUST, Verb.CALL_OFF}
+)
 
 
 @dataclass(frozen=True, slots=True)

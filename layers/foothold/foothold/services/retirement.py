@@ -17,6 +17,7 @@ from foothold.domain.errors import (
 )
 from foothold.domain.models import (
     RETIRING_TAG,
+    ArtifactStore,
     Aspect,
     ControlPlane,
     ObservedStore,
@@ -34,6 +35,14 @@ from foothold.services.reconcile import Reconciler
 # How often somebody may change his mind while a bucket is drained.
 PAGES_A_LOOK = 10
 NAMED_IN_A_LINE = 5
+
+
+class CalledOffError(PermanentError):
+    """A retirement was called off, for this reason, and its store is there again."""
+
+    def __init__(self, store: ArtifactStore | None, reason: str) -> None:
+        super().__init__(f"the retirement was called off: {reason}; the store is published again")
+        self.store, self.reason = store, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +153,9 @@ class Retirements:
         for region in self.unfinished():
             try:
                 outcomes.append(Outcome(region, None, self.retire(region, until).steps))
+            except CalledOffError as error:
+                step = Step(Verb.CALL_OFF, error.reason)
+                outcomes.append(Outcome(region, error.store, (step,)))
             except FootholdError as error:
                 outcomes.append(Outcome(region, None, (), error))
         return tuple(outcomes)
@@ -300,14 +312,16 @@ class Retirements:
             self._call_off(spec, retirement, reason)
 
     def _call_off(self, spec: StoreSpec, retirement: Retirement, reason: str) -> NoReturn:
-        """Bring the store back, and remember why. Raises PermanentError with the reason, or
+        """Bring the store back, and remember why. Raises CalledOffError with the reason, or
         what stands in the way of bringing it back: the next reconcile goes on with that."""
         self._write(spec, replace(retirement.to(Phase.RESTORING), reason=reason))
         (outcome,) = self._reconciler.reconcile([spec.region], held=(spec.region,))
-        line = f"the retirement of {spec.region} was called off: {reason}"
         if outcome.error:
-            raise type(outcome.error)(f"{line}; its store is not back yet: {outcome.error}")
-        raise PermanentError(f"{line}; its store is published again")
+            raise type(outcome.error)(
+                f"the retirement of {spec.region} was called off: {reason}; its store is not back "
+                f"yet: {outcome.error}"
+            )
+        raise CalledOffError(outcome.store, reason)
 
     def _wait_for_followers(self, spec: StoreSpec) -> None:
         names = [use.name for use in self._usage.pipelines(spec.bucket)]
