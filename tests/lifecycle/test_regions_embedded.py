@@ -58,7 +58,7 @@ def test_a_request_that_met_a_refusal_is_shown_and_made_by_the_next_schedule(
 
 
 def test_a_store_that_cannot_be_repaired_is_never_said_to_be_ready(deployed: Embedded) -> None:
-    region = "ap-northeast-2"
+    region = "ap-south-2"
     run(deployed, "regions", "add", region)
     session = deployed.session(TOOLS, region)
     session.client("s3").delete_bucket(Bucket=bucket_of(region))
@@ -82,7 +82,7 @@ def test_a_store_that_cannot_be_repaired_is_never_said_to_be_ready(deployed: Emb
 def test_a_claim_whose_stack_is_gone_is_listed_as_such_and_released(
     deployed: Embedded,
 ) -> None:
-    region = "ap-northeast-3"
+    region = "ap-southeast-3"
     stack = Stack(deployed)
     retained = one(region) | {"DeletionPolicy": "Retain"}
     stack.create(template(Store=retained))
@@ -99,7 +99,7 @@ def test_a_claim_whose_stack_is_gone_is_listed_as_such_and_released(
 
 
 def test_an_event_brings_no_retired_region_back(deployed: Embedded) -> None:
-    region = "ap-southeast-1"
+    region = "ap-southeast-4"
     run(deployed, "regions", "add", region)
     run(deployed, "regions", "remove", region)
     lambda_ = deployed.session(TOOLS, HOME_REGION).client("lambda")
