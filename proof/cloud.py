@@ -11,6 +11,7 @@ sizes, the lockout check, pages of ten.
 """
 
 import copy
+import hashlib
 import io
 import json
 import re
@@ -757,7 +758,9 @@ class Cloud:
         one = self._object(region, place, "ResourceNotFoundException")
         if one["VersionId"] != source["version"]:
             raise Refused("ValidationException")
-        job = f"job-{len(self.signing_jobs)}"
+        # Named by what it signs: a job that is repeated leaves the world as one does.
+        named = f"{source['bucketName']}/{source['key']} for {asked['profileName']}"
+        job = f"job-{hashlib.sha256(named.encode()).hexdigest()[:12]}"
         key = f"{target['prefix']}{job}.zip"
         signed = {**one, "Body": one["Body"] + b"signed", "ChecksumSHA256": None}
         self._bucket(region, {"Bucket": target["bucketName"]}).objects[key] = [signed]

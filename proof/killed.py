@@ -82,7 +82,8 @@ def kill_at(flow: Flow, cloud: Cloud, number: int, when: int) -> bool:
 
 def _performed(cloud: Cloud, call: Call) -> Json | Refused:
     try:
-        answer = cloud.perform(call)
+        with cloud.in_use():  # a call may run another function, here
+            answer = cloud.perform(call)
     except Refused as refused:
         return refused
     if "Body" in answer:
