@@ -60,7 +60,7 @@ class Refused(Exception):  # noqa: N818  it is an answer, not a mistake
 @dataclass(frozen=True)
 class Call:
     """One API call, as a client made it. `borrowed`: with other credentials than the function's
-    own, such as a job's."""
+    own, such as a job's. `within` names the function that was invoked to make it, if one was."""
 
     service: str
     operation: str
@@ -68,6 +68,7 @@ class Call:
     params: Mapping[str, Any]
     owner_can_be_named: bool = False
     borrowed: bool = False
+    within: str | None = None
 
     def __str__(self) -> str:
         return f"{self.service}:{self.operation} in {self.region}"
@@ -936,6 +937,7 @@ def _answer(
         context["proof_params"],
         "ExpectedBucketOwner" in members,
         request_signer._credentials.access_key != ACCESS_KEY,  # noqa: SLF001  nothing else tells
+        Cloud.invoked,
     )
     status, headers = 200, cast("Any", HeadersDict())
     try:

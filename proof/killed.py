@@ -18,7 +18,7 @@ from typing import Any
 from botocore.response import StreamingBody
 
 from proof.cloud import Call, Cloud, Footprint, Json, Refused, footprint
-from proof.faults import lengths, undisturbed
+from proof.faults import undisturbed
 from proof.flows import FLOWS, Flow, ask_all_turns, run
 from proof.house import house
 from proof.result import Result, Scale, side_by_side
@@ -108,11 +108,18 @@ def kills(scale: Scale) -> Result:
     """SIGKILL before the first call, or when any has taken effect; then the request once more."""
     cases = [
         Kill(flow, call, when)
-        for flow, length in enumerate(lengths())
+        for flow, length in enumerate(_lengths())
         for call, when in ((0, BEFORE), *((call, AFTER) for call in range(length)))
     ]
     chosen = cases if scale.full else random.Random(scale.seed).sample(cases, SAMPLE)
     return side_by_side(killed, chosen)
+
+
+def _lengths() -> list[int]:
+    """How many calls each flow's own process makes: what another function is invoked for is done
+    elsewhere, whatever becomes of whoever asked."""
+    with house():
+        return [sum(call.within is None for call in undisturbed(flow).calls) for flow in FLOWS]
 
 
 def killed(cases: Sequence[Kill]) -> Result:
