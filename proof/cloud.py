@@ -129,6 +129,7 @@ class Cloud:
         self.aliases: dict[tuple[str, str], str] = {}
         self.parameters: dict[tuple[str, str], tuple[str, str]] = {}
         self.versions: dict[tuple[str, str], tuple[int, float]] = {}  # and when it was written
+        self.parameter_tags: dict[tuple[str, str], dict[str, str]] = {}
         self.stacks: dict[str, Json] = {}
         self.pipelines: dict[str, str] = {}  # the bucket that each of them uses
         self.events: list[Json] = []
@@ -149,6 +150,7 @@ class Cloud:
         other.aliases = dict(self.aliases)
         other.parameters = dict(self.parameters)
         other.versions = dict(self.versions)
+        other.parameter_tags = copy.deepcopy(self.parameter_tags)
         other.stacks = copy.deepcopy(self.stacks)
         other.pipelines = dict(self.pipelines)
         other.events = list(self.events)
@@ -284,8 +286,17 @@ class Cloud:
         there = (region, name) in self.parameters
         version = self.versions.get((region, name), (1, 0.0))[0] + 1 if there else 1
         self.versions[region, name] = (version, self.clock)
+        if not there:
+            self.parameter_tags[region, name] = _pairs(asked.get("Tags", []))
         self.parameters[region, name] = (value, kind)
         return {"Version": version, "Tier": "Standard"}
+
+    def _ssm_AddTagsToResource(self, region: str, asked: Mapping[str, Any]) -> Json:
+        name = (region, asked["ResourceId"])
+        if name not in self.parameters or asked["ResourceType"] != "Parameter":
+            raise Refused("InvalidResourceId")
+        self.parameter_tags.setdefault(name, {}).update(_pairs(asked["Tags"]))
+        return {}
 
     def _ssm_DeleteParameters(self, region: str, asked: Mapping[str, Any]) -> Json:
         if not 1 <= len(asked["Names"]) <= PAGE:
@@ -819,6 +830,10 @@ class Cloud:
                 region = root.rpartition("/")[2]
                 stores[region] = ArtifactStore(region, value, key[0])
         return stores_digest(stores)
+
+
+def _pairs(tags: list[Json]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 PUBLIC_ACCESS = (

@@ -8,7 +8,7 @@ import copy
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -18,9 +18,12 @@ from proof.judge import Row, allowed, install
 from proof.result import Result, Scale, side_by_side
 
 TOOLS, MEMBER, OTHER = "111111111111", "222222222222", "999999999999"
+LISTED, UNLISTED = "666666666666", "777777777777"
 ORGANIZATION, ANOTHER_ORGANIZATION = "o-example", "o-another"
 READERS = ("foothold-deploy", "foothold-cloudformation")
 POLICY_BYTES = {"bucket": 20 * 1024, "key": 32 * 1024}  # S3 and KMS quotas
+
+Place = tuple[str, bool | str]
 
 FULL = {
     "Version": "2012-10-17",
@@ -37,6 +40,7 @@ class Principal:
     name: str
     organization: str | None
     permitted: bool = True
+    unit: str = "ou-prod"  # of the organisation, if in one
 
     def arn(self, partition: str) -> str:
         if self.name == "Anonymous":
@@ -56,6 +60,9 @@ PRINCIPALS = (
     Principal(MEMBER, "foothold-deploy-not", ORGANIZATION),
     Principal(MEMBER, "admin", ORGANIZATION),
     Principal(MEMBER, "foothold-deploy", ORGANIZATION, permitted=False),
+    # Of the two below, each lacks one of what readers are narrowed to.
+    Principal(LISTED, "foothold-deploy", ORGANIZATION, unit="ou-test"),
+    Principal(UNLISTED, "foothold-deploy", ORGANIZATION),
     Principal(OTHER, "foothold-deploy", ANOTHER_ORGANIZATION),
     Principal(OTHER, "foothold-deploy", None),
     Principal("", "Anonymous", None, permitted=False),
@@ -101,14 +108,25 @@ HEADERS = (
     (None, None, True),
 )
 VIA = ("s3 here", "s3 elsewhere", "lambda here", None)
-PLACES = (("eu-west-1", True), ("cn-north-1", True), ("us-gov-west-1", True), ("eu-west-1", False))
+# Whether an organisation is configured, or even narrowed.
+NARROWED = ("eu-west-1", "narrowed")
+PLACES: tuple[Place, ...] = (
+    ("eu-west-1", True),
+    ("cn-north-1", True),
+    ("us-gov-west-1", True),
+    ("eu-west-1", False),
+    NARROWED,
+)
+ORG_PATHS = (f"{ORGANIZATION}/r-root/ou-prod/*",)
+READER_ACCOUNTS = (MEMBER, LISTED)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One row of the table. `place` is a region, and whether an organisation is configured."""
+    """One row of the table. `place` is a region, and whether an organisation is configured, or
+    narrowed to a unit and to accounts."""
 
-    place: tuple[str, bool]
+    place: Place
     principal: Principal
     action: str
     tls: tuple[bool, str | None] = (True, "1.2")
@@ -128,16 +146,25 @@ class Decision:
 
 def table() -> list[Decision]:
     rows = []
-    for place, principal in product(PLACES, PRINCIPALS):
+    for place, principal in _asked_there(PRINCIPALS):
         for action, tls in product((*BUCKET_ACTIONS, *OBJECT_ACTIONS), TRANSPORTS):
             rows.append(Decision(place, principal, action, tls))
         for headers, tls in product(HEADERS, TRANSPORTS[:3:2]):
             rows.append(Decision(place, principal, "s3:PutObject", tls, headers))
         for action, via in product(KEY_ACTIONS, VIA):
             rows.append(Decision(place, principal, action, via=via))
-    for place, principal, tls in product(PLACES, (*PRINCIPALS, SERVICE), TRANSPORTS):
+    for (place, principal), tls in product(_asked_there((*PRINCIPALS, SERVICE)), TRANSPORTS):
         rows.append(Decision(place, principal, "s3:GetObject", tls, opened=True))
     return rows
+
+
+def _asked_there(principals: Sequence[Principal]) -> list[tuple[Place, Principal]]:
+    """Each principal at each place; those that narrowing is about, only where there is some."""
+    return [
+        (place, who)
+        for place, who in product(PLACES, principals)
+        if place == NARROWED or who.account not in (LISTED, UNLISTED)
+    ]
 
 
 def expected(row: Decision) -> bool:  # noqa: PLR0911  one rule after the other
@@ -149,7 +176,9 @@ def expected(row: Decision) -> bool:  # noqa: PLR0911  one rule after the other
         # Without an organisation there is nobody to tell apart.
         inside = who.organization == ORGANIZATION or who.account == TOOLS or who is SERVICE
         return row.tls in TRANSPORTS[:2] and (inside or not row.place[1])
-    reader = row.place[1] and who.organization == ORGANIZATION and who.name in READERS
+    reader = bool(row.place[1]) and who.organization == ORGANIZATION and who.name in READERS
+    if row.place == NARROWED:
+        reader = reader and who.unit == "ou-prod" and who.account in READER_ACCOUNTS
     if not who.permitted:
         return False
     if row.action.startswith("kms:"):
@@ -171,7 +200,7 @@ def expected(row: Decision) -> bool:  # noqa: PLR0911  one rule after the other
 # --- Asking ------------------------------------------------------------------------------------
 
 
-def spec_of(place: tuple[str, bool]) -> StoreSpec:
+def spec_of(place: Place) -> StoreSpec:
     region, organized = place
     plane = ControlPlane(
         account=TOOLS,
@@ -179,6 +208,8 @@ def spec_of(place: tuple[str, bool]) -> StoreSpec:
         stack="foothold",
         organization_ids=(ORGANIZATION,) if organized else (),
         reader_roles=READERS,
+        reader_org_paths=ORG_PATHS if place == NARROWED else (),
+        reader_accounts=READER_ACCOUNTS if place == NARROWED else (),
     )
     return plane.spec(region)
 
@@ -223,6 +254,7 @@ def asked(row: Decision) -> Row:
         context |= {"aws:PrincipalAccount": who.account, "aws:PrincipalArn": who.arn(partition)}
     if who.organization:
         context["aws:PrincipalOrgID"] = who.organization
+        context["aws:PrincipalOrgPaths"] = [f"{who.organization}/r-root/{who.unit}/"]
     if row.action.startswith("kms:"):
         hosts = {
             "s3 here": f"s3.{spec.region}.{suffix}",
@@ -279,6 +311,7 @@ def decisions(_scale: Scale) -> Result:
     return Result(len(rows), tuple(wrong(documents(), rows)))
 
 
+NARROWING = ("aws:PrincipalOrgPaths", "aws:PrincipalAccount")
 # Whoever gets past one of these meets the other: each is taken away together with its twin.
 TWO_LOCKS = {("OrganizationDeployRolesRead", "aws:PrincipalOrgID"): "DenyOutsideOrganization"}
 
@@ -286,15 +319,20 @@ TWO_LOCKS = {("OrganizationDeployRolesRead", "aws:PrincipalOrgID"): "DenyOutside
 def weakened() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Each document without one of its statements or conditions: what is missing, the name of
     the document, and what is left of it."""
-    place = PLACES[0]
-    for name in (f"bucket {place}", f"key {place}"):
+    for name in (f"{kind} {place}" for place in (PLACES[0], NARROWED) for kind in POLICY_BYTES):
         whole = documents()[name]
+        narrowed = name.endswith(str(NARROWED))
         for number, statement in enumerate(whole["Statement"]):
+            if narrowed and statement["Effect"] == "Deny":
+                continue  # the same as without
             less = copy.deepcopy(whole)
             del less["Statement"][number]
-            yield f"{name} without {statement['Sid']}", name, less
+            if not narrowed:
+                yield f"{name} without {statement['Sid']}", name, less
             for operator, keys in statement.get("Condition", {}).items():
                 for key in keys:
+                    if narrowed and key not in NARROWING:
+                        continue
                     less = copy.deepcopy(whole)
                     del less["Statement"][number]["Condition"][operator][key]
                     twin = TWO_LOCKS.get((statement["Sid"], key))
@@ -315,7 +353,7 @@ def unnoticed(cases: Sequence[tuple[str, str, dict[str, Any]]]) -> Result:
         rows = [
             row
             for row in table()
-            if row.place == PLACES[0] and (kind == "key") == row.action.startswith("kms:")
+            if name.endswith(str(row.place)) and (kind == "key") == row.action.startswith("kms:")
         ]
         if not wrong(_with_opened({"full": FULL, name: less}), rows):
             failures.append(f"{title}: none of {len(rows)} rows notices")
@@ -336,9 +374,32 @@ def sizes(_scale: Scale) -> Result:
             ("key", key_policy(spec)),
         ):
             text = json.dumps(document)
+            given = READER_ACCOUNTS if place == NARROWED else ()
             named = set(re.findall(r"\b\d{12}\b", text))
             if place == PLACES[0]:
                 notes.append(f"{kind} policy: {len(text)} bytes for 1 account and for 10,000")
-            if len(text) > POLICY_BYTES[kind] or named - {TOOLS}:
+            if len(text) > POLICY_BYTES[kind] or named - {TOOLS, *given}:
                 failures.append(f"{kind} policy of {place}: {len(text)} bytes, names {named}")
-    return Result(2 * len(PLACES) + documents_of_iam, tuple(failures), tuple(notes))
+    longest = longest_lists()
+    for kind, document in (("bucket", bucket_policy(longest, key_arn(longest))),
+                           ("key", key_policy(longest))):  # fmt: skip
+        size = len(json.dumps(document))
+        notes.append(f"{kind} policy: {size} bytes with readers narrowed as far as they can be")
+        if size > POLICY_BYTES[kind]:
+            failures.append(f"{kind} policy: {size} bytes with the longest lists of readers")
+    return Result(2 * len(PLACES) + 2 + documents_of_iam, tuple(failures), tuple(notes))
+
+
+# AWS CloudFormation User Guide, "Understand CloudFormation quotas": of a parameter's value.
+PARAMETER_BYTES = 4096
+
+
+def longest_lists() -> StoreSpec:
+    """A store whose readers are narrowed by lists that leave a stack's parameters no room."""
+    path = f"{ORGANIZATION}/r-root/ou-root-{'1' * 8}/ou-root-{'2' * 8}/*"
+    plane = replace(
+        spec_of(NARROWED).control_plane,
+        reader_accounts=(MEMBER,) * (PARAMETER_BYTES // len(f"{MEMBER},")),
+        reader_org_paths=(path,) * (PARAMETER_BYTES // len(f"{path},")),
+    )
+    return plane.spec(NARROWED[0])

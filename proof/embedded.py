@@ -54,6 +54,7 @@ OPEN_BUCKET = "{}-open"
 # The documents in use instead of those that the product has written, made from these: called
 # with "bucket" or "key" and the document.
 Change = Callable[[str, Any], Any]
+ONLY_IN_THE_TABLE = (decisions.LISTED, decisions.UNLISTED)
 
 
 def cross_checked(
@@ -89,6 +90,12 @@ def left_out(row: Decision) -> str | None:
     """Why the embedded AWS cannot be asked this row; None where it can."""
     if row.place[0] != REGION:
         return "another partition"
+    if row.place == decisions.NARROWED:
+        return "readers narrowed to a unit and to accounts"
+    return _left_out_here(row)
+
+
+def _left_out_here(row: Decision) -> str | None:
     if row.principal is decisions.SERVICE:
         return "an AWS service as the principal"
     if row.action.startswith("kms:"):
@@ -114,7 +121,7 @@ class World:
         # An account that asks for its organisation has one of its own from then on.
         aws.session(OTHER).client("organizations").describe_organization()
         for who in decisions.PRINCIPALS:
-            if who.account:
+            if who.account and who.account not in ONLY_IN_THE_TABLE:
                 self._make_role(located(who))
 
     def wrong(self, row: Decision) -> str | None:

@@ -50,6 +50,7 @@ ENVIRONMENT = {
     "FOOTHOLD_KEY_MAKER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/foothold-key_maker",
     "FOOTHOLD_ORGANIZATION_IDS": "o-example",
     "FOOTHOLD_READER_ROLE_NAMES": "foothold-deploy,foothold-cloudformation",
+    "FOOTHOLD_TAGS": "CostCenter=42,Owner=platform",
     "FOOTHOLD_STACK_READER_ROLE_ARNS": "arn:aws:iam::222222222222:role/foothold-stack-reader",
     "POWERTOOLS_SERVICE_NAME": "foothold",
     "POWERTOOLS_METRICS_NAMESPACE": "Foothold",

@@ -120,10 +120,13 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
         case "kms":
             yield from _kms(cloud, call, asked)
         case "ssm":
-            names = asked.get("Names") or [asked.get("Name") or asked["Path"]]
-            for name in names:
+            one = asked.get("Name") or asked.get("Path") or asked.get("ResourceId")
+            for name in asked.get("Names") or [one]:
                 arn = f"arn:aws:ssm:{call.region}:{ACCOUNT}:parameter{name}"
                 yield Asked(f"ssm:{call.operation}", arn, {})
+                if call.operation == "PutParameter" and asked.get("Tags"):
+                    # SSM API Reference, "PutParameter": Tags.
+                    yield Asked("ssm:AddTagsToResource", arn, {})
         case "ec2":
             yield Asked(f"ec2:{call.operation}", "*", {})
         case "account":
@@ -490,7 +493,7 @@ LISTS = {
 OF_TEMPLATE = Given(
     {**VALUES, **LISTS},
     ATTRIBUTES,
-    frozenset({"HasAdoptableBuckets", "HasStackReaders", "TakesTurns"}),
+    frozenset({"HasAdoptableBuckets", "HasStackReaders", "HasTags", "TakesTurns"}),
 )
 
 NO_VALUE = "<AWS::NoValue>"
@@ -520,7 +523,8 @@ def resolved(value: Any, given: Given = OF_TEMPLATE) -> Any:  # noqa: PLR0911  o
         case {"Fn::If": [condition, then, otherwise]}:
             return resolved(then if condition in given.conditions else otherwise, given)
         case _:
-            return {name: resolved(one, given) for name, one in value.items()}
+            values = {name: resolved(one, given) for name, one in value.items()}
+            return {name: one for name, one in values.items() if one != NO_VALUE}
 
 
 def template() -> dict[str, Any]:

@@ -56,6 +56,7 @@ MACRO = f"arn:aws:lambda:{HOME}:{TOOLS}:function:foothold-macro"
 CONNECTION = f"arn:aws:codeconnections:{HOME}:{TOOLS}:connection/1"
 OLDER_CONNECTION = f"arn:aws:codestar-connections:{HOME}:{TOOLS}:connection/2"
 TOKEN = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:token-AbCdEf"
+BOUNDARY = f"arn:aws:iam::{TOOLS}:policy/boundary"
 TOPIC = f"arn:aws:sns:{HOME}:{TOOLS}:releases"
 OWN_KEY = f"arn:aws:kms:{HOME}:{TOOLS}:key/own"
 OWN_SECRET = f"arn:aws:secretsmanager:{HOME}:{TOOLS}:secret:own-AbCdEf"
@@ -136,7 +137,7 @@ def templates() -> dict[str, Json]:
     expanded: Json = {}
     for name in SOURCES:
         pipeline = resolve(read_declaration(declaration(name)), STORES, HOME)
-        expanded |= expand(pipeline, logical_id=name)
+        expanded |= expand(pipeline, logical_id=name, boundary=BOUNDARY)
     return found | {EXPANDED: {"Resources": expanded}}
 
 
@@ -170,6 +171,7 @@ EVERY_PIPELINE = {
 PIPELINES = {
     "ParameterRoot": "/foothold",
     "MacroFunctionArn": MACRO,
+    "PermissionsBoundaryArn": BOUNDARY,
     "ConnectionArns": [CONNECTION, OLDER_CONNECTION],
     "SecretArns": [TOKEN],
 }
@@ -178,7 +180,9 @@ DEPLOYED = (
     Deployed("target-account.yaml", TEST, "eu-west-1", TARGET, ("HasAdoptedBuckets",)),
     Deployed("target-account.yaml", PRODUCTION, "eu-west-1", EVERY_PIPELINE),
     Deployed(
-        "tools-account.yaml", parameters=PIPELINES, conditions=("HasConnections", "HasSecrets")
+        "tools-account.yaml",
+        parameters=PIPELINES,
+        conditions=("HasConnections", "HasSecrets", "HasPermissionsBoundary"),
     ),
     Deployed("organization-events.yaml", TOOLS, HOME, EVENTS, ("InTools",)),
     Deployed("organization-events.yaml", MANAGEMENT, "us-east-1", EVENTS, ("InManagement",)),
@@ -750,6 +754,11 @@ def of_handler(action: str, resource: Json) -> Iterator[Ask]:
         if connection := source["Configuration"].get("ConnectionArn"):
             prefix = connection.split(":")[2]
             yield ask(PIPELINES_ROLE, f"{prefix}:PassConnection", connection, why)
+    elif action in ("iam:CreateRole", "iam:PutRolePermissionsBoundary"):
+        bound = properties["PermissionsBoundary"]
+        yield ask(PIPELINES_ROLE, action, itself, why, iam_PermissionsBoundary=bound)
+    elif action == "iam:DeleteRolePermissionsBoundary":
+        yield replace(ask(PIPELINES_ROLE, action, itself, "a bound role stays so"), allowed=False)
     else:
         yield ask(PIPELINES_ROLE, action, itself, why)
         if action == "codepipeline:PutWebhook":  # which needs the pipeline, too
@@ -815,6 +824,10 @@ def of_strangers() -> Iterator[Ask]:
     who, role = PIPELINES_ROLE, f"arn:aws:iam::{TOOLS}:role"
     yield hand_over(who, f"{role}/foothold-orders-pipeline", "lambda", "handed to another service")
     yield hand_over(who, f"{role}/admin", "codebuild", "another role handed over")
+    another, ours = f"{BOUNDARY}-not", f"{role}/foothold-orders-build"
+    for action in ("iam:CreateRole", "iam:PutRolePermissionsBoundary"):
+        yield ask(who, action, ours, "another boundary", iam_PermissionsBoundary=another)
+    yield ask(who, "iam:CreateRole", ours, "no boundary")
     yield ask(who, "iam:CreateRole", f"{role}/admin", "another role")
     yield ask(who, "iam:PutRolePolicy", PIPELINES_ROLE, "more for itself")
     yield ask(who, "iam:PutRolePolicy", f"{role}/foothold-deploy", "more for another role")

@@ -259,6 +259,11 @@ class FakeParameters:
         self.world.parameters[region, name] = value
         self.world.written[region, name] = self.world.clock()
 
+    def tag(self, region: str, names: tuple[str, ...]) -> None:
+        self.world.call("tag parameters")
+        for name in names:
+            assert (region, name) in self.world.parameters
+
     def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:
         self.put(region, name, ",".join(values))
 

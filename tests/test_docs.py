@@ -35,6 +35,7 @@ NOT_RUN = {
     "export PYTHON_RUNTIME=": "run by a shell, below",
     "sam build --parameter-overrides PythonRuntime=$": "Embedded.deploy does it, in its own folder",
     "sam deploy --parameter-overrides PythonRuntime=$": "to an account; Embedded.deploy does it",
+    "sam deploy --parameter-overrides Tags=": "to an account; tests/stores gives the same tags",
     "aws events put-events": "the AWS CLI is not installed; the same entry is put by boto3",
     "aws cloudformation deploy": "the AWS CLI is not installed; tests/pipeline deploys the same",
     "sam package": "what Foothold's packages are compared with; it names placeholders",

@@ -16,7 +16,7 @@ LIFECYCLE = commands_of("lifecycle.md", "foothold")
 # The two deployments of the README's that name a parameter's value are Embedded.deploy's.
 OTHERS = [
     *(each for each in commands_of("README.md", "sam") if "--language-extensions" in each.line),
-    *commands_of("reference.md", "sam"),
+    *(each for each in commands_of("reference.md", "sam") if "deploy" not in each.words),
     *(each for each in commands_of("pipeline.md", "foothold") if "regions" in each.words),
 ]
 

@@ -118,6 +118,46 @@ class Store:
         if kept:
             self.kms.tag_resource(KeyId=self.key, Tags=kept)
 
+    def add_statement(self, principal: object, action: str) -> None:
+        policy = json.loads(self.s3.get_bucket_policy(Bucket=self.bucket)["Policy"])
+        policy["Statement"].append({
+            "Sid": "Theirs", "Effect": "Allow", "Principal": principal, "Action": action,
+            "Resource": [f"arn:aws:s3:::{self.bucket}", f"arn:aws:s3:::{self.bucket}/*"],
+        })  # fmt: skip
+        self.s3.put_bucket_policy(Bucket=self.bucket, Policy=json.dumps(policy))
+
+    def add_rule(self) -> None:
+        rules = self.s3.get_bucket_lifecycle_configuration(Bucket=self.bucket)["Rules"]
+        theirs = {"ID": "expire-pipeline-zips", "Status": "Enabled", "Expiration": {"Days": 90},
+                  "Filter": {"Prefix": "orders/SourceOutp/"}}  # fmt: skip
+        self.s3.put_bucket_lifecycle_configuration(
+            Bucket=self.bucket, LifecycleConfiguration={"Rules": [theirs, *rules]}
+        )
+
+    def add_logs_and_events(self) -> None:
+        target = f"{self.prefix}-logs"
+        place = {"LocationConstraint": REGION}
+        self.s3.create_bucket(Bucket=target, CreateBucketConfiguration=place)
+        self.s3.put_bucket_logging(
+            Bucket=self.bucket,
+            BucketLoggingStatus={"LoggingEnabled": {"TargetBucket": target, "TargetPrefix": "x/"}},
+        )
+        self.s3.put_bucket_notification_configuration(
+            Bucket=self.bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+
+    def added(self) -> tuple[object, ...]:
+        """What others have put beside Foothold's own settings, or would have."""
+        policy = json.loads(self.s3.get_bucket_policy(Bucket=self.bucket)["Policy"])
+        rules = self.s3.get_bucket_lifecycle_configuration(Bucket=self.bucket)["Rules"]
+        return (
+            [one for one in policy["Statement"] if one.get("Sid") == "Theirs"],
+            [rule for rule in rules if rule["ID"] == "expire-pipeline-zips"],
+            self.s3.get_bucket_logging(Bucket=self.bucket).get("LoggingEnabled"),
+            "EventBridgeConfiguration"
+            in self.s3.get_bucket_notification_configuration(Bucket=self.bucket),
+        )
+
     def lifecycle(self, days: int) -> None:
         rule = {"ID": "theirs", "Status": "Enabled", "Filter": {"Prefix": ""},
                 "NoncurrentVersionExpiration": {"NoncurrentDays": days}}  # fmt: skip
@@ -143,6 +183,9 @@ REPAIRED: dict[str, tuple[Break, tuple[str, ...]]] = {
                 "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{TOOLS}:root"},
                 "Action": "s3:*", "Resource": f"arn:aws:s3:::{s.bucket}/*"}]})),
         ("set the bucket policy",)),
+    "statement of others opens the bucket": (
+        lambda s: s.add_statement({"AWS": "arn:aws:iam::222222222222:root"}, "s3:GetObject"),
+        ("take out what opens the bucket, and set the bucket policy",)),
     "public access block removed": (
         lambda s: s.s3.delete_public_access_block(Bucket=s.bucket),
         ("set the public access block",)),
@@ -229,6 +272,15 @@ LEFT: dict[str, tuple[Break, str]] = {
 }  # fmt: skip
 
 
+# What others have added, and Foothold leaves alone.
+KEPT: dict[str, Break] = {
+    "statement of others in the bucket policy": lambda s: s.add_statement(
+        {"AWS": "arn:aws:iam::333333333333:root"}, "s3:GetBucketLogging"),
+    "lifecycle rule of others": lambda s: s.add_rule(),
+    "access logs, events and inventory of others": lambda s: s.add_logs_and_events(),
+}  # fmt: skip
+
+
 def rows() -> dict[str, str]:
     """Of each row of the table, what is found and who hears of it."""
     _, _, table = DOCUMENT.read_text().partition("<!-- rows -->")
@@ -238,7 +290,7 @@ def rows() -> dict[str, str]:
 
 
 def test_the_table_and_the_tests_have_the_same_rows() -> None:
-    assert set(rows()) == {*REPAIRED, *REFUSED, *LEFT, *DISTRUSTED}
+    assert set(rows()) == {*REPAIRED, *REFUSED, *LEFT, *DISTRUSTED, *KEPT}
 
 
 @pytest.mark.parametrize("found", list(REPAIRED))
@@ -273,6 +325,36 @@ def test_what_only_a_person_can_put_right_is_refused_with_the_way_out(
     assert words in str(outcome.error)
     assert outcome.steps == ()
     assert rows()[found].startswith("error")
+
+
+@pytest.mark.parametrize("found", list(KEPT))
+def test_what_others_have_added_stays_also_where_foothold_puts_its_own_right(
+    embedded: Embedded, found: str
+) -> None:
+    store = Store(embedded)
+    without = store.added()
+    KEPT[found](store)
+    added = store.added()
+    assert added != without
+    assert store.keep().steps == ()
+    policy = json.loads(store.s3.get_bucket_policy(Bucket=store.bucket)["Policy"])
+    less = [one for one in policy["Statement"] if one["Sid"] != "DenyOldTls"]
+    store.s3.put_bucket_policy(
+        Bucket=store.bucket, Policy=json.dumps({**policy, "Statement": less})
+    )
+    rules = store.s3.get_bucket_lifecycle_configuration(Bucket=store.bucket)["Rules"]
+    for rule in rules:
+        if rule["ID"] == "expire-replaced-artifacts":
+            rule["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": 9}
+            rule["NoncurrentVersionExpiration"] = {"NoncurrentDays": 9}
+    store.s3.put_bucket_lifecycle_configuration(
+        Bucket=store.bucket, LifecycleConfiguration={"Rules": rules}
+    )
+    done = [str(step).partition(":")[0] for step in store.keep().steps]
+    assert done == ["set the lifecycle", "set the bucket policy"]
+    assert store.added() == added
+    assert store.reconciler.plan([REGION]) == {REGION: ()}
+    assert rows()[found] == ""
 
 
 @pytest.mark.parametrize("found", list(LEFT))

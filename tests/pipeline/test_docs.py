@@ -154,7 +154,8 @@ def statements(policy: Any) -> Any:
     """The statements of an inline policy, whether or not a condition stands before it."""
     if "Fn::If" in policy:
         policy = policy["Fn::If"][1]
-    return policy["PolicyDocument"]["Statement"]
+    found = policy["PolicyDocument"]["Statement"]
+    return [each["Fn::If"][1] if "Fn::If" in each else each for each in found]
 
 
 @pytest.mark.embedded

@@ -252,6 +252,35 @@ def test_a_pipeline_of_other_regions_is_expanded_although_one_store_may_not_be_u
     assert answer_macro(asked, OneRefused())["status"] == "success"
 
 
+BOUNDARY = "arn:aws:iam::111111111111:policy/boundary"
+
+
+def boundaries(fragment: Json) -> set[str | None]:
+    return {
+        resource["Properties"].get("PermissionsBoundary")
+        for resource in fragment["Resources"].values()
+        if resource["Type"] == "AWS::IAM::Role"
+    }
+
+
+def test_the_roles_of_a_pipeline_are_bounded_as_the_control_plane_says() -> None:
+    asked = event("macro_expand")
+    asked["fragment"] = template(Orders=declaration())
+    assert boundaries(answer_macro(asked, Known(), boundary=BOUNDARY)["fragment"]) == {BOUNDARY}
+    asked["fragment"] = template(Orders=declaration())
+    assert boundaries(answer_macro(asked, Known())["fragment"]) == {None}
+
+
+def test_a_declaration_may_name_a_boundary_of_its_own() -> None:
+    own = f"{BOUNDARY}-of-orders"
+    asked = event("macro_expand")
+    asked["fragment"] = template(Orders=declaration(PermissionsBoundary=own))
+    assert boundaries(answer_macro(asked, Known(), boundary=BOUNDARY)["fragment"]) == {own}
+    wrong = template(Orders=declaration(PermissionsBoundary="boundary"))
+    answer = answer_macro({**asked, "fragment": wrong}, Known())
+    assert "Orders.PermissionsBoundary: write a managed policy's ARN" in answer["errorMessage"]
+
+
 def test_stores_that_cannot_be_read_fail_the_macro_with_the_reason() -> None:
     answer = answer_macro(event("macro_expand"), Unreadable(PermanentError("cannot read x: y")))
     assert (answer["status"], answer["errorMessage"]) == ("failure", "cannot read x: y")

@@ -22,7 +22,7 @@ def statements(template: Json, role: str) -> list[Json]:
 
 
 def statement(template: Json, role: str, sid: str) -> Json:
-    return next(each for each in statements(template, role) if each["Sid"] == sid)
+    return next(each for each in statements(template, role) if each.get("Sid") == sid)
 
 
 def trust(template: Json, role: str) -> Json:

@@ -1,6 +1,7 @@
 """What the gateways add to the services: exact requests, and errors in two kinds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -247,3 +248,76 @@ def test_sts_and_s3_are_asked_in_the_region_itself() -> None:
     for region in ("us-east-1", "ap-east-1"):
         assert clients.get("sts", region).meta.endpoint_url.startswith(f"https://sts.{region}.")
         assert clients.get("s3", region).meta.endpoint_url.startswith(f"https://s3.{region}.")
+
+
+TAGS = (("CostCenter", "42"), ("Owner", "platform"))
+
+
+def parameter_tags(clients: Clients, name: str) -> dict[str, str]:
+    found: Any = clients.get("ssm", HOME).list_tags_for_resource(
+        ResourceType="Parameter", ResourceId=name
+    )
+    return {tag["Key"]: tag["Value"] for tag in found["TagList"]}
+
+
+def test_a_parameter_gets_the_organisations_tags_in_the_call_that_makes_it(
+    clients: Clients,
+) -> None:
+    made = requests_of(clients, "ssm", HOME)
+    SsmParameters(clients, tags=TAGS).put(HOME, "/foothold/x", "1")
+    assert [name for name, _ in made] == ["PutParameter"]
+    assert parameter_tags(clients, "/foothold/x") == dict(TAGS)
+
+
+def test_a_parameter_that_is_written_over_gets_the_tags_as_they_are_now(clients: Clients) -> None:
+    SsmParameters(clients, tags=TAGS).put(HOME, "/foothold/x", "1")
+    parameters = SsmParameters(clients, tags=(("CostCenter", "43"),))
+    parameters.put(HOME, "/foothold/x", "2")
+    assert parameters.get(HOME, ("/foothold/x",)) == {"/foothold/x": "2"}
+    assert parameter_tags(clients, "/foothold/x") == {"CostCenter": "43", "Owner": "platform"}
+
+
+def test_without_tags_a_parameter_is_written_in_one_call(clients: Clients) -> None:
+    made = requests_of(clients, "ssm", HOME)
+    parameters = SsmParameters(clients)
+    for value in ("1", "2"):
+        parameters.put(HOME, "/foothold/x", value)
+    parameters.tag(HOME, ("/foothold/x",))
+    assert [name for name, _ in made] == ["PutParameter", "PutParameter"]
+
+
+def test_tagging_a_parameter_that_is_gone_is_no_error(clients: Clients) -> None:
+    SsmParameters(clients, tags=TAGS).tag(HOME, ("/foothold/gone",))
+
+
+def test_buckets_and_keys_get_the_organisations_tags_in_the_call_that_makes_them(
+    clients: Clients,
+) -> None:
+    spec = replace(PLANE, tags=TAGS).spec("eu-west-1")
+    s3, kms = requests_of(clients, "s3", spec.region), requests_of(clients, "kms", spec.region)
+    S3Buckets(clients).create(spec)
+    KmsKeys(clients).create(spec, {"Version": "2012-10-17", "Statement": []})
+    bucket = {t["Key"]: t["Value"] for t in s3[0][1]["CreateBucketConfiguration"]["Tags"]}
+    key = {t["TagKey"]: t["TagValue"] for t in kms[0][1]["Tags"]}
+    assert bucket == key == spec.tags_in(Use.UNUSED)
+    assert dict(TAGS).items() <= key.items()
+
+
+def test_what_holds_for_all_rules_of_others_is_given_again_with_the_rules(
+    clients: Clients,
+) -> None:
+    buckets, client = S3Buckets(clients), clients.get("s3", "eu-west-1")
+    buckets.create(SPEC)
+    rules = SETTINGS[Aspect.LIFECYCLE]
+    made = requests_of(clients, "s3", SPEC.region)
+    stub: Any = client
+    stub.meta.events.register(
+        "after-call.s3.GetBucketLifecycleConfiguration",
+        lambda parsed, **_: parsed.update(
+            TransitionDefaultMinimumObjectSize="varies_by_storage_class"
+        ),
+    )
+    buckets.write(SPEC, Aspect.LIFECYCLE, rules)
+    buckets.write(SPEC, Aspect.LIFECYCLE, rules)
+    _, params = made[-1]
+    assert params["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"

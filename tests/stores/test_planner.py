@@ -1,5 +1,6 @@
 """What a region needs, decided from values alone."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -519,17 +520,28 @@ def rule(days: int | None, status: str = "Enabled") -> dict[str, Any]:
 @pytest.mark.parametrize(
     "rules", [[rule(31)], [rule(365), rule(None)], [rule(31), rule(7, "Disabled")]]
 )
-def test_rules_that_keep_replaced_artifacts_longer_are_left_to_a_person(rules: object) -> None:
+def test_rules_that_keep_replaced_artifacts_longer_are_left_to_a_person(
+    rules: list[Any],
+) -> None:
     (step,) = plan(with_setting(Aspect.LIFECYCLE, rules))
     assert (step.verb, step.aspect) == (Verb.LEAVE, Aspect.LIFECYCLE)
-    assert step.command == (
+    command, _, configuration = str(step.command).partition(" --lifecycle-configuration ")
+    assert command == (
         "aws s3api put-bucket-lifecycle-configuration --region eu-west-1 "
-        "--bucket foothold-111111111111-eu-west-1-an --expected-bucket-owner 111111111111 "
-        """--lifecycle-configuration '{"Rules": [{"ID": "expire-replaced-artifacts", """
-        """"Status": "Enabled", "Filter": {"Prefix": ""}, "NoncurrentVersionExpiration": """
-        """{"NoncurrentDays": 30}, "AbortIncompleteMultipartUpload": """
-        """{"DaysAfterInitiation": 1}}]}'"""
+        "--bucket foothold-111111111111-eu-west-1-an --expected-bucket-owner 111111111111"
     )
+    assert json.loads(configuration.strip("'")) == {
+        "Rules": [
+            {
+                "ID": "expire-replaced-artifacts",
+                "Status": "Enabled",
+                "Filter": {"Prefix": ""},
+                "NoncurrentVersionExpiration": {"NoncurrentDays": 30},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+            },
+            *rules,
+        ]
+    }
 
 
 @pytest.mark.parametrize(

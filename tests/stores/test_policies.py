@@ -1,13 +1,15 @@
 """The policies of a store, as documents. What they allow is judged elsewhere by evaluators."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.domain.models import ControlPlane
+from foothold.domain.models import ControlPlane, StoreSpec
 from foothold.domain.policies import bucket_policy, canonical, key_policy
 
 KEY = "arn:aws:kms:eu-west-1:111111111111:key/abc"
@@ -118,3 +120,65 @@ def test_policies_are_the_same_only_where_they_name_the_same(
     assert same == (set(one) == set(other))
     if len(one) == 1:
         assert canonical({"Action": one[0]}) == canonical({"Action": tuple(one)})
+
+
+def narrowed(
+    paths: tuple[str, ...] = (), accounts: tuple[str, ...] = (), region: str = "eu-west-1"
+) -> StoreSpec:
+    return replace(plane(), reader_org_paths=paths, reader_accounts=accounts).spec(region)
+
+
+def reader_statements(spec: StoreSpec) -> list[Any]:
+    statements = [*bucket_policy(spec, KEY)["Statement"], *key_policy(spec)["Statement"]]
+    return [s for s in statements if s["Sid"].startswith("OrganizationDeployRoles")]
+
+
+def test_readers_may_be_narrowed_to_the_accounts_below_an_organisational_unit() -> None:
+    paths = ("o-example/r-abcd/ou-abcd-11111111/*",)
+    found = reader_statements(narrowed(paths))
+    assert len(found) == 3
+    for statement in found:
+        condition = statement["Condition"]
+        assert condition["ForAnyValue:StringLike"] == {"aws:PrincipalOrgPaths": list(paths)}
+        assert condition["StringEquals"]["aws:PrincipalOrgID"] == ["o-example"]
+
+
+def test_readers_may_be_narrowed_to_some_accounts() -> None:
+    for statement in reader_statements(narrowed(accounts=("222222222222", "333333333333"))):
+        equal = statement["Condition"]["StringEquals"]
+        assert equal["aws:PrincipalAccount"] == ["222222222222", "333333333333"]
+        assert equal["aws:PrincipalOrgID"] == ["o-example"]
+
+
+def test_a_store_may_have_readers_of_its_own_in_place_of_the_others() -> None:
+    accounts = ("222222222222", "eu-west-1=333333333333", "eu-west-1=444444444444")
+    assert narrowed(accounts=accounts).reader_accounts == ("333333333333", "444444444444")
+    elsewhere = narrowed(accounts=accounts, region="us-east-1")
+    assert elsewhere.reader_accounts == ("222222222222",)
+    only_here = narrowed(paths=("eu-west-1=o-example/*",), region="us-east-1")
+    assert only_here.reader_org_paths == ()
+
+
+def test_the_documents_change_where_readers_are_narrowed_and_nowhere_else() -> None:
+    spec = plane().spec("eu-west-1")
+    narrow = narrowed(accounts=("222222222222",))
+    changed = [
+        one["Sid"]
+        for one, other in zip(
+            [*bucket_policy(spec, KEY)["Statement"], *key_policy(spec)["Statement"]],
+            [*bucket_policy(narrow, KEY)["Statement"], *key_policy(narrow)["Statement"]],
+            strict=True,
+        )
+        if one != other
+    ]
+    assert changed == [statement["Sid"] for statement in reader_statements(spec)]
+
+
+def test_names_in_another_order_are_the_same_policy() -> None:
+    one = {"Statement": [{"Sid": "A", "Effect": "Deny"}, {"Effect": "Allow", "Sid": "B"}]}
+    other = {"Statement": [{"Sid": "B", "Effect": "Allow"}, {"Effect": "Deny", "Sid": "A"}]}
+    assert canonical(one) == canonical(other)
+
+
+def test_a_list_of_the_one_principal_star_is_everybody_too() -> None:
+    assert canonical({"Principal": {"AWS": ["*"]}}) == canonical({"Principal": "*"})

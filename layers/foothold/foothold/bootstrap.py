@@ -57,7 +57,7 @@ def clients() -> Clients:
 
 @lru_cache
 def parameters() -> SsmParameters:
-    return SsmParameters(clients(), Pace(PUTS_A_SECOND))
+    return SsmParameters(clients(), Pace(PUTS_A_SECOND), control_plane().tags)
 
 
 @lru_cache
@@ -181,7 +181,10 @@ def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
     from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
 
     root = control_plane().parameter_root
-    return pipelines.answer_macro(event, published_stores(), root, pipeline_regions())
+    boundary = Settings.from_environment().permissions_boundary_arn
+    return pipelines.answer_macro(
+        event, published_stores(), root, pipeline_regions(), boundary=boundary
+    )
 
 
 def follow_stores() -> None:

@@ -131,6 +131,13 @@ Scalar = ("string", "number", "boolean")
 # No control characters but tab and newline: AWS takes none.
 CHARACTER = r"[^\x00-\x08\x0b-\x1f\x7f]"
 Branch = Annotated[str, Written(r"\S{1,255}", "write a branch's name")]
+PolicyArn = Annotated[
+    str,
+    Written(
+        r"arn:[a-z-]+:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512}",
+        "write a managed policy's ARN, arn:aws:iam::ACCOUNT:policy/NAME",
+    ),
+]
 PipelineName = Annotated[
     str,
     Written(
@@ -511,6 +518,8 @@ class PipelineForm(Form):
     notifications: NotificationsForm | None = None
     region_names: dict[Region, RegionAlias] = {}
     """The project's own words for regions, as its buildspec uses them."""
+    permissions_boundary: PolicyArn | None = None
+    """The managed policy that bounds the pipeline's roles; the control plane's where it has one."""
 
     def declaration(self) -> Declaration:
         """Raises DeclarationError for an approval that nobody would hear of."""
@@ -523,6 +532,7 @@ class PipelineForm(Form):
             notifications=self.notifications.notifications() if self.notifications else None,
             packages_itself=self.package == "buildspec",
             region_names=self.region_names,
+            permissions_boundary=self.permissions_boundary or "",
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from foothold.domain import stack_parameters
 from foothold.domain.errors import PermanentError
 from foothold.domain.models import ControlPlane
 from foothold.domain.wanted import RegionPolicy
@@ -39,6 +40,11 @@ class Settings(BaseModel):
     pipeline_regions: Names = Field(alias="FOOTHOLD_PIPELINE_REGIONS", default=())
     # Roles of other accounts that may list stacks and read their templates.
     stack_reader_role_arns: Names = Field(alias="FOOTHOLD_STACK_READER_ROLE_ARNS", default=())
+    reader_org_paths: Names = Field(alias="FOOTHOLD_READER_ORG_PATHS", default=())
+    reader_accounts: Names = Field(alias="FOOTHOLD_READER_ACCOUNTS", default=())
+    tags: Names = Field(alias="FOOTHOLD_TAGS", default=())
+    # What bounds the roles of pipelines that the macro expands.
+    permissions_boundary_arn: str = Field(alias="FOOTHOLD_PERMISSIONS_BOUNDARY_ARN", default="")
     allowed_regions: Names = Field(alias="FOOTHOLD_ALLOWED_REGIONS", default=("*",))
     max_regions: int = Field(alias="FOOTHOLD_MAX_REGIONS", default=0, ge=0)
     # 1: Lambda runs the reconcile function one at a time; 0: it has to take turns itself.
@@ -62,6 +68,8 @@ class Settings(BaseModel):
 
     @property
     def control_plane(self) -> ControlPlane:
+        """Raises PermanentError for a list of the stack's that says what it may not."""
+        organizations = self.organization_ids
         return ControlPlane(
             account=self.account,
             home_region=self.home_region,
@@ -70,6 +78,11 @@ class Settings(BaseModel):
             parameter_root=self.parameter_root.rstrip("/"),
             organization_ids=self.organization_ids,
             reader_roles=self.reader_roles,
+            reader_org_paths=stack_parameters.reader_org_paths(
+                self.reader_org_paths, organizations
+            ),
+            reader_accounts=stack_parameters.reader_accounts(self.reader_accounts, organizations),
+            tags=stack_parameters.tags(self.tags),
             retires=self.retirement_policy == "Retire",
             region_policy=RegionPolicy(self.allowed_regions, self.max_regions),
         )

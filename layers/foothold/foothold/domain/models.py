@@ -51,7 +51,10 @@ class ControlPlane:
     `stack` and `home_region` together tell it from every other one in the account: they are the
     values of the tags `foothold:stack` and `foothold:home`. `organization_ids` may be empty: then
     no other account is let in. `reader_roles` are role names (wildcards allowed) that may
-    read artifacts from any account of those organisations.
+    read artifacts from any account of those organisations; `reader_org_paths` and
+    `reader_accounts` narrow that to accounts below an organisational unit, and to some accounts,
+    `REGION=VALUE` for one region's store only. `tags` are the organisation's own, for whatever
+    is made.
     """
 
     account: str
@@ -61,6 +64,9 @@ class ControlPlane:
     parameter_root: str = "/foothold"
     organization_ids: tuple[str, ...] = ()
     reader_roles: tuple[str, ...] = ()
+    reader_org_paths: tuple[str, ...] = ()
+    reader_accounts: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
     retires: bool = False
     region_policy: RegionPolicy = ANY_REGION
 
@@ -190,7 +196,22 @@ class StoreSpec:
 
     def tags_in(self, use: Use) -> dict[str, str]:
         """All tags of a bucket or key in this use."""
-        return {**self.tags, STATE_TAG: use}
+        return {**dict(self.control_plane.tags), **self.tags, STATE_TAG: use}
+
+    @property
+    def reader_org_paths(self) -> tuple[str, ...]:
+        """The paths of organisational units whose accounts may read; empty for any."""
+        return self._narrowed(self.control_plane.reader_org_paths)
+
+    @property
+    def reader_accounts(self) -> tuple[str, ...]:
+        """The accounts that may read; empty for any."""
+        return self._narrowed(self.control_plane.reader_accounts)
+
+    def _narrowed(self, entries: tuple[str, ...]) -> tuple[str, ...]:
+        """The region's own entries, or where it has none, those that name no region."""
+        own = [entry.partition("=")[2] for entry in entries if entry.startswith(f"{self.region}=")]
+        return tuple(own or (entry for entry in entries if "=" not in entry))
 
     @property
     def home_path(self) -> str:
@@ -299,6 +320,8 @@ class Verb(StrEnum):
     ENABLE_KEY = "enable the key"
     CREATE_BUCKET = "create the bucket"
     SET = "set the"
+    SET_ASIDE = "take out what opens the bucket, and set the"
+    TAG_PARAMETERS = "tag the parameters"
     PUBLISH_REGIONAL = "publish the store in its region"
     PUBLISH_HOME = "publish the store in the home region"
     ANNOUNCE = "tell that the store was replaced"
@@ -321,15 +344,22 @@ class Verb(StrEnum):
 
 # What a person should hear about, though (or because) it is being dealt with.
 LOUD = frozenset(
-    {Verb.CANCEL_KEY_DELETION, Verb.ANNOUNCE, Verb.LEAVE, Verb.DISTRUST, Verb.CALL_OFF}
+    {
+        Verb.CANCEL_KEY_DELETION,
+        Verb.ANNOUNCE,
+        Verb.LEAVE,
+        Verb.DISTRUST,
+        Verb.CALL_OFF,
+        Verb.SET_ASIDE,
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change, and why it is made. `aspect` goes with `SET`, `UNTAG` and `LEAVE`, `key`
-    with the verbs that act on a key that exists already; `command` is what a person would run
-    where the step is left to a person."""
+    """One change, and why it is made. `aspect` goes with `SET`, `SET_ASIDE`, `UNTAG` and `LEAVE`,
+    `key` with the verbs that act on a key that exists already; `command` is what a person would
+    run where the step is left to a person."""
 
     verb: Verb
     reason: str

@@ -164,7 +164,8 @@ class Declaration:
 
     `packages_itself` is true where the buildspec writes `template-export-<region>.yml`;
     otherwise the package function does. `region_names` are the project's own words for
-    regions, as its buildspec may use them.
+    regions, as its buildspec may use them. `permissions_boundary` is the ARN of a managed policy
+    that bounds the pipeline's roles, empty for the control plane's own.
     """
 
     name: str
@@ -174,6 +175,7 @@ class Declaration:
     notifications: Notifications | None = None
     packages_itself: bool = False
     region_names: Mapping[str, str] = field(default_factory=dict)
+    permissions_boundary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

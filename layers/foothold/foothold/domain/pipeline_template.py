@@ -56,11 +56,16 @@ TEMPLATE_BYTES = 1_000_000
 
 
 def expand(
-    pipeline: Pipeline, parameter_root: str = "/foothold", logical_id: str = "Pipeline"
+    pipeline: Pipeline,
+    parameter_root: str = "/foothold",
+    logical_id: str = "Pipeline",
+    *,
+    boundary: str = "",
 ) -> dict[str, Json]:
     """The resources of a pipeline by logical id: the pipeline itself under `logical_id`, its
     build project, its roles, and what starts it.
 
+    `boundary` is the ARN of the permissions boundary of roles whose declaration names none.
     Raises DeclarationError where the result would pass a limit of CodePipeline, IAM or
     CloudFormation.
     """
@@ -89,6 +94,10 @@ def expand(
         **_start(pipeline, names),
         **_notifications(pipeline, names),
     }
+    boundary = pipeline.declaration.permissions_boundary or boundary
+    for resource in resources.values():
+        if boundary and resource["Type"] == "AWS::IAM::Role":
+            resource["Properties"]["PermissionsBoundary"] = boundary
     problems = list(_over_limits(resources, logical_id))
     if problems:
         raise DeclarationError(problems)

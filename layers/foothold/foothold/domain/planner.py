@@ -1,9 +1,10 @@
 """Decide what to change in one region. Pure: values in, values out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from foothold.domain.beside import Beside, lifecycle_beside, policy_beside
 from foothold.domain.errors import NotOursError, PermanentError
 from foothold.domain.models import (
     BUCKET_ASPECTS,
@@ -285,12 +286,8 @@ def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) ->
         if not seen.bucket_exists:
             if aspect not in SET_AT_CREATION:
                 steps.append(Step(Verb.SET, "the bucket is new", aspect))
-        elif aspect in seen.settings and _differs(aspect, desired[aspect], seen.settings[aspect]):
-            value = seen.settings[aspect]
-            if aspect is Aspect.LIFECYCLE and _keeps_longer(value):
-                steps.append(_leave_lifecycle(spec, desired[aspect]))
-            else:
-                steps.append(Step(Verb.SET, _reason(value), aspect))
+        elif aspect in seen.settings:
+            steps += _bucket_steps(spec, seen, aspect, desired[aspect])
     return steps
 
 
@@ -308,6 +305,55 @@ def _unmarking_steps(seen: ObservedStore, adopted: str | None) -> list[Step]:
         for aspect, carried in tags.items()
         if RETIRING_TAG in (carried or {})
     ]
+
+
+def _bucket_steps(spec: StoreSpec, seen: ObservedStore, aspect: Aspect, ours: Any) -> list[Step]:
+    """What puts one setting of a bucket right that is there."""
+    value = seen.settings[aspect]
+    wanted = beside(spec, aspect, ours, value)
+    if not wanted.differs:
+        return []
+    if aspect is Aspect.LIFECYCLE and _keeps_longer(value):
+        return [_leave_lifecycle(spec, wanted.value)]
+    if wanted.set_aside:
+        return [Step(Verb.SET_ASIDE, _opens(wanted.set_aside), aspect)]
+    steps = [Step(Verb.SET, _reason(value), aspect)]
+    if aspect is Aspect.BUCKET_TAGS and _tags_are_new(spec, seen):
+        steps.insert(0, Step(Verb.TAG_PARAMETERS, "they may lack the stack's Tags"))
+    return steps
+
+
+def to_write(spec: StoreSpec, key_arn: str, seen: ObservedStore, aspect: Aspect) -> Any:
+    """The whole value of one of the bucket's settings: Foothold's own part of it, and what others
+    have put beside that and may keep."""
+    ours = desired_settings(spec, key_arn)[aspect]
+    return beside(spec, aspect, ours, seen.settings.get(aspect)).value
+
+
+def beside(spec: StoreSpec, aspect: Aspect, ours: Any, found: Any) -> Beside:
+    """What a setting should be, given what was found."""
+    if aspect is Aspect.BUCKET_POLICY:
+        return policy_beside(spec, ours, found)
+    if aspect is Aspect.LIFECYCLE:
+        return lifecycle_beside(ours, found)
+    return Beside(ours, _differs(aspect, ours, found))
+
+
+def _opens(set_aside: Iterable[tuple[str, str]]) -> str:
+    """Why statements of others do not stay."""
+    found = ", ".join(f"{name} lets {who} in" for name, who in set_aside)
+    return (
+        f"{found}, whom Foothold's policy would not; give a role access with ReaderRoleNames, or "
+        "in its own account's policies"
+    )
+
+
+def _tags_are_new(spec: StoreSpec, seen: ObservedStore) -> bool:
+    """Whether the bucket lacks tags of the organisation; it is the last to get them, so that it
+    shows what the parameters have, which nobody reads."""
+    published = {**seen.home_parameters, **seen.regional_parameters}
+    tags = seen.settings.get(Aspect.BUCKET_TAGS) or {}
+    return bool(published) and _unlike(dict(spec.control_plane.tags), tags)
 
 
 def _keeps_longer(rules: Any) -> bool:
@@ -328,7 +374,7 @@ def _leave_lifecycle(spec: StoreSpec, desired: Any) -> Step:
         command=(
             f"aws s3api put-bucket-lifecycle-configuration --region {spec.region} "
             f"--bucket {spec.bucket} --expected-bucket-owner {spec.account} "
-            f"--lifecycle-configuration '{json.dumps({'Rules': desired})}'"
+            f"--lifecycle-configuration '{json.dumps({'Rules': desired}, default=str)}'"
         ),
     )
 

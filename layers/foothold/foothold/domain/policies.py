@@ -12,6 +12,24 @@ from foothold.domain.models import StoreSpec
 
 Json = Mapping[str, Any]
 
+# The statements of a bucket policy that are Foothold's, whatever they say: it keeps them exactly.
+OWN_SIDS = frozenset(
+    {
+        "DenyPlainHttp",
+        "DenyOldTls",
+        "DenyOtherEncryption",
+        "DenyOtherKeys",
+        "DenyUnnamedKeys",
+        "DenyCustomerProvidedKeys",
+        "DenyOutsideOrganization",
+        "OrganizationDeployRolesRead",
+    }
+)
+# What readers may do. Those of the bucket, because who reads an artifact may look first where its
+# bucket is (AWS CodePipeline User Guide, "Create a pipeline that uses resources from another AWS
+# account", grants s3:Get*).
+READS = ("s3:GetBucketLocation", "s3:GetBucketVersioning", "s3:GetObject", "s3:GetObjectVersion")
+
 
 def bucket_policy(spec: StoreSpec, key_arn: str) -> Json:
     """What the bucket refuses to everybody, and lets the organisation's deploy roles read.
@@ -77,17 +95,9 @@ def bucket_policy(spec: StoreSpec, key_arn: str) -> Json:
                 "Sid": "OrganizationDeployRolesRead",
                 "Effect": "Allow",
                 "Principal": {"AWS": "*"},
-                # Those of the bucket, because who reads an artifact may look first where its bucket
-                # is (AWS CodePipeline User Guide, "Create a pipeline that uses resources from
-                # another AWS account", grants s3:Get*).
-                "Action": [
-                    "s3:GetBucketLocation",
-                    "s3:GetBucketVersioning",
-                    "s3:GetObject",
-                    "s3:GetObjectVersion",
-                ],
+                "Action": list(READS),
                 "Resource": everything,
-                "Condition": _organization_roles(spec),
+                "Condition": reader_conditions(spec),
             }
         )
     return {"Version": "2012-10-17", "Statement": statements}
@@ -110,7 +120,7 @@ def key_policy(spec: StoreSpec) -> Json:
         }
     ]
     if spec.control_plane.organization_ids and spec.control_plane.reader_roles:
-        conditions = _organization_roles(spec)
+        conditions = reader_conditions(spec)
         via_s3 = f"s3.{spec.region}.{spec.partition.dns_suffix}"
         statements += [
             {
@@ -147,9 +157,17 @@ def _deny(sid: str, action: str, resource: str | list[str], condition: Json) -> 
     }
 
 
-def _organization_roles(spec: StoreSpec) -> dict[str, Any]:
-    return {
-        "StringEquals": {"aws:PrincipalOrgID": list(spec.control_plane.organization_ids)},
+def reader_conditions(spec: StoreSpec) -> dict[str, Any]:
+    """What the organisation's deploy roles are known by: all of it has to hold.
+
+    `aws:PrincipalOrgPaths` has several values, the path of the account and nothing else today (IAM
+    User Guide, "AWS global condition context keys").
+    """
+    equal = {"aws:PrincipalOrgID": list(spec.control_plane.organization_ids)}
+    if spec.reader_accounts:
+        equal["aws:PrincipalAccount"] = list(spec.reader_accounts)
+    conditions: dict[str, Any] = {
+        "StringEquals": equal,
         "ArnLike": {
             "aws:PrincipalArn": [
                 f"arn:{spec.partition.name}:iam::*:role/{name}"
@@ -157,18 +175,21 @@ def _organization_roles(spec: StoreSpec) -> dict[str, Any]:
             ]
         },
     }
+    if spec.reader_org_paths:
+        paths = list(spec.reader_org_paths)
+        conditions["ForAnyValue:StringLike"] = {"aws:PrincipalOrgPaths": paths}
+    return conditions
 
 
 def canonical(policy: Any) -> Any:
     """The same policy in one spelling, so that two documents can be compared.
 
-    AWS may return a list of one as a string, and lists in another order; neither changes what
-    a policy means (IAM User Guide, "Grammar of the IAM JSON policy language").
+    AWS may return a list of one as a string, and lists and names in another order; none changes
+    what a policy means (IAM User Guide, "Grammar of the IAM JSON policy language").
     """
     if isinstance(policy, Mapping):
-        if set(policy) == {"AWS"} and policy["AWS"] == "*":
-            return "*"
-        return {name: canonical(value) for name, value in policy.items()}
+        spelt = {name: canonical(value) for name, value in sorted(policy.items())}
+        return "*" if spelt == {"AWS": "*"} else spelt
     if isinstance(policy, list | tuple):
         items = [canonical(item) for item in policy]
         if len(items) == 1 and not isinstance(items[0], Mapping):

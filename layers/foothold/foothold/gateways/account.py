@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 
 from foothold.domain.errors import FootholdError
-from foothold.domain.models import StoreSpec
+from foothold.domain.models import StoreSpec, Use
 from foothold.domain.partitions import partition_of
 from foothold.gateways.aws import Clients, aws_call
 
@@ -147,7 +147,8 @@ def _needed(spec: StoreSpec) -> dict[str, str]:
 
 def _context(spec: StoreSpec) -> list[dict[str, Any]]:
     values = {"aws:RequestedRegion": spec.region, "aws:ResourceAccount": spec.account}
-    values |= {f"aws:RequestTag/{name}": value for name, value in spec.tags.items()}
+    tags = spec.tags_in(Use.UNUSED)
+    values |= {f"aws:RequestTag/{name}": value for name, value in tags.items()}
     return [
         {"ContextKeyName": name, "ContextKeyValues": [value], "ContextKeyType": "string"}
         for name, value in values.items()

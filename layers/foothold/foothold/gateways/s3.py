@@ -269,6 +269,7 @@ class S3Buckets:
                         Bucket=bucket,
                         LifecycleConfiguration={"Rules": value},
                         ExpectedBucketOwner=owner,
+                        **self._beside_rules(spec),
                     )
                 case Aspect.BUCKET_TAGS:
                     # PutBucketTagging replaces the whole set: keep what others have added.
@@ -293,6 +294,20 @@ class S3Buckets:
         rule = answer["ServerSideEncryptionConfiguration"]["Rules"][0]
         blocked = rule.get("BlockedEncryptionTypes", {})
         return {"EncryptionType": blocked["EncryptionType"]} if blocked else None
+
+    def _beside_rules(self, spec: StoreSpec) -> Any:
+        """What holds for all rules of others, and is lost unless it is given again (Amazon S3 API
+        Reference, "PutBucketLifecycleConfiguration")."""
+        name = "TransitionDefaultMinimumObjectSize"
+        try:
+            found: Any = self._s3(spec).get_bucket_lifecycle_configuration(
+                Bucket=spec.bucket, ExpectedBucketOwner=spec.account
+            )
+        except ClientError as error:
+            if error_code(error) not in NOT_SET_CODES:
+                raise
+            return {}
+        return {name: found[name]} if found.get(name) else {}
 
     def verify(self, spec: StoreSpec) -> None:
         with aws_call(f"reach bucket {spec.bucket}"):

@@ -1,6 +1,7 @@
 """Parameters in SSM Parameter Store."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from foothold.gateways.aws import Clients, aws_call
@@ -8,6 +9,7 @@ from foothold.gateways.pace import Pace
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_ssm.type_defs import TagTypeDef
 
 NAMES_A_CALL = 10  # SSM API Reference, "GetParameters" and "DeleteParameters"
 
@@ -18,11 +20,18 @@ PUTS_A_SECOND = 3
 
 
 class SsmParameters:
-    """`services.ports.Parameters` on AWS. `pace` keeps the writes in one region within it."""
+    """`services.ports.Parameters` on AWS. `pace` keeps the writes in one region within it; `tags`
+    are what the control plane's parameters have."""
 
-    def __init__(self, clients: Clients, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        pace: Pace | None = None,
+        tags: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         self._clients = clients
         self._pace = pace
+        self._tags: list[TagTypeDef] = [{"Key": name, "Value": value} for name, value in tags]
 
     def _ssm(self, region: str) -> "SSMClient":
         return self._clients.get("ssm", region)
@@ -51,10 +60,35 @@ class SsmParameters:
             }
 
     def put(self, region: str, name: str, value: str) -> None:
+        """With tags a parameter is made first, and only then written over: one call takes either
+        tags or leave to overwrite (SSM API Reference, "PutParameter": Tags)."""
+        ssm = self._writing(region)
+        with aws_call(f"write the parameter {name} in {region}"):
+            if self._tags:
+                try:
+                    ssm.put_parameter(Name=name, Value=value, Type="String", Tags=self._tags)
+                except ssm.exceptions.ParameterAlreadyExists:
+                    self._writing(region)
+                else:
+                    return
+            ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+        self.tag(region, (name,))
+
+    def tag(self, region: str, names: tuple[str, ...]) -> None:
+        for name in names if self._tags else ():
+            ssm = self._writing(region)
+            with (
+                aws_call(f"tag the parameter {name} in {region}"),
+                suppress(
+                    ssm.exceptions.InvalidResourceId  # it is gone
+                ),
+            ):
+                ssm.add_tags_to_resource(ResourceType="Parameter", ResourceId=name, Tags=self._tags)
+
+    def _writing(self, region: str) -> "SSMClient":
         if self._pace:
             self._pace.wait(region)
-        with aws_call(f"write the parameter {name} in {region}"):
-            self._ssm(region).put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+        return self._ssm(region)
 
     def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:
         """Write a StringList parameter; `values` hold no comma and are not empty."""

@@ -1,8 +1,9 @@
 """Bring a bucket and a key that exist already in, and keep them like Foothold's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from foothold.domain.beside import listed, policy_beside
 from foothold.domain.errors import NotOursError, PermanentError
 from foothold.domain.models import (
     REGION_TAG,
@@ -135,15 +136,13 @@ class Adoptions:
             )
 
     def _refuse_to_take_access_away(self, spec: StoreSpec, key_arn: str) -> None:
-        for name, now, ours in (
-            (
-                f"bucket {spec.bucket}",
-                self._buckets.read(spec, Aspect.BUCKET_POLICY),
-                bucket_policy(spec, key_arn),
-            ),
-            (key_arn, self._keys.read(spec, key_arn, Aspect.KEY_POLICY), key_policy(spec)),
+        bucket = self._buckets.read(spec, Aspect.BUCKET_POLICY)
+        beside = policy_beside(spec, bucket_policy(spec, key_arn), bucket)
+        key = self._keys.read(spec, key_arn, Aspect.KEY_POLICY)
+        for name, lost in (
+            (f"bucket {spec.bucket}", tuple(name for name, _ in beside.set_aside)),
+            (key_arn, allowed_only_by(key, key_policy(spec))),
         ):
-            lost = allowed_only_by(now, ours)
             if lost:
                 raise PermanentError(
                     f"the policy of {name} allows what Foothold's would not ({', '.join(lost)}): "
@@ -158,14 +157,9 @@ def allowed_only_by(now: Any, ours: Mapping[str, Any]) -> tuple[str, ...]:
     kept = [_meaning(statement) for statement in ours["Statement"]]
     return tuple(
         statement.get("Sid") or f"statement {number}"
-        for number, statement in enumerate(_statements(now), start=1)
+        for number, statement in enumerate(listed((now or {}).get("Statement", ())), start=1)
         if statement["Effect"] == "Allow" and _meaning(statement) not in kept
     )
-
-
-def _statements(policy: Any) -> Iterable[Mapping[str, Any]]:
-    statements = (policy or {}).get("Statement", ())
-    return [statements] if isinstance(statements, Mapping) else statements
 
 
 def _meaning(statement: Mapping[str, Any]) -> Any:

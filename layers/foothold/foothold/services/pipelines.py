@@ -58,6 +58,8 @@ def answer_macro(
     stores: Stores,
     parameter_root: str = ROOT,
     has_codepipeline: Callable[[str], bool] = everywhere,
+    *,
+    boundary: str = "",
 ) -> dict[str, Any]:
     """What CloudFormation gets for its template: the expanded one, or one reason why not.
 
@@ -77,6 +79,7 @@ def answer_macro(
             parameter_root,
             refused=published.refused,
             has_codepipeline=has_codepipeline,
+            boundary=boundary,
         )
         if LEFT_OUT_OUTPUT in fragment["Outputs"]:
             left_out = fragment["Outputs"][LEFT_OUT_OUTPUT]["Value"]
@@ -109,13 +112,15 @@ def expand_template(
     *,
     refused: Mapping[str, str] = NONE_REFUSED,
     has_codepipeline: Callable[[str], bool] = everywhere,
+    boundary: str = "",
 ) -> dict[str, Any]:
     """A template with each `Foothold::Pipeline` replaced by what it stands for.
 
     All else passes through untouched. `parameters` are the values of the template's parameters:
     a Ref to one may stand anywhere in a declaration. `refused` says, by region, why a published
-    store may not be used. Regions that would be followed if CodePipeline were there are named by
-    an output of the template. Raises DeclarationError.
+    store may not be used; `boundary` is the permissions boundary of roles whose declaration
+    names none. Regions that would be followed if CodePipeline were there are named by an output
+    of the template. Raises DeclarationError.
     """
     resources: dict[str, Any] = {
         logical_id: resource
@@ -131,7 +136,7 @@ def expand_template(
         has_codepipeline=has_codepipeline,
     )
     for logical_id, pipeline in pipelines.items():
-        expanded = expand(pipeline, parameter_root, logical_id)
+        expanded = expand(pipeline, parameter_root, logical_id, boundary=boundary)
         taken = sorted(set(expanded) & set(resources))
         if taken:
             raise DeclarationError(

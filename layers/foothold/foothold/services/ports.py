@@ -133,6 +133,10 @@ class Parameters(Protocol):
 
     def put(self, region: str, name: str, value: str) -> None: ...
 
+    def tag(self, region: str, names: tuple[str, ...]) -> None:
+        """Give those that exist the tags that new ones get."""
+        ...
+
     def delete(self, region: str, names: tuple[str, ...]) -> None:
         """Delete those that exist."""
         ...

@@ -543,8 +543,8 @@ class Reconciler:
                 self._refuse_to_replace_an_adopted_bucket(spec)
                 self._buckets.create(spec, use)
                 self._refuse_foreign_bucket(spec)
-            case Verb.SET | Verb.UNTAG:
-                self._apply_to_setting(spec, step, _named(key_arn))
+            case Verb.SET | Verb.SET_ASIDE | Verb.UNTAG | Verb.TAG_PARAMETERS:
+                self._apply_to_setting(spec, step, _named(key_arn), seen)
             case Verb.PUBLISH_REGIONAL:
                 self._publish(spec, spec.region, spec.regional_path, key_arn, seen)
             case Verb.PUBLISH_HOME:
@@ -563,18 +563,25 @@ class Reconciler:
                 return self._apply_to_key(spec, step, key_arn, use)
         return key_arn
 
-    def _apply_to_setting(self, spec: StoreSpec, step: Step, key_arn: str) -> None:
-        assert step.aspect is not None  # both verbs are about one
-        value = planner.desired_settings(spec, key_arn)[step.aspect]
-        match step.verb, step.aspect in KEY_ASPECTS:
-            case Verb.SET, True:
-                self._keys.write(spec, key_arn, step.aspect, value)
-            case Verb.SET, _:
-                self._buckets.write(spec, step.aspect, value)
-            case _, True:
+    def _apply_to_setting(
+        self, spec: StoreSpec, step: Step, key_arn: str, seen: ObservedStore
+    ) -> None:
+        match step.verb, step.aspect:
+            case Verb.TAG_PARAMETERS, _:
+                home = self._control_plane.home_region
+                self._parameters.tag(home, tuple(seen.home_parameters))
+                self._parameters.tag(spec.region, tuple(seen.regional_parameters))
+            case Verb.UNTAG, Aspect.KEY_TAGS:
                 self._keys.untag(spec, key_arn, (RETIRING_TAG,))
-            case _:
+            case Verb.UNTAG, _:
                 self._buckets.untag(spec, (RETIRING_TAG,))
+            case _, aspect if aspect in KEY_ASPECTS:
+                value = planner.desired_settings(spec, key_arn)[aspect]
+                self._keys.write(spec, key_arn, aspect, value)
+            case _, aspect:
+                assert aspect is not None  # every other verb is about one
+                value = planner.to_write(spec, key_arn, seen, aspect)
+                self._buckets.write(spec, aspect, value)
 
     def _refuse_below_anothers_root(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
         """Whose the parameters at home are, the key of the home region's store tells: it is the

@@ -17,6 +17,7 @@ from foothold.domain.errors import (
 )
 from foothold.domain.models import (
     RETIRING_TAG,
+    STATE_TAG,
     ArtifactStore,
     Aspect,
     ControlPlane,
@@ -24,7 +25,6 @@ from foothold.domain.models import (
     Outcome,
     Step,
     StoreSpec,
-    Use,
     Verb,
 )
 from foothold.domain.published import desired_spec
@@ -377,7 +377,7 @@ class Retirements:
                 self._keys.delete_alias(spec)
             case Verb.FORGET_ADOPTION:
                 assert spec.adopted is not None  # the plan of an adopted store only
-                ours = (*spec.tags_in(Use.IN_USE), RETIRING_TAG)
+                ours = (*spec.tags, STATE_TAG, RETIRING_TAG)
                 if self._keys.find(spec, spec.adopted.key_arn):
                     self._keys.untag(spec, spec.adopted.key_arn, ours)
                 self._buckets.untag(spec, ours)
