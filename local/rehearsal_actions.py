@@ -649,9 +649,9 @@ def run_phases(
         text = failed.read_text() if failed.exists() else "build 1 commands -1"
         phase, code, block, number = text.split()
         said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        last = said[-1].strip() if said else "it said nothing"
         commands = dict(phases)[phase].get(block) or ()
         command = str(commands[int(number)]) if int(number) >= 0 else ""
+        last = said[-1].strip() if said else f"{shortened(command or 'it')} said nothing"
         hint = missing_arguments(command) if "AccessDenied" in " ".join(said[-20:]) else ""
         raise ActionFailedError(f"phase {phase} ended with {code}: {last}{hint} (all of it: {log})")
 
