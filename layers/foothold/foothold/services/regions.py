@@ -164,10 +164,10 @@ class RegionDesk:
             if name.startswith(f"{self._root}/claims/"):
                 claims.setdefault(path[0], []).append(path[-1])
         phases = _phases(below, self._root)
-        requests = open_requests(below, f"{self._root}/requests")
+        noted = open_requests(below, f"{self._root}/requests")
         by_all = set(self._all_enabled(listed, below)) if listed.all_enabled else set()
         on_the_list = {*listed.names, *by_all}
-        wanted = on_the_list | set(claims) | set(phases) | set(requests)
+        wanted = on_the_list | set(claims) | set(phases) | set(noted)
         wanted |= {*published.stores, *published.refused}
         return tuple(
             RegionStatus(
@@ -176,7 +176,7 @@ class RegionDesk:
                 region in on_the_list,
                 tuple(sorted(claims.get(region, ()))),
                 phases.get(region),
-                requests.get(region),
+                noted.get(region),
                 published.refused.get(region),
             )
             for region in sorted(wanted)
@@ -318,8 +318,8 @@ class RegionDesk:
     def _wanted(self, below: Mapping[str, str], listed: RegionList) -> tuple[str, ...]:
         path = f"{self._root}/claims/"
         claimed = [n.removeprefix(path).split("/")[0] for n in below if n.startswith(path)]
-        requests = open_requests(below, f"{self._root}/requests")
-        asked = [region for region, record in requests.items() if record.asked]
+        noted = open_requests(below, f"{self._root}/requests")
+        asked = [region for region, record in noted.items() if record.asked]
         return tuple(dict.fromkeys((*claimed, *listed.names, *asked)))
 
     def _all_enabled(self, listed: RegionList, below: Mapping[str, str]) -> tuple[str, ...]:
