@@ -81,12 +81,12 @@ def test_a_key_that_is_forgotten_by_a_killed_process_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looks_for_no_key_of_its_own(monkeypatch)
-    created = killed.Kill(NEW_REGION, call_number(NEW_REGION, "CreateKey"), killed.AFTER)
+    created = killed.Kill(NEW_REGION, call_number(NEW_REGION, "Invoke"), killed.AFTER)
     assert any("orphan" in failure for failure in killed.killed([created]).failures)
 
 
 def test_an_error_that_nobody_translates_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = {call_number(NEW_REGION, "CreateKey"): faults.fault_named("connection refused")}
+    refused = {call_number(NEW_REGION, "CreateAlias"): faults.fault_named("connection refused")}
     assert judged(refused) == ()
     monkeypatch.setattr("foothold.gateways.kms.aws_call", lambda _doing: nullcontext())
     assert any("unhandled EndpointConnectionError" in failure for failure in judged(refused))
