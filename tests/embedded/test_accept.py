@@ -339,6 +339,11 @@ def test_an_interrupted_run_is_found_and_cleaned_up(
     assert (twice.returncode, twice.stdout) == (0, "there is no run to clean up after\n")
 
 
+def heeding_interruptions() -> None:
+    """A test run in the background ignores Ctrl-C, and so would every process that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_takes_everything_away_before_the_command_ends(
     deployed: Embedded, operator: dict[str, str], tmp_path: Path
 ) -> None:
@@ -348,6 +353,7 @@ def test_ctrl_c_takes_everything_away_before_the_command_ends(
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heeding_interruptions,  # noqa: PLW1509  # there are no threads here
     )
     assert running.stderr is not None
     lines = []
