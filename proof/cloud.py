@@ -18,6 +18,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, cast
@@ -114,7 +115,7 @@ class Cloud:
     current: ClassVar["Cloud | None"] = None
     # The functions that can be invoked, by name; and which one is at work, where one was.
     functions: ClassVar[dict[str, Callable[[Json], Json]]] = {}
-    invoked: ClassVar[str | None] = None
+    invoked: ClassVar[ContextVar[str | None]] = ContextVar("invoked", default=None)
 
     def __init__(self, statuses: Mapping[str, str] | None = None) -> None:
         self.statuses = dict(statuses or STATUSES)
@@ -216,17 +217,17 @@ class Cloud:
 
     def _invoke(self, asked: Mapping[str, Any]) -> Json:
         """The function runs here, and its calls take their own turns among those of others."""
-        name, before = asked["FunctionName"], Cloud.invoked
+        name = asked["FunctionName"]
         if name not in self.functions:
             raise Refused("ResourceNotFoundException", 404)
-        Cloud.invoked = name
+        before = Cloud.invoked.set(name)
         try:
             answer = self.functions[name](json.loads(asked["Payload"]))
         except Exception as error:
             # Lambda would say that it failed, and the caller would make a refusal of that.
             raise AssertionError(f"{name}: unhandled {type(error).__name__}") from error
         finally:
-            Cloud.invoked = before
+            Cloud.invoked.reset(before)
         body = json.dumps(answer).encode()
         return {"StatusCode": 200, "Payload": StreamingBody(io.BytesIO(body), len(body))}
 
@@ -959,7 +960,7 @@ def _answer(
         context["proof_params"],
         "ExpectedBucketOwner" in members,
         request_signer._credentials.access_key != ACCESS_KEY,  # noqa: SLF001  nothing else tells
-        Cloud.invoked,
+        Cloud.invoked.get(),
     )
     status, headers = 200, cast("Any", HeadersDict())
     try:

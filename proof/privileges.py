@@ -431,7 +431,7 @@ def recorded() -> list[Asked]:
             function: str = flow.function,
         ) -> Json:
             for asked in requests(cloud, call):
-                one = replace(asked, function=Cloud.invoked or function)
+                one = replace(asked, function=Cloud.invoked.get() or function)
                 found[str(one)] = one
             return meet(call, perform) if meet else perform()
 
