@@ -91,10 +91,10 @@ def main() -> int:
             raise PermanentError(f"--source {arguments.source}: there is no such folder")
         embedded, source, approve = Embedded(), arguments.source, arguments.approve
         here = pythons_of_here(arguments.file, arguments.parameter)
-        for each in here:
-            console.print(f"{each}, which is the python of this machine; the default is not here")
         parameters = [*arguments.parameter, *here]
         template = rendered(embedded, arguments.file, parameters, arguments.root)
+        for each in here:
+            console.print(f"{each}, which is the python of this machine; the default is not here")
         passed = [
             rehearse(embedded, template, name, source, console, approve=approve)
             for name in pipelines_in(template)
