@@ -273,7 +273,7 @@ def test_a_stack_deployed_meanwhile_calls_the_retirement_off(store: Embedded) ->
 
 @pytest.mark.embedded
 def test_a_store_is_handed_over_with_the_rights_of_the_function(deployed: Embedded) -> None:
-    region = "ap-northeast-3"  # its own: what is handed over does not come back
+    region = "ap-southeast-5"  # its own: what is handed over does not come back
     run(deployed, "regions", "add", region)
     run(deployed, "regions", "remove", region)
     to = ("--to-stack", "platform", "--to-home", "us-east-1")
