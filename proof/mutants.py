@@ -57,12 +57,24 @@ class Subject:
 
 
 SUBJECTS = (
-    Subject("foothold.domain.planner", ("tests/stores/test_planner.py",)),
+    Subject(
+        "foothold.domain.planner",
+        (
+            "tests/stores/test_planner.py",
+            "tests/stores/test_beside.py",
+            "tests/lifecycle/test_two_control_planes.py",
+            "tests/lifecycle/test_retirement.py",
+        ),
+    ),
     Subject("foothold.domain.policies", ("tests/stores/test_policies.py",)),
     Subject("foothold.messages", ("tests/messages",)),
     Subject(
         "foothold.domain.claims",
-        ("tests/custom_resource/test_bodies.py", "tests/messages/test_requests.py"),
+        (
+            "tests/custom_resource/test_bodies.py",
+            "tests/messages/test_requests.py",
+            "tests/lifecycle/test_claims.py",
+        ),
     ),
     Subject(
         "foothold.gateways.cfn_reply",
