@@ -204,6 +204,11 @@ def test_a_bucket_tagged_for_another_stack_is_refused() -> None:
         plan(with_setting(Aspect.BUCKET_TAGS, {"foothold:stack": "another"}))
 
 
+def test_a_refused_bucket_comes_with_both_ways_out() -> None:
+    with pytest.raises(PermanentError, match=r"move it away or choose another NamePrefix$"):
+        plan(with_setting(Aspect.BUCKET_TAGS, {"owner": "other"}))
+
+
 ANOTHERS = (
     {"foothold:stack": "another", "foothold:home": "eu-central-1"},
     {"foothold:stack": "foothold", "foothold:home": "us-east-1"},

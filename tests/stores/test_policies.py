@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.domain.models import ControlPlane, StoreSpec
-from foothold.domain.policies import bucket_policy, canonical, key_policy
+from foothold.domain.policies import OWN_SIDS, bucket_policy, canonical, key_policy
 
 KEY = "arn:aws:kms:eu-west-1:111111111111:key/abc"
 
@@ -182,3 +182,9 @@ def test_names_in_another_order_are_the_same_policy() -> None:
 
 def test_a_list_of_the_one_principal_star_is_everybody_too() -> None:
     assert canonical({"Principal": {"AWS": ["*"]}}) == canonical({"Principal": "*"})
+
+
+def test_the_statements_that_are_footholds_are_those_of_its_policies() -> None:
+    specs = [StoreSpec(one, "eu-west-1") for one in (plane(), plane(()))]
+    sids = {each["Sid"] for spec in specs for each in bucket_policy(spec, KEY)["Statement"]}
+    assert sids == OWN_SIDS
