@@ -16,9 +16,9 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
-from foothold.domain.models import ArtifactStore
-from foothold.domain.pipeline_graph import svg
-from foothold.services.pipelines import expand_template
+from foothold.cli.picture import svg
+from foothold.pipelines.macro import expand_template
+from foothold.stores.model import ArtifactStore
 
 HOME = "eu-central-1"
 TARGETS, REGIONS = 10, 34
@@ -26,9 +26,9 @@ ROUNDS = 15
 GOAL_SECONDS, GOAL_MEGABYTES = 0.5, 128
 MACRO = """
 import json, resource, sys, time
-from foothold.domain.models import ArtifactStore
-from foothold.domain.published import Published
-from foothold.services.pipelines import answer_macro
+from foothold.stores.model import ArtifactStore
+from foothold.stores.published import Published
+from foothold.pipelines.macro import answer_macro
 event, stores = json.load(sys.stdin)
 known = {region: ArtifactStore(region, *store) for region, store in stores.items()}
 class Known:

@@ -18,13 +18,13 @@ import boto3
 from rich.console import Console
 from rich.table import Table
 
-from foothold.domain import planner
-from foothold.domain.models import ControlPlane
-from foothold.gateways.aws import Clients
-from foothold.gateways.kms import KmsKeys
-from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import SsmParameters
-from foothold.services.reconcile import Reconciler
+from foothold.aws.clients import Clients
+from foothold.stores import planner
+from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.model import ControlPlane
+from foothold.stores.reconcile import Reconciler
 from local.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 
 DELAY_SECONDS = 0.1
@@ -56,7 +56,7 @@ class SlowClients(Clients):
 
 
 class EveryRegion:
-    """`services.ports.Regions` with every region enabled; the emulator knows fewer."""
+    """`stores.ports.Regions` with every region enabled; the emulator knows fewer."""
 
     def statuses(self) -> dict[str, str]:
         return dict.fromkeys(every_region(), "ENABLED")

@@ -34,16 +34,17 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from foothold.aws.clients import Clients
+from foothold.aws.regional import RegionalClient
 from foothold.cli.pipeline import parameter_values, read_template
-from foothold.domain.errors import FootholdError, PermanentError
-from foothold.gateways.account import AccountRegions, PipelineRegions
-from foothold.gateways.aws import Clients
-from foothold.gateways.events import RegionRequests
-from foothold.gateways.regional import RegionalBuckets, RegionalClient
-from foothold.gateways.ssm import SsmParameters
-from foothold.services.pipelines import expand_template
-from foothold.services.published import AT_ONCE, Trust
-from foothold.services.regions import RegionDesk
+from foothold.errors import FootholdError, PermanentError
+from foothold.pipelines.macro import expand_template
+from foothold.stores.gateways.account import AccountRegions, PipelineRegions
+from foothold.stores.gateways.events import RegionRequests
+from foothold.stores.gateways.published import RegionalBuckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.trust import AT_ONCE, Trust
 from local.embedded import (
     HOME_REGION,
     ORGANIZATION,

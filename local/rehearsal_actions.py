@@ -27,7 +27,7 @@ import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from foothold.domain.pipeline import PIPELINE_VARIABLE
+from foothold.pipelines.declaration import PIPELINE_VARIABLE
 from local.embedded import TOOLS, Embedded, EmbeddedSession
 
 Json = dict[str, Any]

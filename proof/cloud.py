@@ -27,9 +27,9 @@ import botocore.handlers
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.response import StreamingBody
 
-from foothold.domain.models import ArtifactStore
-from foothold.domain.partitions import WITHOUT_ACCOUNT_REGIONAL_NAMESPACE, partition_of
-from foothold.domain.pipeline import stores_digest
+from foothold.partitions import WITHOUT_ACCOUNT_REGIONAL_NAMESPACE, partition_of
+from foothold.pipelines.declaration import stores_digest
+from foothold.stores.model import ArtifactStore
 
 HOME = "eu-central-1"
 ACCOUNT = "111111111111"

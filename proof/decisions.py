@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from foothold.domain.models import ControlPlane, StoreSpec
-from foothold.domain.policies import bucket_policy, key_policy
+from foothold.stores.model import ControlPlane, StoreSpec
+from foothold.stores.policies import bucket_policy, key_policy
 from proof.judge import Row, allowed, install
 from proof.result import Result, Scale, side_by_side
 

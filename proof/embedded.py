@@ -19,13 +19,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from foothold.domain.models import ControlPlane
-from foothold.gateways.account import AccountRegions
-from foothold.gateways.aws import Clients
-from foothold.gateways.kms import KmsKeys
-from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import SsmParameters
-from foothold.services.reconcile import Reconciler
+from foothold.aws.clients import Clients
+from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.model import ControlPlane
+from foothold.stores.reconcile import Reconciler
 from local.embedded import FOREIGN, ORGANIZATION, PRODUCTION, Embedded
 from proof import decisions
 from proof.decisions import (

@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
-from foothold.domain import planner
-from foothold.domain.errors import FootholdError, TemporaryError
+from foothold.errors import FootholdError, TemporaryError
+from foothold.stores import planner
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
 from proof.house import Context, door, saved
 
@@ -95,7 +95,7 @@ def command(**what: Any) -> Callable[[], Any]:
     """An operator's command, as the command line invokes the function."""
 
     def ask() -> None:
-        from foothold.command_messages import raise_refusal
+        from foothold.stores.operator.messages import raise_refusal
 
         raise_refusal(door("reconcile")(what, Context()))
 
@@ -472,7 +472,7 @@ FLOWS: tuple[Flow, ...] = (
 def look_at_everything() -> None:
     """One look at every setting of every desired region, as the schedule takes in turns."""
     from foothold import bootstrap
-    from foothold.gateways.patience import OF_AN_EVENT
+    from foothold.aws.patience import OF_AN_EVENT
 
     bootstrap.patience().begin(OF_AN_EVENT)
     bootstrap.reconciler().keep()

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from foothold.domain.errors import FootholdError, PermanentError
-from foothold.domain.models import ArtifactStore
+from foothold.errors import FootholdError, PermanentError
+from foothold.stores.model import ArtifactStore
 from proof.cloud import ACCOUNT, HOME, STATUSES, Cloud
 from proof.flows import built, converged
 from proof.house import ROOT, Context, Log, door, house, saved
@@ -297,7 +297,7 @@ def declarations(scale: Scale) -> Result:
 
 def declarations_of(seeds: Sequence[int]) -> Result:
     from foothold.cli.pipeline import parameter_values, read_template
-    from foothold.services.pipelines import expand_template
+    from foothold.pipelines.macro import expand_template
 
     failures: list[str] = []
     ready = {store.region: store for store in STORES}
@@ -376,8 +376,8 @@ def templates(scale: Scale) -> Result:
 
 
 def templates_of(seeds: Sequence[int]) -> Result:
-    from foothold.domain.package_options import Options
-    from foothold.gateways.sam_cli import SamTemplates
+    from foothold.packaging.gateways.sam_cli import SamTemplates
+    from foothold.packaging.options import Options
 
     failures: list[str] = []
 
@@ -419,7 +419,7 @@ def zips(scale: Scale) -> Result:
 
 
 def zips_of(seeds: Sequence[int]) -> Result:
-    from foothold.gateways.archive import unpack
+    from foothold.packaging.gateways.archive import unpack
 
     failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="proof-") as scratch:

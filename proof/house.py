@@ -137,10 +137,12 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
     """
     with patch.dict(os.environ, ENVIRONMENT), redirect_stdout(io.StringIO()) as written:
         from foothold import bootstrap, bootstrap_operations
-        from foothold.gateways import account, cfn_reply, pace
-        from foothold.gateways.patience import Patience
+        from foothold.aws import pace
+        from foothold.aws.patience import Patience
         from foothold.observability import logger, metrics
-        from foothold.services.reconcile import Reconciler
+        from foothold.stores.custom_resource import reply as cfn_reply
+        from foothold.stores.gateways import account
+        from foothold.stores.reconcile import Reconciler
 
         _forget()
         log = Log()
@@ -200,7 +202,7 @@ def _make_key(event: dict[str, Any]) -> dict[str, Any]:
 @lru_cache
 def _missing_services() -> Callable[[Any, str], tuple[str, ...]]:
     """The SDK's list of endpoints, read once: it is no call, and takes longer than all calls."""
-    from foothold.gateways.account import AccountCapacity
+    from foothold.stores.gateways.account import AccountCapacity
 
     return lru_cache(AccountCapacity.missing_services)
 

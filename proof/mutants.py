@@ -58,41 +58,51 @@ class Subject:
 
 SUBJECTS = (
     Subject(
-        "foothold.domain.planner",
+        "foothold.stores.planner",
         (
             "tests/stores/test_planner.py",
             "tests/stores/test_beside.py",
-            "tests/lifecycle/test_two_control_planes.py",
-            "tests/lifecycle/test_retirement.py",
+            "tests/stores/test_two_control_planes.py",
+            "tests/stores/test_retirement.py",
         ),
     ),
-    Subject("foothold.domain.policies", ("tests/stores/test_policies.py",)),
-    Subject("foothold.messages", ("tests/messages",)),
+    Subject("foothold.stores.policies", ("tests/stores/test_policies.py",)),
     Subject(
-        "foothold.domain.claims",
+        "foothold.stores.messages",
         (
-            "tests/custom_resource/test_bodies.py",
-            "tests/messages/test_requests.py",
-            "tests/lifecycle/test_claims.py",
+            "tests/stores/test_event_messages.py",
+            "tests/stores/test_event_patterns.py",
+            "tests/stores/custom_resource/test_request.py",
         ),
     ),
     Subject(
-        "foothold.gateways.cfn_reply",
-        ("tests/custom_resource/test_tries.py", "tests/custom_resource/test_replies.py"),
+        "foothold.stores.custom_resource.claim",
+        (
+            "tests/stores/custom_resource/test_reply_bodies.py",
+            "tests/stores/custom_resource/test_request.py",
+            "tests/stores/custom_resource/test_claims.py",
+        ),
+    ),
+    Subject(
+        "foothold.stores.custom_resource.reply",
+        (
+            "tests/stores/custom_resource/test_reply_tries.py",
+            "tests/stores/custom_resource/test_reply.py",
+        ),
     ),
 )
 
 # Mutants that change nothing a caller can see, by module and name, each with the reason.
 EQUIVALENT: Mapping[str, Mapping[str, str]] = {
-    "foothold.domain.planner": {
+    "foothold.stores.planner": {
         "use_of_new: '' -> '-mutated'": "only the names of the parameters are looked at",
         "_setting_steps: '' -> '-mutated'": "neither is the ARN of the key that is in use",
         "_keeps_longer: 0 -> 1": "both are less than our 30 days",
     },
-    "foothold.domain.claims": {
+    "foothold.stores.custom_resource.claim": {
         "failure: 12 -> 13": "smaller slices, cut more often: of one long text as much is left",
     },
-    "foothold.gateways.cfn_reply": {
+    "foothold.stores.custom_resource.reply": {
         "_destination: '' -> '-mutated'": "neither is the origin of anything",
     },
 }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from foothold.domain.errors import FootholdError, TemporaryError
+from foothold.errors import FootholdError, TemporaryError
 from proof.cloud import Call, Cloud, Footprint, Json, Key, Perform, Refused, footprint
 from proof.flows import FLOWS, Flow, adopt, event, requested, run, stack, to_adopt
 from proof.house import house

@@ -14,8 +14,8 @@ from typing import Any
 
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
-from foothold.domain.models import ControlPlane
-from foothold.domain.policies import key_policy
+from foothold.stores.model import ControlPlane
+from foothold.stores.policies import key_policy
 from proof.cloud import ACCOUNT, HOME, STACK, STACK_TAG, Call, Cloud, Json, Perform
 from proof.flows import (
     FLOWS,

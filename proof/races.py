@@ -17,8 +17,8 @@ from functools import partial
 from typing import Any
 from unittest.mock import patch
 
-from foothold.domain.claims import Claim
-from foothold.domain.errors import FootholdError
+from foothold.errors import FootholdError
+from foothold.stores.custom_resource.claim import Claim
 from proof.cloud import HOME, Call, Cloud, Json, Perform, footprint
 from proof.faults import DAY, Killed
 from proof.flows import REGION, changed, converged, look_at_everything, store_of
@@ -134,7 +134,7 @@ BEGINNINGS: tuple[Callable[[], Cloud], ...] = (
 
 def _reconcile() -> None:
     from foothold import bootstrap
-    from foothold.gateways.patience import OF_AN_EVENT
+    from foothold.aws.patience import OF_AN_EVENT
 
     bootstrap.patience().begin(OF_AN_EVENT)
     bootstrap.reconciler().reconcile([REGION])

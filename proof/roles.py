@@ -21,12 +21,12 @@ from typing import Any
 import boto3
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
-from foothold.domain.models import ArtifactStore, ControlPlane
-from foothold.domain.pipeline import resolve
-from foothold.domain.pipeline_template import ARTIFACT_FOLDER, expand
-from foothold.domain.policies import bucket_policy, key_policy
-from foothold.gateways.account import PipelineRegions
-from foothold.pipeline_messages import read_declaration
+from foothold.pipelines.declaration import resolve
+from foothold.pipelines.form import read_declaration
+from foothold.pipelines.resources import ARTIFACT_FOLDER, expand
+from foothold.stores.gateways.account import PipelineRegions
+from foothold.stores.model import ArtifactStore, ControlPlane
+from foothold.stores.policies import bucket_policy, key_policy
 from proof.cloud import HOME
 from proof.decisions import ANOTHER_ORGANIZATION, ORGANIZATION, OTHER, READERS, TOOLS, key_arn
 from proof.decisions import MEMBER as TEST

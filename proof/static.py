@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from foothold.domain.models import ControlPlane
-from foothold.domain.policies import bucket_policy, key_policy
+from foothold.stores.model import ControlPlane
+from foothold.stores.policies import bucket_policy, key_policy
 from proof.cloud import HOME
 from proof.decisions import ORGANIZATION, READERS, TOOLS
 from proof.privileges import template

@@ -18,8 +18,8 @@ from unittest.mock import patch
 
 import botocore.session
 
-from foothold.domain.errors import FootholdError
-from foothold.domain.models import ControlPlane
+from foothold.errors import FootholdError
+from foothold.stores.model import ControlPlane
 from proof.cloud import (
     ACCOUNT,
     HOME,
@@ -427,7 +427,7 @@ class Clocked:
 def limits(scale: Scale) -> Result:
     """34 regions from nothing within the rates of SSM and KMS; steady, in twice the time of one;
     and while 1,000 accounts ask, no call more than for as many requests of one account."""
-    from foothold.gateways.pace import Pace
+    from foothold.aws.pace import Pace
 
     time = SimulatedTime()
     begin = Pace.__init__

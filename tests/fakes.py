@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from foothold.domain.errors import BucketMissingError, PermanentError
-from foothold.domain.models import STATE_TAG, ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
-from foothold.domain.usage import PipelineUse
+from foothold.errors import BucketMissingError, PermanentError
+from foothold.stores.model import STATE_TAG, ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
+from foothold.stores.usage import PipelineUse
 
 VERSIONS_A_PAGE = 1000
 

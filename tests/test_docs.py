@@ -18,7 +18,7 @@ from tests.embedded import test_docs as on_the_embedded_aws
 from tests.embedded import test_readme as readme
 from tests.packaging import test_docs as packaging
 from tests.pages import ALL, PROGRAMS, Command, commands_of
-from tests.pipeline import test_docs as pipeline
+from tests.pipelines import test_docs as pipeline
 
 RUN = {
     *(command.line for command in on_the_embedded_aws.LIFECYCLE),

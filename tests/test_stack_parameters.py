@@ -2,8 +2,8 @@
 
 import pytest
 
-from foothold.domain import stack_parameters
-from foothold.domain.errors import PermanentError
+from foothold import stack_parameters
+from foothold.errors import PermanentError
 from foothold.settings import Settings
 
 ORGANIZATION = ("o-example",)

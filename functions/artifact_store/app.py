@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 try:
-    from foothold.gateways.cfn_reply import Context, answer
+    from foothold.stores.custom_resource.reply import Context, answer
 except Exception as error:  # noqa: BLE001  whatever it is, the stack is told
     broken_layer = f"{type(error).__name__}: {error}"
 
@@ -27,9 +27,9 @@ except Exception as error:  # noqa: BLE001  whatever it is, the stack is told
 
 try:
     from foothold import bootstrap
-    from foothold.messages import parse_request
     from foothold.observability import logger
-    from foothold.services.custom_resource import fulfil
+    from foothold.stores.custom_resource.fulfil import fulfil
+    from foothold.stores.messages import parse_request
 except Exception as error:  # noqa: BLE001  whatever it is, the stack is told
     broken = error
 

@@ -6,19 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from foothold.command_messages import parse_command, raise_refusal, refusal
-from foothold.domain.acceptance import Answer, Encryption, Reply, Run, StackSeen
-from foothold.domain.claims import Claim
-from foothold.domain.errors import FootholdError, NotReachedError, PermanentError
-from foothold.domain.models import ArtifactStore
-from foothold.services.acceptance import Acceptance, AcceptanceRequest, Operator
-from foothold.services.commands import CommandDoor
-from foothold.services.published import Trust
-from foothold.services.regions import RegionDesk
-from foothold.services.requests import OpenRequests
+from foothold.acceptance.run import Acceptance, AcceptanceRequest, Operator
+from foothold.acceptance.table import Answer, Encryption, Reply, Run, StackSeen
+from foothold.errors import FootholdError, NotReachedError, PermanentError
+from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.model import ArtifactStore
+from foothold.stores.operator.commands import CommandDoor
+from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
+from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.requests import OpenRequests
+from foothold.stores.trust import Trust
 from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets
-from tests.lifecycle.accounts import REGION, Account
-from tests.lifecycle.test_two_control_planes import hand_overs
+from tests.stores.accounts import REGION, Account
+from tests.stores.test_two_control_planes import hand_overs
 from tests.stores.worlds import ACCOUNT, HOME
 
 ANOTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"
@@ -34,7 +34,7 @@ REFUSED = (
 
 @dataclass
 class Live:
-    """`services.acceptance.LiveAccount`, `Requests`, `ControlPlaneFunction` and a clock.
+    """`acceptance.run.LiveAccount`, `Requests`, `ControlPlaneFunction` and a clock.
 
     `broken` names what is wrong with this account, a word for each row; `before` is called with
     the name of every call that the operator is about to make, and may raise.

@@ -10,9 +10,9 @@ import typer
 from cfnlint.api import lint_file  # type: ignore[import-untyped]  # it brings no types
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # brings no types
 
+from foothold.acceptance.table import CALLS_FOR_ROWS, CLAIMS, MOST_CALLS, RUN_TAG
 from foothold.cli.accept import ROWS
 from foothold.cli.main import app
-from foothold.domain.acceptance import CALLS_FOR_ROWS, CLAIMS, MOST_CALLS, RUN_TAG
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "accept.md").read_text()

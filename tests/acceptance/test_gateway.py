@@ -11,15 +11,15 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # brings no types
 
-from foothold.domain.acceptance import Answer, Encryption, Reply, Run
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
-from foothold.domain.models import ArtifactStore
-from foothold.gateways.acceptance import OperatorsAccount, Target
-from foothold.gateways.account import AccountRegions
-from foothold.gateways.aws import Clients
-from foothold.gateways.events import RegionRequests
-from foothold.gateways.functions import LambdaFunction
-from foothold.gateways.ssm import SsmParameters
+from foothold.acceptance.gateway import OperatorsAccount, Target
+from foothold.acceptance.table import Answer, Encryption, Reply, Run
+from foothold.aws.clients import Clients
+from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.events import RegionRequests
+from foothold.stores.gateways.functions import LambdaFunction
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.model import ArtifactStore
 from local.embedded import MODELS
 
 ROOT = Path(__file__).parent.parent.parent

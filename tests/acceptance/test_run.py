@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from foothold.domain.acceptance import CLAIMS, MOST_CALLS, Finding, Report, Run, Verdict
-from foothold.domain.errors import PermanentError
+from foothold.acceptance.table import CLAIMS, MOST_CALLS, Finding, Report, Run, Verdict
+from foothold.errors import PermanentError
 from tests.acceptance.live import ID, STATE, Live
-from tests.lifecycle.accounts import REGION
+from tests.stores.accounts import REGION
 from tests.stores.worlds import HOME
 
 LIST = (HOME, "/foothold/regions")
@@ -67,7 +67,7 @@ def test_a_run_whose_every_answer_is_late_still_takes_at_most_150_calls() -> Non
 def test_rows_whose_calls_are_used_up_are_not_asked_and_all_is_taken_away(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foothold.services.acceptance.CALLS_FOR_ROWS", 30)
+    monkeypatch.setattr("foothold.acceptance.run.CALLS_FOR_ROWS", 30)
     report = live.run()
     assert row(report, "door-stack").verdict is Verdict.HOLDS
     assert row(report, "package").verdict is Verdict.NOT_ASKED
@@ -78,7 +78,7 @@ def test_rows_whose_calls_are_used_up_are_not_asked_and_all_is_taken_away(
 def test_nothing_is_waited_for_once_the_calls_are_used_up(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("foothold.services.acceptance.CALLS_FOR_ROWS", 20)
+    monkeypatch.setattr("foothold.acceptance.run.CALLS_FOR_ROWS", 20)
     live.broken = frozenset({"delay-tag"})
     found = row(live.run(), "delay-tag")
     assert (found.verdict, found.seconds < 360) == (Verdict.FAILS, True)

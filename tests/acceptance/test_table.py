@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from foothold.domain.acceptance import (
+from foothold.acceptance.table import (
     BY_NAME,
     CLAIMS,
     Answer,
@@ -16,8 +16,8 @@ from foothold.domain.acceptance import (
     answer_to,
     judge,
 )
-from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.domain.models import ArtifactStore
+from foothold.errors import PermanentError, TemporaryError
+from foothold.stores.model import ArtifactStore
 
 KEY = "arn:aws:kms:eu-west-1:111111111111:key/1"
 STORE = ArtifactStore("eu-west-1", "bucket", KEY)

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from foothold.acceptance.run import AcceptanceRequest
+from foothold.acceptance.table import CLAIMS, MOST_CALLS, Finding, Verdict
 from foothold.bootstrap_accept import acceptance
-from foothold.domain.acceptance import CLAIMS, MOST_CALLS, Finding, Verdict
-from foothold.services.acceptance import AcceptanceRequest
 from local.embedded import HOME_REGION, ROOT, TEST, TOOLS, Embedded
 from local.rehearsal import deploy_stack
 from tests.embedded.test_control_plane import bucket_of, deploy_role, foothold, parameters

@@ -13,16 +13,16 @@ from typing import Any
 import boto3
 
 from benchmarks.s3 import Stored, World
-from foothold.domain.errors import PermanentError
-from foothold.domain.models import ArtifactStore
-from foothold.domain.package_options import Options
-from foothold.domain.published import Published
-from foothold.gateways.archive import Zips
-from foothold.gateways.objects import RegionalObjects
-from foothold.gateways.regional import RegionalClient
-from foothold.gateways.sam_cli import SamTemplates
-from foothold.gateways.signer import SignerSignatures
-from foothold.services.packaging import Packaged, Packager, PackageRequest
+from foothold.aws.regional import RegionalClient
+from foothold.errors import PermanentError
+from foothold.packaging.gateways.archive import Zips
+from foothold.packaging.gateways.objects import RegionalObjects
+from foothold.packaging.gateways.sam_cli import SamTemplates
+from foothold.packaging.gateways.signer import SignerSignatures
+from foothold.packaging.options import Options
+from foothold.packaging.packager import Packaged, Packager, PackageRequest
+from foothold.stores.model import ArtifactStore
+from foothold.stores.published import Published
 from tests.packaging.real_sam import RealSam
 
 REGIONS = ("eu-west-1", "us-east-1")
@@ -39,7 +39,7 @@ def store(region: str, bucket: str = "foothold") -> ArtifactStore:
 
 @dataclass
 class FixedStores:
-    """`services.ports.Stores` that are given."""
+    """`stores.ports.Stores` that are given."""
 
     stores: Mapping[str, ArtifactStore]
 

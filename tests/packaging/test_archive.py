@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from foothold.domain.errors import PermanentError
-from foothold.gateways import archive
-from foothold.gateways.archive import save, unpack
+from foothold.errors import PermanentError
+from foothold.packaging.gateways import archive
+from foothold.packaging.gateways.archive import save, unpack
 
 
 def made(*members: tuple[str, bytes, int], system: int = 3) -> bytes:

@@ -16,12 +16,12 @@ import pytest
 
 from benchmarks.s3 import CallError, Stored, World
 from foothold import bootstrap_package, bootstrap_package_function
-from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.gateways.codepipeline import PipelineJobs
+from foothold.errors import PermanentError, TemporaryError
 from foothold.observability import logger, metrics
-from foothold.package_messages import Ignored, InvalidRequestError, Job, parse
-from foothold.services import packaging_doors
-from foothold.services.packaging_doors import answer_job
+from foothold.packaging import jobs as packaging_doors
+from foothold.packaging.gateways.codepipeline import PipelineJobs
+from foothold.packaging.jobs import answer_job
+from foothold.packaging.messages import Ignored, InvalidRequestError, Job, parse
 from functions.package.app import lambda_handler
 from tests.packaging.side_by_side import SideBySide, store
 

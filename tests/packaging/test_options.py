@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.s3 import Answer, Request, Stored, World
-from foothold.domain.errors import FootholdError, PermanentError
-from foothold.domain.package_options import (
+from foothold.errors import FootholdError, PermanentError
+from foothold.packaging.gateways.archive import unpack
+from foothold.packaging.gateways.samconfig import read_samconfig
+from foothold.packaging.options import (
     Configured,
     Options,
     SigningProfile,
@@ -24,8 +26,6 @@ from foothold.domain.package_options import (
     parse_metadata,
     parse_signing_profiles,
 )
-from foothold.gateways.archive import unpack
-from foothold.gateways.samconfig import read_samconfig
 from tests.packaging.side_by_side import REGIONS, SideBySide, store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -108,7 +108,7 @@ def test_a_region_that_no_template_asks_about_is_checked_once(app: SideBySide) -
         asked.append(region)
         raise PermanentError("no")
 
-    from foothold.gateways.sam_cli import _Work  # noqa: PLC0415  # what is looked at
+    from foothold.packaging.gateways.sam_cli import _Work  # noqa: PLC0415  # what is looked at
 
     work = _Work(app.app / "template.yaml", "shop/builds", Options(), None, applications)
     for region in REGIONS:

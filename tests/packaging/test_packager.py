@@ -16,13 +16,13 @@ import pytest
 from botocore.config import Config
 
 from benchmarks.s3 import Stored, World
-from foothold.domain.errors import PermanentError
-from foothold.domain.manifest import Manifest, template_name
-from foothold.domain.models import ArtifactStore
-from foothold.gateways import archive
-from foothold.gateways.objects import RegionalObjects
-from foothold.gateways.regional import RegionalClient
-from foothold.services.packaging import Packaged, PackageRequest, Verifier, write_outputs
+from foothold.aws.regional import RegionalClient
+from foothold.errors import PermanentError
+from foothold.packaging.gateways import archive
+from foothold.packaging.gateways.objects import RegionalObjects
+from foothold.packaging.manifest import Manifest, template_name
+from foothold.packaging.packager import Packaged, PackageRequest, Verifier, write_outputs
+from foothold.stores.model import ArtifactStore
 from tests.packaging.side_by_side import SideBySide, packager, regional_objects, store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

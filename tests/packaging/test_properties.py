@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from samcli.lib.package import utils  # type: ignore[import-untyped]
 from samcli.lib.utils.hash import dir_checksum  # type: ignore[import-untyped]
 
-from foothold.domain.errors import PermanentError
-from foothold.domain.manifest import Folder, Text
-from foothold.domain.models import ArtifactStore
-from foothold.domain.package_options import Options
-from foothold.gateways import archive, sam_cli
-from foothold.gateways.archive import Zips
-from foothold.gateways.sam_cli import SamTemplates, _Work, measured
+from foothold.errors import PermanentError
+from foothold.packaging.gateways import archive, sam_cli
+from foothold.packaging.gateways.archive import Zips
+from foothold.packaging.gateways.sam_cli import SamTemplates, _Work, measured
+from foothold.packaging.manifest import Folder, Text
+from foothold.packaging.options import Options
+from foothold.stores.model import ArtifactStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 relaxed = settings(

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from foothold import bootstrap
-from foothold.domain import planner
-from foothold.domain.errors import PermanentError
-from foothold.gateways import archive, cfn_reply
-from foothold.gateways.kms import KmsKeys
-from foothold.gateways.pace import Pace
-from foothold.gateways.patience import Patience
-from foothold.gateways.s3 import S3Buckets
-from foothold.services import reconcile
-from foothold.services.reconcile import Reconciler
+from foothold.aws.pace import Pace
+from foothold.aws.patience import Patience
+from foothold.errors import PermanentError
+from foothold.packaging.gateways import archive
+from foothold.stores import planner, reconcile
+from foothold.stores.custom_resource import reply as cfn_reply
+from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.reconcile import Reconciler
 from proof import (
     decisions,
     faults,
@@ -88,7 +88,7 @@ def test_a_key_that_is_forgotten_by_a_killed_process_is_caught(
 def test_an_error_that_nobody_translates_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = {call_number(NEW_REGION, "CreateAlias"): faults.fault_named("connection refused")}
     assert judged(refused) == ()
-    monkeypatch.setattr("foothold.gateways.kms.aws_call", lambda _doing: nullcontext())
+    monkeypatch.setattr("foothold.stores.gateways.kms.aws_call", lambda _doing: nullcontext())
     assert any("unhandled EndpointConnectionError" in failure for failure in judged(refused))
 
 
@@ -147,7 +147,7 @@ def test_a_declaration_that_breaks_its_reader_is_caught(monkeypatch: pytest.Monk
 
 
 def test_a_template_that_breaks_the_packager_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foothold.gateways.sam_cli._Work._refusals", nullcontext)
+    monkeypatch.setattr("foothold.packaging.gateways.sam_cli._Work._refusals", nullcontext)
     assert any("unhandled" in failure for failure in fuzz.templates_of(range(300)).failures)
 
 
@@ -228,7 +228,7 @@ def test_a_jobs_credentials_in_an_answer_are_caught(monkeypatch: pytest.MonkeyPa
         assert Cloud.current is not None
         Cloud.current.job_answers.append(("failure", {"jobId": job, "message": "canary-lent"}))
 
-    monkeypatch.setattr("foothold.gateways.codepipeline.PipelineJobs.fail", careless)
+    monkeypatch.setattr("foothold.packaging.gateways.codepipeline.PipelineJobs.fail", careless)
     assert any(failure.startswith("a job") for failure in watch.secrets(SCALE).failures)
 
 

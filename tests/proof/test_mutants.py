@@ -104,7 +104,7 @@ def test_a_mutant_that_never_ends_is_noticed(tmp_path: Path) -> None:
 
 def test_of_a_real_module_only_its_own_tests_notice() -> None:
     its_tests, others = (
-        Subject("foothold.messages", (f"tests/{path}",))
+        Subject("foothold.stores.messages", (f"tests/{path}",))
         for path in ("messages/test_requests.py", "stores/test_names.py")
     )
     every = mutants_of(its_tests.tree)

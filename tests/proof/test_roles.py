@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from foothold.domain.pipeline import everywhere
+from foothold.partitions import everywhere
 from proof import roles
 from proof.result import Scale
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.stores.accounts import Account
 from tests.stores.worlds import World, in_memory, on_moto
 
 
@@ -15,3 +16,8 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     else:
         with on_moto() as moto:
             yield moto
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account()

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.domain import planner
-from foothold.domain.beside import lets_in, lifecycle_beside, policy_beside
-from foothold.domain.models import Aspect, ObservedKey, ObservedStore, StoreSpec, Use, Verb
-from foothold.domain.policies import OWN_SIDS, bucket_policy, key_policy
+from foothold.stores import planner
+from foothold.stores.beside import lets_in, lifecycle_beside, policy_beside
+from foothold.stores.model import Aspect, ObservedKey, ObservedStore, StoreSpec, Use, Verb
+from foothold.stores.policies import OWN_SIDS, bucket_policy, key_policy
 from tests.stores.worlds import ACCOUNT, PLANE
 
 REGION = "eu-west-1"

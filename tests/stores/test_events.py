@@ -2,19 +2,19 @@
 
 import pytest
 
-from foothold.domain import planner
-from foothold.domain.claims import Claim
-from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.domain.models import Outcome
-from foothold.domain.triggers import (
+from foothold.errors import PermanentError, TemporaryError
+from foothold.stores import planner
+from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.events import EventDoor, raise_what_a_retry_may_help, report
+from foothold.stores.model import Outcome
+from foothold.stores.triggers import (
     ParameterChanged,
     RegionOptIn,
     RegionsRequested,
     Scheduled,
     Trigger,
 )
-from foothold.services.claims import Claims
-from foothold.services.events import EventDoor, raise_what_a_retry_may_help, report
 from tests.stores.worlds import HOME, PLANE, World, in_memory
 
 

@@ -9,18 +9,18 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from moto import mock_aws
 
-from foothold.domain.errors import (
+from foothold.aws.clients import Clients, aws_call
+from foothold.errors import (
     FootholdError,
     PermanentError,
     RegionRefusedError,
     TemporaryError,
 )
-from foothold.domain.models import Aspect, Use
-from foothold.gateways.account import AccountRegions
-from foothold.gateways.aws import Clients, aws_call
-from foothold.gateways.kms import KmsKeys
-from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import SsmParameters
+from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.model import Aspect, Use
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
 
 SPEC = PLANE.spec("eu-west-1")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from foothold.domain.errors import PermanentError
-from foothold.domain.models import ControlPlane
-from foothold.domain.partitions import partition_of
+from foothold.errors import PermanentError
+from foothold.partitions import partition_of
+from foothold.stores.model import ControlPlane
 
 
 def plane(prefix: str = "foothold") -> ControlPlane:

@@ -10,17 +10,17 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
-from foothold.domain.models import Use
-from foothold.gateways.aws import Clients, aws_call
-from foothold.gateways.kms import KmsKeys
-from foothold.gateways.patience import OF_A_STACK, OF_AN_EVENT, Limits, Patience
-from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import SsmParameters
-from foothold.messages import parse_request
-from foothold.services.claims import Claims
-from foothold.services.custom_resource import fulfil
-from foothold.services.reconcile import Reconciler
+from foothold.aws.clients import Clients, aws_call
+from foothold.aws.patience import OF_A_STACK, OF_AN_EVENT, Limits, Patience
+from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.custom_resource.fulfil import fulfil
+from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.messages import parse_request
+from foothold.stores.model import Use
+from foothold.stores.reconcile import Reconciler
 from tests.fakes import FakeRegions, FakeWorld
 from tests.stores.worlds import HOME, PLANE, STATUSES, moto_like_s3
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.domain import planner
-from foothold.domain.errors import NotOursError, PermanentError
-from foothold.domain.models import (
+from foothold.errors import NotOursError, PermanentError
+from foothold.stores import planner
+from foothold.stores.model import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
     RETIRING_TAG,
@@ -27,7 +27,7 @@ from foothold.domain.models import (
     Use,
     Verb,
 )
-from foothold.domain.policies import bucket_policy, key_policy
+from foothold.stores.policies import bucket_policy, key_policy
 
 PLANE = ControlPlane(
     account="111111111111",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.domain.models import ControlPlane, StoreSpec
-from foothold.domain.policies import OWN_SIDS, bucket_policy, canonical, key_policy
+from foothold.stores.model import ControlPlane, StoreSpec
+from foothold.stores.policies import OWN_SIDS, bucket_policy, canonical, key_policy
 
 KEY = "arn:aws:kms:eu-west-1:111111111111:key/abc"
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.domain.errors import PermanentError, TemporaryError
-from foothold.domain.models import HOME_TAG, REGION_TAG, STACK_TAG, Adoption, ArtifactStore, Aspect
-from foothold.domain.published import Published, named_stores
-from foothold.services.published import PublishedStores, Trust
+from foothold.errors import PermanentError, TemporaryError
+from foothold.stores.model import HOME_TAG, REGION_TAG, STACK_TAG, Adoption, ArtifactStore, Aspect
+from foothold.stores.published import Published, named_stores
+from foothold.stores.trust import PublishedStores, Trust
 from tests.fakes import FakeParameters, FakeStoreBuckets, FakeWorld
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
 

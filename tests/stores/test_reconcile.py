@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from foothold.domain import planner
-from foothold.domain.errors import (
+from foothold.errors import (
     FootholdError,
     PermanentError,
     RegionRefusedError,
     TemporaryError,
 )
-from foothold.domain.models import ArtifactStore, Aspect, Outcome, StoreSpec, Use, Verb
+from foothold.stores import planner
+from foothold.stores.model import ArtifactStore, Aspect, Outcome, StoreSpec, Use, Verb
 from tests.stores.worlds import HOME, PLANE, World, in_memory
 
 SPEC = PLANE.spec("eu-west-1")

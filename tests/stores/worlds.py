@@ -10,13 +10,13 @@ import boto3
 from moto import mock_aws
 from moto.s3.models import FakeBucket
 
-from foothold.domain.models import ControlPlane
-from foothold.gateways.aws import Clients
-from foothold.gateways.kms import KmsKeys
-from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import SsmParameters
-from foothold.services.ports import Buckets, Keys, Parameters
-from foothold.services.reconcile import Reconciler
+from foothold.aws.clients import Clients
+from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.model import ControlPlane
+from foothold.stores.ports import Buckets, Keys, Parameters
+from foothold.stores.reconcile import Reconciler
 from tests.fakes import FakeBuckets, FakeKeys, FakeParameters, FakeRegions, FakeWorld
 
 HOME = "eu-central-1"

@@ -8,31 +8,32 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
 
-from foothold.domain.errors import FootholdError, PermanentError
-from foothold.domain.models import ControlPlane, StoreSpec, Use
-from foothold.domain.policies import key_policy
-from foothold.domain.triggers import Scheduled, Trigger
-from foothold.gateways.account import AccountCapacity, AccountRegions, PipelineRegions
-from foothold.gateways.aws import Clients, aws_call, open_session
-from foothold.gateways.events import RegionRequests, StoreAnnouncements
-from foothold.gateways.kms import CHANGES_A_SECOND, KmsKeys
-from foothold.gateways.pace import Pace
-from foothold.gateways.patience import OF_A_KEY, OF_A_STACK, OF_AN_EVENT, Patience
-from foothold.gateways.regional import RegionalBuckets, RegionalClient
-from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import PUTS_A_SECOND, SsmNumberedParameter, SsmParameters
-from foothold.gateways.usage import DeployedUsage
-from foothold.messages import Ignored, parse_event
+from foothold.aws.clients import Clients, aws_call, open_session
+from foothold.aws.pace import Pace
+from foothold.aws.patience import OF_A_KEY, OF_A_STACK, OF_AN_EVENT, Patience
+from foothold.aws.regional import RegionalClient
+from foothold.errors import FootholdError, PermanentError
 from foothold.observability import logger, metrics
-from foothold.services.claims import Claims
-from foothold.services.events import EventDoor, raise_what_a_retry_may_help, report
-from foothold.services.published import AT_ONCE, PublishedStores, Trust
-from foothold.services.reconcile import Reconciler
-from foothold.services.regions import RegionDesk
-from foothold.services.requests import OpenRequests
-from foothold.services.retirement import Retirements
-from foothold.services.turns import Turns
 from foothold.settings import Settings
+from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.events import EventDoor, raise_what_a_retry_may_help, report
+from foothold.stores.gateways.account import AccountCapacity, AccountRegions, PipelineRegions
+from foothold.stores.gateways.events import RegionRequests, StoreAnnouncements
+from foothold.stores.gateways.kms import CHANGES_A_SECOND, KmsKeys
+from foothold.stores.gateways.published import RegionalBuckets
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.gateways.ssm import PUTS_A_SECOND, SsmNumberedParameter, SsmParameters
+from foothold.stores.gateways.usage import DeployedUsage
+from foothold.stores.messages import Ignored, parse_event
+from foothold.stores.model import ControlPlane, StoreSpec, Use
+from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.policies import key_policy
+from foothold.stores.reconcile import Reconciler
+from foothold.stores.requests import OpenRequests
+from foothold.stores.retirement import Retirements
+from foothold.stores.triggers import Scheduled, Trigger
+from foothold.stores.trust import AT_ONCE, PublishedStores, Trust
+from foothold.stores.turns import Turns
 
 FOLLOW_SECONDS = 120.0
 
@@ -66,7 +67,7 @@ def keys() -> KmsKeys:
 
 
 def _make_key_elsewhere(spec: StoreSpec, use: Use) -> str:
-    from foothold.gateways.functions import KeyMaker  # noqa: PLC0415  few runs make a key
+    from foothold.stores.gateways.functions import KeyMaker  # noqa: PLC0415  few runs make a key
 
     name = Settings.from_environment().key_maker
     if name is None:
@@ -87,7 +88,7 @@ def _making_keys() -> KmsKeys:
 
 def make_key(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind the function that makes keys; a refusal is an answer too."""
-    from foothold.command_messages import parse_key_wish, refusal  # noqa: PLC0415  likewise
+    from foothold.stores.operator.messages import parse_key_wish, refusal  # noqa: PLC0415  likewise
 
     try:
         region, use = parse_key_wish(event)
@@ -155,7 +156,7 @@ def published_stores() -> PublishedStores:
 @lru_cache
 def standing_claims() -> Claims:
     """All claims, and whether their stacks still exist."""
-    from foothold.gateways.cloudformation import CloudFormationStacks  # noqa: PLC0415  # no stack waits for it
+    from foothold.pipelines.gateways.cloudformation import CloudFormationStacks  # noqa: PLC0415  # no stack waits for it
 
     stacks = CloudFormationStacks(clients().get("cloudformation", control_plane().home_region))
     return Claims(control_plane(), reconciler(), parameters(), time.time, stacks)
@@ -178,7 +179,7 @@ def pipeline_regions() -> PipelineRegions:
 
 def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind the CloudFormation macro."""
-    from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
+    from foothold.pipelines import macro as pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
 
     root = control_plane().parameter_root
     boundary = Settings.from_environment().permissions_boundary_arn
@@ -189,8 +190,8 @@ def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
 
 def follow_stores() -> None:
     """Submit anew the stacks that follow the stores, where these have changed."""
-    from foothold.gateways.cloudformation import CloudFormationStacks  # noqa: PLC0415  # likewise
-    from foothold.services import pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
+    from foothold.pipelines import macro as pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
+    from foothold.pipelines.gateways.cloudformation import CloudFormationStacks  # noqa: PLC0415  # likewise
 
     plane = control_plane()
     stacks = CloudFormationStacks(clients().get("cloudformation", plane.home_region))

@@ -5,18 +5,19 @@ from secrets import token_hex
 
 import boto3
 
+from foothold.acceptance.gateway import OperatorsAccount, Target
+from foothold.acceptance.run import Acceptance, Operator
+from foothold.aws.clients import Clients, aws_call, open_session
+from foothold.aws.regional import RegionalClient
 from foothold.bootstrap_operations import PATIENT
-from foothold.domain.errors import NotReachedError
-from foothold.gateways.acceptance import OperatorsAccount, Target
-from foothold.gateways.account import AccountRegions
-from foothold.gateways.aws import Clients, aws_call, open_session
-from foothold.gateways.events import RegionRequests
-from foothold.gateways.functions import LambdaFunction
-from foothold.gateways.regional import RegionalBuckets, RegionalClient
-from foothold.gateways.ssm import SsmParameters
-from foothold.services.acceptance import Acceptance, Operator
-from foothold.services.published import AT_ONCE, Trust
-from foothold.services.regions import RegionDesk
+from foothold.errors import NotReachedError
+from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.events import RegionRequests
+from foothold.stores.gateways.functions import LambdaFunction
+from foothold.stores.gateways.published import RegionalBuckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.trust import AT_ONCE, Trust
 
 
 def acceptance(

@@ -8,21 +8,21 @@ from typing import Any
 from botocore.config import Config
 
 from foothold import bootstrap
-from foothold.command_messages import parse_command, refusal
-from foothold.domain.commands import Look
-from foothold.domain.errors import FootholdError, NotReachedError
-from foothold.gateways.account import AccountCapacity
-from foothold.gateways.aws import CONFIG, Clients, aws_call, open_session
-from foothold.gateways.functions import LambdaFunction
-from foothold.gateways.patience import OF_AN_EVENT
-from foothold.gateways.s3 import S3Buckets
-from foothold.gateways.ssm import SsmParameters
+from foothold.aws.clients import CONFIG, Clients, aws_call, open_session
+from foothold.aws.patience import OF_AN_EVENT
+from foothold.errors import FootholdError, NotReachedError
 from foothold.observability import logger
-from foothold.services.adoption import Adoptions
-from foothold.services.commands import CommandDoor
-from foothold.services.handover import HandOvers
-from foothold.services.preflight import Preflights
 from foothold.settings import Settings
+from foothold.stores.adoption import Adoptions
+from foothold.stores.gateways.account import AccountCapacity
+from foothold.stores.gateways.functions import LambdaFunction
+from foothold.stores.gateways.s3 import S3Buckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.handover import HandOvers
+from foothold.stores.operator.commands import CommandDoor
+from foothold.stores.operator.messages import parse_command, refusal
+from foothold.stores.operator.orders import Look
+from foothold.stores.preflight import Preflights
 
 # The function's own time, and a little: a command is never sent twice.
 PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))

@@ -7,21 +7,22 @@ from typing import Any
 
 import boto3
 
-from foothold.domain.models import ControlPlane
-from foothold.gateways.account import AccountRegions
-from foothold.gateways.archive import Zips
-from foothold.gateways.aws import Clients, aws_call, open_session
-from foothold.gateways.events import RegionRequests
-from foothold.gateways.objects import RegionalObjects
-from foothold.gateways.regional import RegionalBuckets, RegionalClient
-from foothold.gateways.sam_cli import SamTemplates
-from foothold.gateways.samconfig import read_samconfig
-from foothold.gateways.signer import SignerSignatures
-from foothold.gateways.ssm import SsmParameters
-from foothold.services.packaging import Packager, Verifier
-from foothold.services.ports import Stores
-from foothold.services.published import Trust
-from foothold.services.regions import RegionDesk
+from foothold.aws.clients import Clients, aws_call, open_session
+from foothold.aws.regional import RegionalClient
+from foothold.packaging.gateways.archive import Zips
+from foothold.packaging.gateways.objects import RegionalObjects
+from foothold.packaging.gateways.sam_cli import SamTemplates
+from foothold.packaging.gateways.samconfig import read_samconfig
+from foothold.packaging.gateways.signer import SignerSignatures
+from foothold.packaging.packager import Packager, Verifier
+from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.events import RegionRequests
+from foothold.stores.gateways.published import RegionalBuckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.model import ControlPlane
+from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.ports import Stores
+from foothold.stores.trust import Trust
 
 __all__ = ["clients", "objects", "packager", "read_samconfig", "session", "stores", "verifier"]
 

@@ -5,13 +5,13 @@ from functools import lru_cache
 from typing import Any
 
 from foothold.bootstrap_package import clients, objects, packager, stores
-from foothold.domain.errors import PermanentError
-from foothold.gateways.archive import unpack
-from foothold.gateways.codepipeline import BuildProjects, JobArtifacts, PipelineJobs
-from foothold.gateways.samconfig import read_samconfig
+from foothold.errors import PermanentError
 from foothold.observability import logger, metrics
-from foothold.package_messages import Build, Ignored, Job, JobCredentials, parse
-from foothold.services.packaging_doors import PackageDoors, answer_job
+from foothold.packaging.gateways.archive import unpack
+from foothold.packaging.gateways.codepipeline import BuildProjects, JobArtifacts, PipelineJobs
+from foothold.packaging.gateways.samconfig import read_samconfig
+from foothold.packaging.jobs import PackageDoors, answer_job
+from foothold.packaging.messages import Build, Ignored, Job, JobCredentials, parse
 from foothold.settings import Settings
 
 

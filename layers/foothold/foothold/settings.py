@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from foothold.domain import stack_parameters
-from foothold.domain.errors import PermanentError
-from foothold.domain.models import ControlPlane
-from foothold.domain.wanted import RegionPolicy
+from foothold import stack_parameters
+from foothold.errors import PermanentError
+from foothold.stores.model import ControlPlane
+from foothold.stores.wanted import RegionPolicy
 
 
 def _names(value: object) -> object:

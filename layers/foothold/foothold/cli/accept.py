@@ -12,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from foothold.acceptance.table import CLAIMS, Report, Verdict
 from foothold.cli.console import (
     DEFAULT_ROOT,
     FAILED,
@@ -24,11 +25,10 @@ from foothold.cli.console import (
     region_names,
 )
 from foothold.cli.ending import INTERRUPTED
-from foothold.domain.acceptance import CLAIMS, Report, Verdict
-from foothold.domain.errors import PermanentError
+from foothold.errors import PermanentError
 
 if TYPE_CHECKING:
-    from foothold.services.acceptance import Say
+    from foothold.acceptance.run import Say
 
 COLOURS = {Verdict.HOLDS: "green", Verdict.FAILS: "red", Verdict.NOT_ASKED: "yellow"}
 ROWS = tuple(claim.name for claim in CLAIMS if claim.name != "retire")
@@ -66,8 +66,8 @@ def accept(  # noqa: PLR0917  # typer gives each by its name
     """
     _refuse_wrong_use(region, without or [], clean_up=clean_up)
     # Nobody else's command waits for these.
+    from foothold.acceptance.run import AcceptanceRequest  # noqa: PLC0415
     from foothold.bootstrap_accept import acceptance  # noqa: PLC0415
-    from foothold.services.acceptance import AcceptanceRequest  # noqa: PLC0415
 
     with one_clear_line(), _told_how_to_go_on(), _progress() as say:
         runs = acceptance(root, target_profile, deploy_role)

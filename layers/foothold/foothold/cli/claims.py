@@ -20,7 +20,7 @@ from foothold.cli.console import (
     wrong_use,
 )
 from foothold.cli.lifecycle import ask
-from foothold.domain.errors import PermanentError
+from foothold.errors import PermanentError
 
 
 def claims(root: RootOption = DEFAULT_ROOT, as_json: JsonFlag = False) -> None:  # noqa: FBT002  # a command line flag

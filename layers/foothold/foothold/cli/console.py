@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from foothold.domain.errors import FootholdError, PermanentError, TemporaryError
-from foothold.domain.partitions import partition_of
-from foothold.domain.wanted import ALL_ENABLED
+from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.partitions import partition_of
+from foothold.stores.wanted import ALL_ENABLED
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended

@@ -29,7 +29,7 @@ from foothold.cli.console import (
     print_json,
     region_names,
 )
-from foothold.services.commands import ask_patiently
+from foothold.stores.operator.commands import ask_patiently
 
 Region = Annotated[
     str, typer.Argument(help="The region's name.", metavar="R", callback=region_names)
@@ -240,7 +240,7 @@ def ask(root: str, command: Mapping[str, Any]) -> dict[str, Any]:
 def answer(root: str, command: Mapping[str, Any], seconds: float = BUSY_SECONDS) -> dict[str, Any]:
     """The control plane's answer; for so many seconds it may be at work for somebody else.
 
-    Raises what `services.commands.ask_patiently` raises.
+    Raises what `stores.operator.commands.ask_patiently` raises.
     """
     told = [0.0]
     with err.status("asking the control plane") as spinner:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from foothold.cli.console import one_clear_line
-from foothold.domain.errors import PermanentError
+from foothold.errors import PermanentError
 
 app = typer.Typer(help="Start and stop the embedded AWS of a checkout.", no_args_is_help=True)
 

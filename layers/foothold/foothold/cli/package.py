@@ -25,10 +25,10 @@ from foothold.cli.console import (
     print_json,
     region_names,
 )
-from foothold.domain.errors import PermanentError
-from foothold.domain.manifest import Manifest, builds_prefix
-from foothold.domain.package_options import Options, parse_metadata, parse_signing_profiles
-from foothold.services.packaging import (
+from foothold.errors import PermanentError
+from foothold.packaging.manifest import Manifest, builds_prefix
+from foothold.packaging.options import Options, parse_metadata, parse_signing_profiles
+from foothold.packaging.packager import (
     PackageRequest,
     Progress,
     unused_entries,

@@ -23,11 +23,11 @@ from foothold.cli.console import (
     print_json,
 )
 from foothold.cli.local import LocalOption, run_in_checkout
-from foothold.domain.errors import FootholdError, PermanentError
-from foothold.domain.pipeline import LEFT_OUT_OUTPUT, DeclarationError
-from foothold.domain.pipeline_graph import mermaid, svg
-from foothold.pipeline_messages import declaration_schema
-from foothold.services.pipelines import (
+from foothold.cli.picture import mermaid, svg
+from foothold.errors import FootholdError, PermanentError
+from foothold.pipelines.declaration import LEFT_OUT_OUTPUT, DeclarationError
+from foothold.pipelines.form import declaration_schema
+from foothold.pipelines.macro import (
     BODY_BYTES,
     MACRO,
     RESOURCE_TYPE,

@@ -22,10 +22,10 @@ from foothold.cli.console import (
     region_names,
     wrong_use,
 )
-from foothold.domain.errors import FootholdError, NotReachedError, PermanentError
-from foothold.domain.models import ArtifactStore
-from foothold.domain.wanted import ALL_ENABLED
-from foothold.services.regions import RegionDesk, RegionStatus, State
+from foothold.errors import FootholdError, NotReachedError, PermanentError
+from foothold.stores.model import ArtifactStore
+from foothold.stores.operator.regions import RegionDesk, RegionStatus, State
+from foothold.stores.wanted import ALL_ENABLED
 
 app = typer.Typer(
     help=(

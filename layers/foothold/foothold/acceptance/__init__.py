@@ -1,0 +1,1 @@
+"""What only a live account can show, asked of one."""

@@ -1,1 +1,0 @@
-"""What Foothold decides. Standard library only: no AWS, no clock, no logging."""

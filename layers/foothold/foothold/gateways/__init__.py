@@ -1,1 +1,0 @@
-"""The ports, spoken to AWS. The only place (beside bootstrap) that knows boto3."""

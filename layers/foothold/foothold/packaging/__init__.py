@@ -1,0 +1,1 @@
+"""One build, packaged for every region."""

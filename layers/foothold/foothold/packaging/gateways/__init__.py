@@ -1,0 +1,1 @@
+"""The ports of packaging, spoken to sam, to zips and to AWS."""

@@ -1,0 +1,133 @@
+"""Jobs of CodePipeline, the artifacts that come with them, and the tags of CodeBuild projects."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from foothold.aws.clients import CONFIG, Clients, aws_call, error_code
+from foothold.packaging.gateways.archive import save
+from foothold.packaging.messages import (
+    ArtifactMissingError,
+    ArtifactRefusedError,
+    JobCredentials,
+    ObjectLocation,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CHUNK = 1 << 20  # bytes
+# Lengths: AWS CodePipeline API Reference, "FailureDetails" and "ExecutionDetails".
+LONGEST_MESSAGE = 5000
+LONGEST_SUMMARY = 2048
+# The job is not in progress: somebody answered it, or its pipeline was stopped.
+ANSWERED = frozenset({"InvalidJobStateException", "JobNotFoundException"})
+REFUSED = frozenset({"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
+MISSING = frozenset({"NoSuchBucket", "NoSuchKey", "404"})
+
+
+class PipelineJobs:
+    """`packaging.jobs.Jobs` on CodePipeline."""
+
+    def __init__(self, clients: Clients, region: str) -> None:
+        self._clients = clients
+        self._region = region
+
+    def succeed(self, job: str, summary: str) -> None:
+        with aws_call(f"tell CodePipeline that job {job} succeeded"), _unless_answered():
+            self._clients.get("codepipeline", self._region).put_job_success_result(
+                jobId=job, executionDetails={"summary": summary[:LONGEST_SUMMARY]}
+            )
+
+    def fail(self, job: str, kind: str, message: str) -> None:
+        details: Any = {"type": kind, "message": message[:LONGEST_MESSAGE] or kind}
+        with aws_call(f"tell CodePipeline that job {job} failed"), _unless_answered():
+            self._clients.get("codepipeline", self._region).put_job_failure_result(
+                jobId=job, failureDetails=details
+            )
+
+
+@contextmanager
+def _unless_answered() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) not in ANSWERED:
+            raise
+
+
+class JobArtifacts:
+    """`packaging.jobs.Artifacts` with the credentials that a job lends.
+
+    `owner` is the account of the pipeline, whose artifact store this is.
+    """
+
+    def __init__(self, credentials: JobCredentials, region: str, owner: str) -> None:
+        session = boto3.Session(
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token,
+            region_name=region,
+        )
+        make: Any = session.client
+        self._s3: S3Client = make("s3", config=CONFIG)
+        self._owner = owner
+
+    def fetch(self, place: ObjectLocation, target: Path) -> None:
+        with _artifact_call("read", place):
+            found = self._s3.get_object(
+                Bucket=place.bucket, Key=place.key, ExpectedBucketOwner=self._owner
+            )
+            with closing(found["Body"]) as body:
+                save(body.iter_chunks(CHUNK), found["ContentLength"], target)
+
+    def store(self, place: ObjectLocation, source: Path, key_arn: str | None) -> None:
+        """Without a key the bucket's own default encryption applies."""
+        encryption: Any = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_arn} if key_arn else {}
+        )
+        with _artifact_call("write", place), source.open("rb") as body:
+            self._s3.put_object(
+                Bucket=place.bucket,
+                Key=place.key,
+                ExpectedBucketOwner=self._owner,
+                Body=body,
+                **encryption,
+            )
+
+
+@contextmanager
+def _artifact_call(doing: str, place: ObjectLocation) -> Iterator[None]:
+    what = f"{doing} the artifact {place.key} in {place.bucket}"
+    with aws_call(what):
+        try:
+            yield
+        except ClientError as error:
+            if error_code(error) in REFUSED:
+                raise ArtifactRefusedError(
+                    f"cannot {what}: the job's credentials may not; look at the pipeline's role, "
+                    "and at the key of its artifact store"
+                ) from error
+            if error_code(error) in MISSING:
+                raise ArtifactMissingError(f"cannot {what}: it is not there") from error
+            raise
+
+
+class BuildProjects:
+    """`packaging.jobs.Builds` on CodeBuild."""
+
+    def __init__(self, clients: Clients, region: str) -> None:
+        self._clients = clients
+        self._region = region
+
+    def tag(self, project: str, name: str) -> str | None:
+        get: Any = self._clients.get
+        with aws_call(f"read the tags of the CodeBuild project {project}"):
+            found = get("codebuild", self._region).batch_get_projects(names=[project])["projects"]
+        with suppress(IndexError, StopIteration):
+            return str(next(tag["value"] for tag in found[0]["tags"] if tag["key"] == name))
+        return None

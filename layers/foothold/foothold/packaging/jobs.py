@@ -1,0 +1,309 @@
+"""The three doors to packaging in the cloud: a pipeline's job, a build that ended, a direct order.
+
+Behind each of them a zip is fetched and unpacked where nothing else lies, packaged, and its
+templates and manifest are left where whoever asked will look for them.
+"""
+
+import hashlib
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.packaging.messages import (
+    ArtifactMissingError,
+    ArtifactRefusedError,
+    Build,
+    DirectOrder,
+    Ignored,
+    InvalidRequestError,
+    Job,
+    JobCredentials,
+    ObjectLocation,
+    Order,
+)
+from foothold.packaging.options import Configured
+from foothold.packaging.packager import (
+    MANIFEST,
+    Objects,
+    Packaged,
+    Packager,
+    PackageRequest,
+    manifest_file,
+    unused_entries,
+)
+from foothold.stores.model import ArtifactStore
+from foothold.stores.ports import Stores
+from foothold.stores.published import Published
+
+PROJECT_TAG = "foothold:project"
+TEMPLATES = (
+    ".aws-sam/build/template.yaml",  # where `sam package` looks first
+    "template.yaml",
+    "template.yml",
+    "template.json",
+)
+GRACE = 15.0  # seconds that are kept back for saying that time is up
+
+
+class Jobs(Protocol):
+    """The jobs of a pipeline. A job that somebody answered before is left as it is."""
+
+    def succeed(self, job: str, summary: str) -> None: ...
+
+    def fail(self, job: str, kind: str, message: str) -> None: ...
+
+
+class Artifacts(Protocol):
+    """The artifacts of one job, with that job's rights.
+
+    Raise ArtifactRefusedError and ArtifactMissingError, and what gateways raise.
+    """
+
+    def fetch(self, place: ObjectLocation, target: Path) -> None: ...
+
+    def store(self, place: ObjectLocation, source: Path, key_arn: str | None) -> None: ...
+
+
+class StoredObjects(Objects, Protocol):
+    def fetch(self, store: ArtifactStore, key: str, target: Path) -> None: ...
+
+
+class Builds(Protocol):
+    def tag(self, project: str, name: str) -> str | None:
+        """The value of a build project's tag; None where it carries no such tag."""
+        ...
+
+
+Unpack = Callable[[Path, Path], None]  # a zip, an empty folder
+Samconfig = Callable[[Path], Configured]  # of a template
+
+
+class PackageDoors:
+    """Answers whoever asks for a packaging."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        packager: Packager,
+        *,
+        objects: StoredObjects,
+        unpack: Unpack,
+        builds: Builds,
+        samconfig: Samconfig,
+    ) -> None:
+        self._stores = stores
+        self._packager = packager
+        self._objects = objects
+        self._unpack = unpack
+        self._builds = builds
+        self._samconfig = samconfig
+
+    def order(self, order: DirectOrder) -> Mapping[str, Any]:
+        """Package a zip that lies in an artifact store; return where the templates are."""
+        return self._publish(order, order.source)
+
+    def build(self, build: Build) -> Mapping[str, Any] | Ignored:
+        """Package what a build left, if its project is tagged to be packaged."""
+        project = self._builds.tag(build.build_project, PROJECT_TAG)
+        if project is None:
+            return Ignored(f"the build project {build.build_project} has no tag {PROJECT_TAG}")
+        if build.artifact is None:
+            return Ignored(f"the build project {build.build_project} left no artifact")
+        return self._publish(Order(project=project), build.artifact)
+
+    def _publish(self, order: Order, source: ObjectLocation) -> Mapping[str, Any]:
+        """Package, and leave each region's template, and the manifest, in its own store; the
+        same zip always in the same place."""
+        published = self._stores.ready()
+        stores = {store.bucket: store for store in published.stores.values()}
+        if source.bucket not in stores:
+            raise InvalidRequestError(
+                f"{source.bucket} is no artifact store of Foothold: put the zip into one of "
+                f"{', '.join(sorted(stores)) or 'them, once there is one'}"
+                + "".join(f"; {why}" for why in published.refused.values())
+            )
+        with _workspace() as folder:
+            archive = folder / "artifact.zip"
+            self._objects.fetch(stores[source.bucket], source.key, archive)
+            with archive.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            packaged = self._package(order, archive, folder, published)
+        prefix = f"{order.project}/packages/{digest[:32]}"
+        manifest = manifest_file(packaged.manifest)
+        regions = {}
+        for package in packaged.manifest.packages:
+            template = packaged.templates[package.region].render()
+            for name, body in ((package.template, template), (MANIFEST, manifest)):
+                self._objects.put_bytes(
+                    package.store, f"{prefix}/{name}", body, hashlib.sha256(body).hexdigest()
+                )
+            base = f"{package.endpoint}/{package.bucket}/{prefix}"
+            regions[package.region] = {
+                "template": f"{base}/{package.template}",
+                "manifest": f"{base}/{MANIFEST}",
+            }
+        return {
+            "project": order.project,
+            "equal": not packaged.manifest.differences(),
+            "summary": packaged.manifest.summary(),
+            "regions": regions,
+            "failed": dict(packaged.manifest.failed),
+            "warnings": list(packaged.warnings),
+        }
+
+    def artifact(self, job: Job, artifacts: Callable[[JobCredentials], Artifacts]) -> str:
+        """Package a pipeline's artifact into its output artifact; return a line about it."""
+        data = job.data()
+        order = data.order()
+        source, target = data.artifacts()
+        lent = artifacts(data.artifact_credentials)
+        with _workspace() as folder:
+            archive = folder / "artifact.zip"
+            lent.fetch(source.place, archive)
+            packaged = self._package(order, archive, folder)
+            if packaged.manifest.failed:
+                raise PermanentError("; ".join(_failures(packaged)))
+            output = folder / "output.zip"
+            _zip_outputs(packaged, output)
+            key = data.encryption_key.id if data.encryption_key else None
+            lent.store(target.place, output, key)
+        return "; ".join((packaged.manifest.summary(), *packaged.warnings))
+
+    def _package(
+        self, order: Order, archive: Path, folder: Path, published: Published | None = None
+    ) -> Packaged:
+        build = folder / "build"
+        build.mkdir()
+        self._unpack(archive, build)
+        archive.unlink()
+        template = find_template(build, order.template)
+        configured = self._samconfig(template)
+        packaged = self._packager.package(
+            PackageRequest(
+                project=order.project,
+                template=template,
+                regions=tuple(order.regions),
+                options=order.options().over(configured.options),
+                within=build,
+            ),
+            published=published,
+        )
+        unused = unused_entries(configured)
+        return replace(packaged, warnings=(*packaged.warnings, *unused))
+
+
+def answer_job(
+    job: Job, jobs: Jobs, work: Callable[[Job], str], seconds_left: float
+) -> Mapping[str, Any]:
+    """Do the work, and answer the job exactly once, whatever happens; return the answer.
+
+    `seconds_left` is the time after which this function would be killed, and nobody would
+    answer. Raises what nobody has foreseen, after the answer, and what keeps the answer from
+    being given.
+    """
+    answer = _OneAnswer(job.id, jobs)
+    timer = threading.Timer(max(0.0, seconds_left - GRACE), answer.time_is_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        summary = work(job)
+    except FootholdError as error:
+        answer.fail(kind_of_failure(error), str(error))
+    except Exception as error:
+        answer.fail("JobFailed", f"{type(error).__name__}; the package function's log has it")
+        raise
+    else:
+        answer.succeed(summary)
+    finally:
+        timer.cancel()
+        timer.join()
+    return answer.given
+
+
+class _OneAnswer:
+    """A job's answer. Only the first is given: the worker and the clock may race for it."""
+
+    def __init__(self, job: str, jobs: Jobs) -> None:
+        self._job = job
+        self._jobs = jobs
+        self._lock = threading.Lock()
+        self.given: Mapping[str, Any] = {}
+
+    def succeed(self, summary: str) -> None:
+        if self._first({"job": self._job, "summary": summary, "failed": {}}):
+            self._jobs.succeed(self._job, summary)
+
+    def fail(self, kind: str, message: str) -> None:
+        if self._first({"job": self._job, "failed": {kind: message}}):
+            self._jobs.fail(self._job, kind, message)
+
+    def time_is_up(self) -> None:
+        self.fail(
+            "JobFailed",
+            "packaging did not end in the function's time: retry the stage, which goes on from "
+            "what is stored already, or give the function more memory (PackageMemory)",
+        )
+
+    def _first(self, given: Mapping[str, Any]) -> bool:
+        with self._lock:
+            if self.given:
+                return False
+            self.given = given
+            return True
+
+
+def kind_of_failure(error: FootholdError) -> str:
+    """CodePipeline's name for it (AWS CodePipeline API Reference, "FailureDetails")."""
+    match error:
+        case InvalidRequestError():
+            return "ConfigurationError"
+        case ArtifactRefusedError():
+            return "PermissionError"
+        case ArtifactMissingError():
+            return "RevisionUnavailable"
+        case TemporaryError():
+            return "SystemUnavailable"
+        case _:
+            return "JobFailed"
+
+
+def find_template(build: Path, named: str | None) -> Path:
+    """The template in what was unpacked. Raises InvalidRequestError where there is none."""
+    for name in (named,) if named else TEMPLATES:
+        with suppress(OSError):  # a name that no file can have
+            if (build / name).is_file():
+                return build / name
+    wanted = named or f"{TEMPLATES[0]} or {TEMPLATES[1]}"
+    there = ", ".join(sorted(path.name for path in build.iterdir())[:10]) or "nothing"
+    raise InvalidRequestError(
+        f"the artifact holds no {wanted}, but {there}: name the template that `sam build` wrote "
+        'with "template"'
+    )
+
+
+def _failures(packaged: Packaged) -> Iterator[str]:
+    for region, why in packaged.manifest.failed.items():
+        yield f"{region}: {why}"
+
+
+def _zip_outputs(packaged: Packaged, target: Path) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for package in packaged.manifest.packages:
+            body = packaged.templates[package.region].render()
+            archive.writestr(zipfile.ZipInfo(package.template), body, zipfile.ZIP_DEFLATED)
+        archive.writestr(
+            zipfile.ZipInfo(MANIFEST), manifest_file(packaged.manifest), zipfile.ZIP_DEFLATED
+        )
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    """A folder of one's own, gone afterwards: a warm function has the same disk again."""
+    with tempfile.TemporaryDirectory(prefix="foothold-") as folder:
+        yield Path(folder)

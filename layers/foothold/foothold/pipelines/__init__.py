@@ -1,0 +1,1 @@
+"""A declaration becomes a pipeline that deploys to many accounts and regions."""

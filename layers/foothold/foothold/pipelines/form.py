@@ -1,0 +1,651 @@
+"""The form in which a pipeline is declared, and what CloudFormation says to a macro.
+
+One form for both doors: the properties of a `Foothold::Pipeline` resource, and the file that
+`foothold pipeline` reads. Every error names the field and the way out.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from annotated_types import GroupedMetadata
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel, to_pascal
+
+from foothold.partitions import meant_region
+from foothold.pipelines import declaration as domain
+from foothold.pipelines.build_environment import BuildEnvironment
+from foothold.pipelines.declaration import Declaration, DeclarationError
+
+# The successor of the image amazonlinux2-x86_64-standard; it brings sam (AWS CodeBuild User
+# Guide, "Docker images provided by CodeBuild").
+IMAGE = "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+# The image has several versions of every language and runs one, which for python is 3.11; `sam
+# build` asks for the version that a function runs with (the same guide, "Runtime versions").
+RUNTIMES = {"python": "3.13"}
+# The whole project goes on, not only what `sam build` left in .aws-sam/build: its template still
+# names definitions, nested templates and the like where they lie in the project.
+BUILDSPEC = """\
+version: 0.2
+phases:
+  install:
+    runtime-versions: {runtimes}
+  build:
+    commands:
+      - {command}
+artifacts:
+  files:
+    - '**/*'
+    - '.aws-sam/build/**/*'
+  exclude-paths:
+    - '.aws-sam/cache/**/*'
+    - '.aws-sam/deps/**/*'
+"""
+
+# The name of a secret and of its key, not a secret.
+TOKEN = "GitHubOAuthToken"  # noqa: S105  # nosec B105
+
+# An approval that is waited for, and the states of an execution, in capital letters in the events
+# themselves (AWS CodePipeline User Guide, "Monitoring CodePipeline events").
+APPROVAL = "Approval"
+Event = Literal["Approval", "Canceled", "Failed", "Resumed", "Started", "Succeeded", "Superseded"]
+
+
+@dataclass(frozen=True)
+class Written(GroupedMetadata):
+    """A text of this pattern; whatever else is given is answered with the hint.
+
+    Numbers and booleans, which CloudFormation makes of unquoted text before a macro sees it, are
+    read as the text that it makes of them. `meant` finds what a wrong text was to be.
+    """
+
+    pattern: str
+    hint: str
+    types: tuple[str, ...] = ("string",)
+    meant: Callable[[str], str | None] | None = None
+
+    def __iter__(self) -> Iterator[object]:
+        yield BeforeValidator(self._text)
+        kind = self.types[0] if len(self.types) == 1 else list(self.types)
+        yield WithJsonSchema(
+            {"type": kind, "pattern": f"^(?:{self.pattern})$", "description": self.hint}
+        )
+
+    def _text(self, value: object) -> str:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        known = isinstance(value, str | int | float)
+        if not known or not re.fullmatch(self.pattern, text, re.DOTALL):
+            meant = self.meant(text) if self.meant and isinstance(value, str) else None
+            raise ValueError(f"{self.hint}; did you mean {meant}?" if meant else self.hint)
+        return text
+
+
+def _regions(value: object) -> object:
+    if value == "follow":
+        return {"Follow": True}
+    if isinstance(value, str) and difflib.get_close_matches(value.lower(), ["follow"], 1):
+        raise ValueError("list regions, or write follow; did you mean follow?")
+    if isinstance(value, str):  # a CommaDelimitedList parameter
+        return _listed(value)
+    if isinstance(value, list | tuple | dict):
+        return value
+    raise ValueError("list regions, or write follow")
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [region.strip() for region in value.split(",") if region.strip()]
+    return value
+
+
+def _no_decimal(value: object) -> object:
+    """Without quotes, 3.10 is the number 3.1."""
+    return None if isinstance(value, float) else value
+
+
+def _approval(value: object) -> object:
+    if value is None or isinstance(value, dict):
+        return value
+    text = str(value).lower()
+    if text in {"true", "yes", "on"}:  # as YAML 1.1 has them, which is CloudFormation's
+        return {}
+    if text in {"false", "no", "off"}:
+        return None
+    raise ValueError("write true or false, or give it Topic, Note and TimeoutMinutes")
+
+
+Scalar = ("string", "number", "boolean")
+# No control characters but tab and newline: AWS takes none.
+CHARACTER = r"[^\x00-\x08\x0b-\x1f\x7f]"
+Branch = Annotated[str, Written(r"\S{1,255}", "write a branch's name")]
+PolicyArn = Annotated[
+    str,
+    Written(
+        r"arn:[a-z-]+:iam::(\d{12}|aws):policy/[\w+=,.@/-]{1,512}",
+        "write a managed policy's ARN, arn:aws:iam::ACCOUNT:policy/NAME",
+    ),
+]
+PipelineName = Annotated[
+    str,
+    Written(
+        "[A-Za-z][A-Za-z0-9-]{0,39}",
+        "write 1 to 40 letters, digits and hyphens, beginning with a letter",
+    ),
+]
+TargetName = Annotated[
+    str,
+    Written("[A-Za-z0-9.@_-]{1,100}", "write a stage's name: letters, digits and any of . @ _ -"),
+]
+StackName = Annotated[
+    str,
+    Written(
+        "[A-Za-z][A-Za-z0-9-]{0,127}",
+        "write a stack's name: letters, digits and hyphens, beginning with a letter",
+    ),
+]
+Account = Annotated[
+    str, Written(r"\d{12}", 'write the account\'s 12 digits in quotes, such as "222222222222"')
+]
+Region = Annotated[
+    str,
+    Written(
+        r"[a-z]+(-[a-z]+)+-\d+",
+        "write the name of a region, such as eu-central-1",
+        meant=meant_region,
+    ),
+]
+RegionAlias = Annotated[
+    str, Written("[A-Za-z0-9_]{1,40}", "write 1 to 40 letters, digits and underscores")
+]
+VariableName = Annotated[
+    str, Written("[A-Za-z_][A-Za-z0-9_]*", "write letters, digits and underscores, no digit first")
+]
+RuntimeName = Annotated[
+    str, Written("[a-z]{1,20}", "write a language as CodeBuild names it, such as python or nodejs")
+]
+RuntimeVersion = Annotated[
+    str,
+    Written("[a-z0-9.]{1,20}", 'write a version in quotes, such as "3.13"'),
+    BeforeValidator(_no_decimal),
+]
+# What stands in a command line as it is.
+BuildParameter = Annotated[
+    str,
+    Written(
+        "[A-Za-z0-9_.,:/@+-]{1,255}", "write letters, digits and any of _ . , : / @ + -", Scalar
+    ),
+]
+ParameterName = Annotated[
+    str, Written("[A-Za-z0-9]{1,255}", "write the name of a template's parameter")
+]
+ParameterValue = Annotated[
+    str, Written(f"{CHARACTER}{{0,1000}}", "write a text, a number, or true or false", Scalar)
+]
+# AWS Secrets Manager User Guide, "What's in a Secrets Manager secret"; AWS CodeBuild User Guide,
+# "Build specification reference": secret-id:json-key:version-stage:version-id.
+SECRET_NAME = "[A-Za-z0-9/_+=.@-]{1,512}"  # noqa: S105  # nosec B105  # a pattern
+SECRET_ARN = rf"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{{12}}:secret:{SECRET_NAME}"  # nosec B105
+SECRET_PARTS = r"(:[^:\s]*){0,3}"  # noqa: S105  # nosec B105  # a pattern
+KeyArn = Annotated[
+    str,
+    Written(
+        r"arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+",
+        "write the ARN of a KMS key, such as "
+        "arn:aws:kms:eu-central-1:111111111111:key/11111111-2222-3333-4444-555555555555",
+    ),
+]
+TopicArn = Annotated[
+    str,
+    Written(
+        r"arn:[a-z-]+:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+",
+        "write the ARN of an SNS topic, such as arn:aws:sns:eu-central-1:111111111111:releases",
+    ),
+]
+
+
+class Form(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_pascal, use_attribute_docstrings=True
+    )
+
+
+class CodeConnectionsForm(Form):
+    """A repository reached through an AWS CodeConnections connection."""
+
+    connection_arn: Annotated[
+        str,
+        Written(
+            r"arn:[a-z-]+:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}"
+            r":connection/[a-z0-9-]+",
+            "write the ARN of a CodeConnections connection",
+        ),
+    ]
+    repository: Annotated[
+        str, Written(r"[^/\s]+/\S+", "write owner/name, as the repository's host spells it")
+    ]
+    branch: Branch = "main"
+
+    def source(self) -> domain.Source:
+        return domain.CodeConnections(self.connection_arn, self.repository, self.branch)
+
+
+class GitHubForm(Form):
+    """A GitHub repository with an OAuth token in Secrets Manager. A connection needs no token."""
+
+    owner: Annotated[str, Written(r"[A-Za-z0-9-]{1,39}", "write the repository's owner")]
+    repository: Annotated[str, Written(r"[A-Za-z0-9._-]{1,100}", "write the repository's name")]
+    branch: Branch = "main"
+    secret: Annotated[
+        str,
+        Written(f"{SECRET_NAME}|{SECRET_ARN}", "write the secret's name or ARN in Secrets Manager"),
+    ] = TOKEN
+    secret_key: Annotated[str, Written(SECRET_NAME, "write the key of the secret's JSON")] = TOKEN
+    webhook_secret: (
+        Annotated[
+            str,
+            Written(
+                f"({SECRET_NAME}|{SECRET_ARN})(:[^:\\s]+)?",
+                "write the name or ARN of the webhook's own secret, or name:key",
+            ),
+        ]
+        | None
+    ) = None
+    """What signs GitHub's calls, never the token: a secret's name or ARN, which may go on with
+    `:key`. One is made where nothing is said."""
+
+    def source(self) -> domain.Source:
+        return domain.GitHub(
+            self.owner,
+            self.repository,
+            self.branch,
+            self.secret,
+            self.secret_key,
+            self.webhook_secret,
+        )
+
+
+class S3Form(Form):
+    """A zip in a versioned bucket that sends its events to EventBridge."""
+
+    bucket: Annotated[str, Written(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "write a bucket's name")]
+    key: Annotated[str, Written(r"[^*?$]{1,1000}", "write the object's key, without wildcards")]
+    kms_key_arn: KeyArn | None = None
+    """The key that the bucket encrypts with, where it is a key of your own."""
+
+    def source(self) -> domain.Source:
+        return domain.S3Object(self.bucket, self.key, self.kms_key_arn)
+
+
+class CodeCommitForm(Form):
+    """A CodeCommit repository of the pipeline's account and region."""
+
+    repository: Annotated[str, Written(r"[A-Za-z0-9._-]{1,100}", "write the repository's name")]
+    branch: Branch = "main"
+
+    def source(self) -> domain.Source:
+        return domain.CodeCommit(self.repository, self.branch)
+
+
+class SourceForm(Form):
+    """Where the code comes from: exactly one of the four."""
+
+    code_connections: CodeConnectionsForm | None = None
+    git_hub: GitHubForm | None = None
+    s3: S3Form | None = None
+    code_commit: CodeCommitForm | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self._given) != 1:
+            raise ValueError("give exactly one of CodeConnections, GitHub, S3, CodeCommit")
+        return self
+
+    @property
+    def _given(self) -> list[CodeConnectionsForm | GitHubForm | S3Form | CodeCommitForm]:
+        each = (self.code_connections, self.git_hub, self.s3, self.code_commit)
+        return [form for form in each if form]
+
+    def source(self) -> domain.Source:
+        return self._given[0].source()
+
+
+class VariableForm(Form):
+    """A text; or `Parameter`, a name in Parameter Store; or `Secret`, a name or ARN in Secrets
+    Manager, which may go on with `:key:stage:id`. `Key` is the KMS key of the latter two."""
+
+    model_config = ConfigDict(json_schema_extra={"type": ["object", *Scalar]})
+
+    value: ParameterValue | None = None
+    parameter: (
+        Annotated[str, Written(r"[A-Za-z0-9_./-]{1,1011}", "write a parameter's name")] | None
+    ) = None
+    secret: (
+        Annotated[
+            str,
+            Written(
+                f"({SECRET_NAME}|{SECRET_ARN}){SECRET_PARTS}",
+                "write a secret's name or ARN, which may go on with :key:stage:id",
+            ),
+        ]
+        | None
+    ) = None
+    key: KeyArn | None = None
+    """The key that encrypts the parameter or the secret, where it is a key of your own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_value(cls, value: object) -> object:
+        return value if isinstance(value, dict) else {"Value": value}
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(each is not None for each in (self.value, self.parameter, self.secret)) != 1:
+            raise ValueError("give a text, or exactly one of Parameter and Secret")
+        if self.key is not None and self.value is not None:
+            raise ValueError("a text has no Key; give it with Parameter or Secret")
+        return self
+
+    def variable(self, name: str) -> domain.Variable:
+        if self.parameter is not None:
+            return domain.Variable(name, self.parameter, "PARAMETER_STORE", self.key)
+        if self.secret is not None:
+            return domain.Variable(name, self.secret, "SECRETS_MANAGER", self.key)
+        return domain.Variable(name, self.value or "")
+
+
+class BuildForm(Form):
+    """How the project is built: by default `sam build` on Amazon Linux."""
+
+    image: Annotated[str, Written(r"\S{1,255}", "write a CodeBuild image")] = IMAGE
+    type: Annotated[str, Written("[A-Z0-9_]+", "write a CodeBuild environment type")] | None = None
+    """The environment type, such as ARM_CONTAINER; the image's own where nothing is said."""
+    compute: Annotated[str, Written("[A-Z0-9_]+", "write a CodeBuild compute type")] | None = None
+    """The compute type, such as BUILD_GENERAL1_MEDIUM; the smallest where nothing is said."""
+    timeout_minutes: Annotated[int, Field(ge=5, le=2160)] | None = None
+    """Minutes, 5 to 2160; 60 where nothing is said."""
+    buildspec: (
+        Annotated[str, Written(".{1,65536}", "write a path in the source, or the buildspec itself")]
+        | None
+    ) = None
+    """A path in the source, or the buildspec itself; `sam build` where nothing is said."""
+    runtimes: dict[RuntimeName, RuntimeVersion] | None = None
+    """Language and version that the build runs with, such as python: "3.13"."""
+    parameters: dict[ParameterName, BuildParameter] = {}
+    """Parameters of the template that `sam build` needs to know."""
+    environment: dict[VariableName, VariableForm] = {}
+
+    @model_validator(mode="after")
+    def _only_a_buildspec_of_ours(self) -> Self:
+        if self.buildspec is not None and (self.runtimes is not None or self.parameters):
+            raise ValueError(
+                "a Buildspec of your own says itself what Runtimes (phases, install, "
+                "runtime-versions) and Parameters (sam build --parameter-overrides) say; give "
+                "one or the other"
+            )
+        return self
+
+    def build(self) -> domain.Build:
+        return domain.Build(
+            BuildEnvironment(self.image, self.compute, self.type),
+            self.buildspec or self._default_buildspec(),
+            self.timeout_minutes,
+            tuple(form.variable(name) for name, form in self.environment.items()),
+        )
+
+    def _default_buildspec(self) -> str:
+        given = RUNTIMES if self.runtimes is None else self.runtimes
+        # python3.13, as a function's Runtime has it, is version 3.13 of python.
+        runtimes = {name: version.removeprefix(name) for name, version in given.items()}
+        command = "sam build"
+        if self.parameters:
+            pairs = (f"{name}={value}" for name, value in self.parameters.items())
+            command = f"{command} --parameter-overrides {' '.join(pairs)}"
+        # YAML reads JSON, and takes nothing in it for a number.
+        return BUILDSPEC.format(runtimes=json.dumps(runtimes), command=json.dumps(command))
+
+
+class FollowForm(Form):
+    """The regions that have an artifact store, but for some."""
+
+    follow: Annotated[
+        Literal[True], BeforeValidator(lambda value: str(value).lower() == "true" or value)
+    ]
+    """write true"""
+    without: Annotated[tuple[Region, ...], BeforeValidator(_listed), Field(alias="Except")] = ()
+    """Regions that this target's account has not enabled, or is not to have."""
+
+
+# Alternatives by their tags, which no property is named like: they are left out of a field's name.
+# What tells them apart in a schema.
+FOLLOW, LISTED = "[follow]", "[listed]"
+ALTERNATIVES = {FOLLOW: "$ref", LISTED: "items"}
+Regions = Annotated[
+    Annotated[FollowForm, Tag(FOLLOW)] | Annotated[tuple[Region, ...], Tag(LISTED)],
+    Discriminator(lambda value: LISTED if isinstance(value, list | tuple) else FOLLOW),
+    BeforeValidator(_regions),
+    Field(
+        description="list regions, or write follow: those that have an artifact store",
+        json_schema_extra=lambda schema: schema["oneOf"].insert(0, {"const": "follow"}),
+    ),
+]
+
+
+class ApprovalForm(Form):
+    """A person's yes between the change sets and their execution."""
+
+    topic: TopicArn | None = None
+    note: Annotated[str, Written(f"{CHARACTER}{{0,1000}}", "write at most 1000 characters")] = ""
+    timeout_minutes: Annotated[int, Field(ge=5, le=86_400)] | None = None
+    """Minutes, 5 to 86400; seven days where nothing is said."""
+
+
+class TargetForm(Form):
+    """One stack in one account and any number of regions: a stage of the pipeline."""
+
+    name: TargetName
+    account: Account
+    regions: Regions
+    stack: StackName
+    parameters: dict[ParameterName, ParameterValue] = {}
+    region_parameters: dict[Region, dict[ParameterName, ParameterValue]] = {}
+    capabilities: tuple[
+        Literal["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"], ...
+    ] = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+    approval: Annotated[ApprovalForm | None, BeforeValidator(_approval)] = Field(
+        default=None, json_schema_extra={"type": ["object", "boolean", "null"]}
+    )
+    """True, or who is asked, what is said and how long is waited."""
+    wave_size: Annotated[int, Field(ge=1)] | None = None
+    """How many regions are deployed at a time; all of them where nothing is said."""
+
+    def target(self, told: str | None) -> domain.Target:
+        """The target; `told` is the topic that hears of an approval without one of its own."""
+        approval = None
+        if self.approval:
+            topic = self.approval.topic or told
+            if not topic:
+                line = "nobody would hear that it is waited for; give it a Topic, or Notifications"
+                raise DeclarationError([f"Targets[{self.name}].Approval: {line}"])
+            approval = domain.Approval(topic, self.approval.note, self.approval.timeout_minutes)
+        return domain.Target(
+            name=self.name,
+            account=self.account,
+            stack=self.stack,
+            regions=None if isinstance(self.regions, FollowForm) else self.regions,
+            without=self.regions.without if isinstance(self.regions, FollowForm) else (),
+            parameters=self.parameters,
+            region_parameters=self.region_parameters,
+            capabilities=self.capabilities,
+            approval=approval,
+            wave=self.wave_size,
+        )
+
+
+class NotificationsForm(Form):
+    """Who hears of the pipeline."""
+
+    topic: TopicArn
+    events: tuple[Event, ...] = ("Approval", "Failed", "Succeeded")
+
+    def notifications(self) -> domain.Notifications:
+        states = [event.upper() for event in dict.fromkeys(self.events) if event != APPROVAL]
+        return domain.Notifications(self.topic, APPROVAL in self.events, tuple(states))
+
+
+class PipelineForm(Form):
+    """A pipeline: one source, one build, and targets that are deployed one after the other."""
+
+    name: PipelineName
+    source: SourceForm
+    build: BuildForm = BuildForm()
+    package: Literal["function", "buildspec"] = "function"
+    """function: the package function makes template-export-<region>.yml of what was built;
+    buildspec: the project's own buildspec writes these files."""
+    targets: tuple[TargetForm, ...]
+    notifications: NotificationsForm | None = None
+    region_names: dict[Region, RegionAlias] = {}
+    """The project's own words for regions, as its buildspec uses them."""
+    permissions_boundary: PolicyArn | None = None
+    """The managed policy that bounds the pipeline's roles; the control plane's where it has one."""
+
+    def declaration(self) -> Declaration:
+        """Raises DeclarationError for an approval that nobody would hear of."""
+        told = self.notifications.topic if self.notifications else None
+        return Declaration(
+            name=self.name,
+            source=self.source.source(),
+            build=self.build.build(),
+            targets=tuple(form.target(told) for form in self.targets),
+            notifications=self.notifications.notifications() if self.notifications else None,
+            packages_itself=self.package == "buildspec",
+            region_names=self.region_names,
+            permissions_boundary=self.permissions_boundary or "",
+        )
+
+
+def read_declaration(properties: object) -> Declaration:
+    """The declaration that these properties (a mapping, as YAML or JSON gives it) make.
+
+    Raises DeclarationError with one line for each field to mend. No value is repeated in it:
+    an environment may hold what is nobody's business.
+    """
+    if not isinstance(properties, Mapping):
+        raise DeclarationError(["Properties: missing; give at least Name, Source and Targets"])
+    try:
+        return PipelineForm.model_validate(properties).declaration()
+    except ValidationError as error:
+        raise DeclarationError(_lines(error, properties)) from error
+
+
+def declaration_schema() -> dict[str, Any]:
+    """The JSON schema of a declaration, for editors."""
+    schema = PipelineForm.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _lines(error: ValidationError, properties: Mapping[str, Any]) -> Iterator[str]:
+    schema = declaration_schema()
+    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+        where, hint = _field(problem["loc"], properties, schema)
+        match problem["type"]:
+            case "extra_forbidden":
+                said = _unknown(problem["loc"], schema)
+            case "missing":
+                said = f"missing; {hint}" if hint else "missing; add it"
+            case "value_error":
+                said = problem["msg"].removeprefix("Value error, ")
+            case "dict_type" | "model_type" | "mapping_type":
+                said = "write a mapping of properties"
+            case "tuple_type":
+                said = "write a list"
+            case "recursion_loop":
+                said = "contains itself; write it out"
+            case _:
+                said = problem["msg"].replace("Input should", "should")
+        yield f"{where}: {said}"
+
+
+def _unknown(location: tuple[int | str, ...], schema: dict[str, Any]) -> str:
+    """What to say of a field that is none: the one of this place that it resembles, or all."""
+    node: dict[str, Any] = _resolved(schema, schema)
+    for step in location[:-1]:
+        node = _resolved(_below(node, step), schema)
+    known = {name.lower(): name for name in node.get("properties", {})}
+    near = difflib.get_close_matches(str(location[-1]).lower(), known, 1)
+    if near:
+        return f"unknown; did you mean {known[near[0]]}?"
+    return f"unknown; remove it, here are {', '.join(known.values())}"
+
+
+def _field(location: tuple[int | str, ...], value: Any, schema: dict[str, Any]) -> tuple[str, str]:
+    """How a person finds the field, a target by its name, and what its schema says of it."""
+    where = ""
+    node: dict[str, Any] = schema
+    for step in location:
+        node = _resolved(node, schema)
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list | tuple) and step < len(value) else None
+            name = value.get("Name") if isinstance(value, Mapping) else None
+            where += f"[{name if isinstance(name, str) else step}]"
+            node = _below(node, step)
+        elif step in ALTERNATIVES:
+            node = _below(node, step)
+        elif step != "[key]":
+            value = value.get(step) if isinstance(value, Mapping) else None
+            where += f".{step}" if where else step
+            node = _below(node, step)
+    return where or "Properties", _resolved(node, schema).get("description", "").split("\n")[0]
+
+
+def _below(node: dict[str, Any], step: int | str) -> dict[str, Any]:
+    """The schema of a list's item, of a property, of what a map holds under any name, or of an
+    alternative."""
+    if isinstance(step, int):
+        found: dict[str, Any] = node.get("items", {})
+        return found
+    if step in ALTERNATIVES:
+        return next(each for each in node["oneOf"] if ALTERNATIVES[step] in each)
+    more = node.get("additionalProperties")
+    names = [*node.get("patternProperties", {}).values(), *([more] if more else [])]
+    of_map = next((each for each in names if isinstance(each, dict)), {})
+    return dict(node.get("properties", {}).get(step, of_map))
+
+
+def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    """What a node of the schema refers to; of alternatives, the one that is not null."""
+    for option in node.get("anyOf", ()):
+        if option.get("type") != "null" and ("$ref" in option or "description" not in node):
+            node = {
+                **option,
+                **({"description": node["description"]} if "description" in node else {}),
+            }
+            break
+    if "$ref" in node:
+        target = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+        return {**target, **{k: v for k, v in node.items() if k != "$ref"}}
+    return node
+
+
+class MacroRequest(BaseModel):
+    """What CloudFormation sends to a macro's function (AWS CloudFormation User Guide, "Create a
+    CloudFormation macro definition")."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+    request_id: str
+    region: str
+    fragment: dict[str, Any]
+    template_parameter_values: dict[str, Any] = {}

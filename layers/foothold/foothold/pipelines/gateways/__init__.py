@@ -1,0 +1,1 @@
+"""The ports of pipelines, spoken to AWS."""

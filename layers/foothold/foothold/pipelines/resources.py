@@ -1,0 +1,878 @@
+"""The CloudFormation resources of a pipeline: one pure function, the same for every door.
+
+Names depend on the pipeline's, the targets' and the regions' names alone, so nothing is
+renamed or replaced when a region comes or goes.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from foothold.pipelines.declaration import (
+    BUILD_VARIABLES,
+    SOURCE_VARIABLES,
+    Approval,
+    CodeCommit,
+    CodeConnections,
+    DeclarationError,
+    GitHub,
+    Pipeline,
+    ResolvedTarget,
+    S3Object,
+    Variable,
+    shell_name,
+)
+from foothold.stores.model import ArtifactStore
+
+Json = dict[str, Any]
+
+DEPLOY_ROLE = "foothold-deploy"
+CLOUDFORMATION_ROLE = "foothold-cloudformation"
+
+SOURCE_OUTPUT = "SourceOutput"
+BUILD_OUTPUT = "BuildOutput"
+PACKAGE_OUTPUT = "PackageOutput"
+# CodePipeline keeps a pipeline's artifacts in a folder that has so many characters of its name (AWS
+# re:Post, "CodePipeline truncates folder names in output artifact S3 bucket", answered by AWS).
+ARTIFACT_FOLDER = 20
+
+_READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
+
+# AWS CodePipeline User Guide, "Quotas in AWS CodePipeline": 50 stages; 100 actions in a stage
+# and 1,000 in a pipeline since October 2024 (awslabs/aws-deployment-framework, issue 792).
+STAGES = 50
+ACTIONS_OF_STAGE = 100
+ACTIONS_OF_PIPELINE = 1000
+# AWS CodeBuild User Guide, "Create a build project": the time of a build where none is given.
+BUILD_MINUTES = 60
+# ActionConfigurationValue in botocore's codepipeline model; characters, whatever their bytes
+# (Smithy, "length trait").
+CONFIGURATION_VALUE = 1000
+# IAM User Guide, "IAM and AWS STS quotas": all inline policies of a role, without white space.
+ROLE_POLICY = 10_240
+# AWS CloudFormation User Guide, "Understand CloudFormation quotas": a template in S3.
+TEMPLATE_BYTES = 1_000_000
+
+
+def expand(
+    pipeline: Pipeline,
+    parameter_root: str = "/foothold",
+    logical_id: str = "Pipeline",
+    *,
+    boundary: str = "",
+) -> dict[str, Json]:
+    """The resources of a pipeline by logical id: the pipeline itself under `logical_id`, its
+    build project, its roles, and what starts it.
+
+    `boundary` is the ARN of the permissions boundary of roles whose declaration names none.
+    Raises DeclarationError where the result would pass a limit of CodePipeline, IAM or
+    CloudFormation.
+    """
+    names = _Names(pipeline.name, logical_id)
+    package_function = f"{{{{resolve:ssm:{parameter_root}/package-function}}}}"
+    resources: dict[str, Json] = {
+        logical_id: _pipeline(pipeline, names, package_function),
+        names.build_project: _build_project(pipeline, names),
+        names.build_log: {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {
+                "LogGroupName": f"/aws/codebuild/{names.build_project_name}",
+                "RetentionInDays": 30,
+            },
+        },
+        names.build_role: _role(
+            names.build_role_name,
+            "codebuild.amazonaws.com",
+            list(_build_statements(pipeline, names)),
+        ),
+        names.pipeline_role: _role(
+            names.pipeline_role_name,
+            "codepipeline.amazonaws.com",
+            list(_pipeline_statements(pipeline, names, package_function)),
+        ),
+        **_start(pipeline, names),
+        **_notifications(pipeline, names),
+    }
+    boundary = pipeline.declaration.permissions_boundary or boundary
+    for resource in resources.values():
+        if boundary and resource["Type"] == "AWS::IAM::Role":
+            resource["Properties"]["PermissionsBoundary"] = boundary
+    problems = list(_over_limits(resources, logical_id))
+    if problems:
+        raise DeclarationError(problems)
+    return resources
+
+
+class _Names:
+    """Every name that an expansion gives, from the pipeline's name and its logical id."""
+
+    def __init__(self, pipeline: str, logical_id: str) -> None:
+        self.pipeline = logical_id
+        self.build_project = f"{logical_id}BuildProject"
+        self.build_log = f"{logical_id}BuildLog"
+        self.build_role = f"{logical_id}BuildRole"
+        self.pipeline_role = f"{logical_id}Role"
+        self.start_rule = f"{logical_id}StartRule"
+        self.start_role = f"{logical_id}StartRole"
+        self.webhook = f"{logical_id}Webhook"
+        self.webhook_secret = f"{logical_id}WebhookSecret"
+        self.webhook_secret_name = f"foothold-{pipeline}-webhook"
+        self.notification_rule = f"{logical_id}NotificationRule"
+        self.approval_rule = f"{logical_id}ApprovalRule"
+        self.build_project_name = f"{pipeline}-build"
+        self.pipeline_role_name = f"foothold-{pipeline}-pipeline"
+        self.build_role_name = f"foothold-{pipeline}-build"
+        self.start_role_name = f"foothold-{pipeline}-start"
+        self.change_set = f"foothold-{pipeline}"
+        self.pipeline_arn = _sub(f"codepipeline:${{AWS::Region}}:${{AWS::AccountId}}:{pipeline}")
+
+
+def _sub(rest: str) -> Json:
+    return {"Fn::Sub": f"arn:${{AWS::Partition}}:{rest}"}
+
+
+def _role_arn(account: str, name: str) -> Json:
+    return _sub(f"iam::{account}:role/{name}")
+
+
+def _get_arn(logical_id: str) -> Json:
+    return {"Fn::GetAtt": [logical_id, "Arn"]}
+
+
+# The pipeline
+
+
+def _pipeline(pipeline: Pipeline, names: _Names, package_function: str) -> Json:
+    templates = BUILD_OUTPUT if pipeline.declaration.packages_itself else PACKAGE_OUTPUT
+    stages = [
+        {"Name": "Source", "Actions": [_source_action(pipeline)]},
+        {"Name": "Build", "Actions": [_build_action(pipeline, names)]},
+    ]
+    if not pipeline.declaration.packages_itself:
+        stages.append({"Name": "Package", "Actions": [_package_action(pipeline, package_function)]})
+    stages += [
+        {"Name": target.name, "Actions": list(_deploy_actions(pipeline, target, names, templates))}
+        for target in pipeline.targets
+    ]
+    return {
+        "Type": "AWS::CodePipeline::Pipeline",
+        "Properties": {
+            "Name": pipeline.name,
+            "PipelineType": "V2",
+            "ExecutionMode": "QUEUED",
+            "RoleArn": _get_arn(names.pipeline_role),
+            **_artifact_stores(pipeline),
+            "Stages": stages,
+        },
+    }
+
+
+def _artifact_stores(pipeline: Pipeline) -> Json:
+    """One store, or one a region, never both (AWS CodePipeline API Reference,
+    "PipelineDeclaration")."""
+    if len(pipeline.stores) == 1:
+        return {"ArtifactStore": _artifact_store(pipeline.home_store)}
+    return {
+        "ArtifactStores": [
+            {"Region": store.region, "ArtifactStore": _artifact_store(store)}
+            for store in pipeline.stores.values()
+        ]
+    }
+
+
+def _artifact_store(store: ArtifactStore) -> Json:
+    return {
+        "Type": "S3",
+        "Location": store.bucket,
+        "EncryptionKey": {"Id": store.key_arn, "Type": "KMS"},
+    }
+
+
+def _action(
+    name: str,
+    action_type: tuple[str, str, str],
+    configuration: Mapping[str, Any],
+    *,
+    run_order: int = 1,
+    inputs: tuple[str, ...] = (),
+    outputs: tuple[str, ...] = (),
+    **more: Any,
+) -> Json:
+    category, owner, provider = action_type
+    return {
+        "Name": name,
+        "ActionTypeId": {
+            "Category": category,
+            "Owner": owner,
+            "Provider": provider,
+            "Version": "1",
+        },
+        "Configuration": dict(configuration),
+        "RunOrder": run_order,
+        **({"InputArtifacts": [{"Name": artifact} for artifact in inputs]} if inputs else {}),
+        **({"OutputArtifacts": [{"Name": artifact} for artifact in outputs]} if outputs else {}),
+        **more,
+    }
+
+
+def _source_action(pipeline: Pipeline) -> Json:
+    owner, provider, configuration = _source_provider(pipeline)
+    return _action(
+        "Source",
+        ("Source", owner, provider),
+        configuration,
+        outputs=(SOURCE_OUTPUT,),
+        Namespace=SOURCE_VARIABLES,
+    )
+
+
+def _source_provider(pipeline: Pipeline) -> tuple[str, str, Json]:
+    """Owner, provider and configuration of the source action (AWS CodePipeline User Guide,
+    "Action structure reference"). None polls: an event, a webhook or the connection starts."""
+    match pipeline.declaration.source:
+        case CodeConnections(connection_arn, repository, branch):
+            return (
+                "AWS",
+                "CodeStarSourceConnection",
+                {
+                    "ConnectionArn": connection_arn,
+                    "FullRepositoryId": repository,
+                    "BranchName": branch,
+                    "OutputArtifactFormat": "CODE_ZIP",
+                    "DetectChanges": "true",
+                },
+            )
+        case GitHub(owner, repository, branch) as github:
+            return (
+                "ThirdParty",
+                "GitHub",
+                {
+                    "Owner": owner,
+                    "Repo": repository,
+                    "Branch": branch,
+                    "PollForSourceChanges": "false",
+                    "OAuthToken": _github_token(github),
+                },
+            )
+        case S3Object(bucket, key):
+            return (
+                "AWS",
+                "S3",
+                {"S3Bucket": bucket, "S3ObjectKey": key, "PollForSourceChanges": "false"},
+            )
+        case CodeCommit(repository, branch):
+            return (
+                "AWS",
+                "CodeCommit",
+                {
+                    "RepositoryName": repository,
+                    "BranchName": branch,
+                    "OutputArtifactFormat": "CODE_ZIP",
+                    "PollForSourceChanges": "false",
+                },
+            )
+
+
+def _github_token(source: GitHub) -> str:
+    return f"{{{{resolve:secretsmanager:{source.secret}:SecretString:{source.secret_key}}}}}"
+
+
+def _build_action(pipeline: Pipeline, names: _Names) -> Json:
+    """With the variables that only an execution knows: CodePipeline fills in what stands in an
+    action, and nothing in a project (AWS CodePipeline User Guide, "Variables reference")."""
+    variables = [
+        {"name": variable.name, "value": variable.value, "type": variable.kind}
+        for variable in pipeline.declaration.build.variables
+        if variable.of_the_execution
+    ]
+    return _action(
+        "Build",
+        ("Build", "AWS", "CodeBuild"),
+        {
+            "ProjectName": {"Ref": names.build_project},
+            **({"EnvironmentVariables": _json(variables)} if variables else {}),
+        },
+        inputs=(SOURCE_OUTPUT,),
+        outputs=(BUILD_OUTPUT,),
+        Namespace=BUILD_VARIABLES,
+    )
+
+
+def _json(value: Any) -> str:
+    """JSON as short as it can be, with letters as they are: AWS counts characters, and an escaped
+    one is six."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _package_action(pipeline: Pipeline, package_function: str) -> Json:
+    parameters = {"project": pipeline.name, "regions": list(pipeline.deploy_regions)}
+    return _action(
+        "Package",
+        ("Invoke", "AWS", "Lambda"),
+        {
+            "FunctionName": package_function,
+            "UserParameters": _json(parameters),
+        },
+        inputs=(BUILD_OUTPUT,),
+        outputs=(PACKAGE_OUTPUT,),
+    )
+
+
+def _deploy_actions(
+    pipeline: Pipeline, target: ResolvedTarget, names: _Names, templates: str
+) -> Iterator[Json]:
+    """All change sets first, so that an approval sees all of them; then wave by wave."""
+    declared = target.declared
+    role = _role_arn(target.account, DEPLOY_ROLE)
+    for region in target.regions:
+        parameters = declared.parameters_in(region)
+        template = pipeline.declaration.region_names.get(region, region)
+        if not pipeline.declaration.packages_itself:
+            template = region
+        yield _action(
+            f"CreateChangeSet-{region}",
+            ("Deploy", "AWS", "CloudFormation"),
+            {
+                "ActionMode": "CHANGE_SET_REPLACE",
+                "StackName": declared.stack,
+                "ChangeSetName": names.change_set,
+                "TemplatePath": f"{templates}::template-export-{template}.yml",
+                "RoleArn": _role_arn(target.account, CLOUDFORMATION_ROLE),
+                **(
+                    {"Capabilities": ",".join(declared.capabilities)}
+                    if declared.capabilities
+                    else {}
+                ),
+                **({"ParameterOverrides": _json(parameters)} if parameters else {}),
+            },
+            inputs=(templates,),
+            Region=region,
+            RoleArn=role,
+        )
+    run_order = 2
+    if declared.approval:
+        yield _approve_action(target, declared.approval, names)
+        run_order = 3
+    for wave in target.waves:
+        for region in wave:
+            yield _action(
+                f"ExecuteChangeSet-{region}",
+                ("Deploy", "AWS", "CloudFormation"),
+                {
+                    "ActionMode": "CHANGE_SET_EXECUTE",
+                    "StackName": declared.stack,
+                    "ChangeSetName": names.change_set,
+                },
+                run_order=run_order,
+                Region=region,
+                RoleArn=role,
+            )
+        run_order += 1
+
+
+def _approve_action(target: ResolvedTarget, approval: Approval, names: _Names) -> Json:
+    """Without Region: a manual approval can only be in the pipeline's own (AWS CodePipeline User
+    Guide, "Add a cross-Region action")."""
+    note = approval.note or (
+        f"Change sets {names.change_set} of stack {target.declared.stack} in account "
+        f"{target.account}, {len(target.regions)} regions: {', '.join(target.regions)}"
+    )
+    timeout = approval.timeout_minutes
+    action = _action(
+        "Approve",
+        ("Approval", "AWS", "Manual"),
+        {"NotificationArn": approval.topic, "CustomData": note[:CONFIGURATION_VALUE]},
+        run_order=2,
+    )
+    return {**action, "TimeoutInMinutes": timeout} if timeout else action
+
+
+# The build
+
+
+def _build_project(pipeline: Pipeline, names: _Names) -> Json:
+    build = pipeline.declaration.build
+    environment = build.environment
+    # Lambda's time is its own, and it keeps no cache (AWS CodeBuild User Guide, "Running builds on
+    # AWS Lambda compute").
+    on_instances = {
+        "Cache": {"Type": "LOCAL", "Modes": ["LOCAL_CUSTOM_CACHE"]},
+        "TimeoutInMinutes": build.timeout_minutes or BUILD_MINUTES,
+    }
+    return {
+        "Type": "AWS::CodeBuild::Project",
+        "Properties": {
+            "Name": names.build_project_name,
+            "Description": f"Builds {pipeline.name} once for all its regions",
+            "ServiceRole": _get_arn(names.build_role),
+            # Without it CodeBuild encrypts its output with the account's S3 key, which no other
+            # account can use (aws-cdk issue 4033).
+            "EncryptionKey": pipeline.home_store.key_arn,
+            "Source": {"Type": "CODEPIPELINE", "BuildSpec": build.buildspec},
+            "Artifacts": {"Type": "CODEPIPELINE"},
+            **({} if environment.on_lambda else on_instances),
+            "Environment": {
+                "Type": environment.type,
+                "ComputeType": environment.compute,
+                "Image": environment.image,
+                # With its own credentials CodeBuild pulls no image but its own and those that let
+                # it (the same guide, "Amazon ECR sample").
+                **(
+                    {}
+                    if environment.is_codebuilds_own
+                    else {"ImagePullCredentialsType": "SERVICE_ROLE"}
+                ),
+                "EnvironmentVariables": list(_variables(pipeline)),
+            },
+            "LogsConfig": {
+                "CloudWatchLogs": {"Status": "ENABLED", "GroupName": {"Ref": names.build_log}}
+            },
+            "Tags": [{"Key": "Name", "Value": pipeline.name}],
+        },
+    }
+
+
+def _variables(pipeline: Pipeline) -> Iterator[Json]:
+    given = {variable.name for variable in pipeline.declaration.build.variables}
+    names = pipeline.declaration.region_names
+    known: list[tuple[str, Any]] = []
+    for region, store in pipeline.stores.items():
+        for suffix in filter(None, (shell_name(region), names.get(region))):
+            known += [(f"S3_BUCKET_{suffix}", store.bucket), (f"KMS_KEY_{suffix}", store.key_arn)]
+        if region in names:  # the key's name in buildspecs that pipelines written by hand have
+            known.append((f"KMSKey_{names[region]}", store.key_arn))
+    known += [
+        ("ACCOUNT_ID", {"Ref": "AWS::AccountId"}),
+        ("AWSREGION", {"Ref": "AWS::Region"}),
+        ("PROJECT_ID", pipeline.name),
+    ]
+    for name, value in known:
+        if name not in given:
+            yield {"Name": name, "Value": value}
+    for variable in pipeline.declaration.build.variables:
+        if not variable.of_the_execution:
+            yield {"Name": variable.name, "Value": variable.value, "Type": variable.kind}
+
+
+# The roles: one statement a purpose
+
+
+def _role(name: str, service: str, statements: list[Json]) -> Json:
+    """A role for a service that acts for this account (IAM User Guide, "The confused deputy
+    problem"). IfExists, because not every service's page says that it names for whom it assumes a
+    role."""
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "RoleName": name,
+            "AssumeRolePolicyDocument": {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": {"Service": service},
+                        "Action": "sts:AssumeRole",
+                        "Condition": {
+                            "StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+                        },
+                    }
+                ],
+            },
+            "Policies": [
+                {
+                    "PolicyName": name,
+                    "PolicyDocument": {"Version": "2012-10-17", "Statement": statements},
+                }
+            ],
+        },
+    }
+
+
+def _allow(sid: str, actions: list[str], resources: Any, **conditions: Any) -> Json:
+    statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
+    return {**statement, "Condition": conditions} if conditions else statement
+
+
+def _pipeline_statements(
+    pipeline: Pipeline, names: _Names, package_function: str
+) -> Iterator[Json]:
+    """What CodePipeline does in the pipeline's account (AWS CodePipeline User Guide, "Manage
+    the CodePipeline service role" and each action's reference). Deployments are not here: the
+    pipeline assumes a role of the target account for them."""
+    stores = pipeline.stores.values()
+    # PutObjectAcl, because the sources send an ACL with what they store (aws-cdk, issue 13557);
+    # a store's bucket has no ACLs that it could change.
+    artifacts = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"]
+    if isinstance(pipeline.declaration.source, S3Object):
+        # An artifact has the tags of the object that it is made from.
+        artifacts += [*_READ_TAGS, "s3:PutObjectTagging"]
+    yield _allow("PassArtifactsOn", artifacts, [_sub(f"s3:::{store.bucket}/*") for store in stores])
+    yield _allow(
+        "FindArtifactStores",
+        ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"],
+        [_sub(f"s3:::{store.bucket}") for store in stores],
+    )
+    yield _use_keys("EncryptArtifacts", stores)
+    yield from _source_statements(pipeline)
+    yield _allow(
+        "Build",
+        ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
+        _get_arn(names.build_project),
+    )
+    if not pipeline.declaration.packages_itself:
+        yield _allow(
+            "Package",
+            ["lambda:InvokeFunction"],
+            _sub(f"lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{package_function}"),
+        )
+    yield _allow(
+        "DeployAsTheTargetAccount",
+        ["sts:AssumeRole"],
+        [_role_arn(account, DEPLOY_ROLE) for account in pipeline.accounts],
+    )
+    topics = {
+        target.declared.approval.topic for target in pipeline.targets if target.declared.approval
+    }
+    if topics:
+        yield _allow("AskForApproval", ["sns:Publish"], sorted(topics))
+
+
+def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
+    match pipeline.declaration.source:
+        case CodeConnections(connection_arn):
+            # The service was renamed, and a connection may be asked for by either name, whichever
+            # its ARN says (awslabs/landing-zone-accelerator-on-aws, issues 828 and 1083).
+            names = ("codeconnections", "codestar-connections")
+            partition, _, rest = connection_arn.split(":", 3)[1:]
+            yield _allow(
+                "ReadSource",
+                [f"{name}:UseConnection" for name in names],
+                [f"arn:{partition}:{name}:{rest}" for name in names],
+            )
+        case S3Object(bucket, key, kms_key_arn):
+            if kms_key_arn:
+                via = _via(f"s3.{pipeline.home_region}")
+                yield _allow("DecryptSource", ["kms:Decrypt"], kms_key_arn, StringEquals=via)
+            yield _allow(
+                "ReadSource",
+                ["s3:GetObject", "s3:GetObjectVersion", *_READ_TAGS],
+                _sub(f"s3:::{bucket}/{key}"),
+            )
+            yield _allow(
+                "WatchSource",
+                ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"],
+                _sub(f"s3:::{bucket}"),
+            )
+        case CodeCommit(repository):
+            yield _allow(
+                "ReadSource",
+                [
+                    "codecommit:CancelUploadArchive",
+                    "codecommit:GetBranch",
+                    "codecommit:GetCommit",
+                    "codecommit:GetRepository",
+                    "codecommit:GetUploadArchiveStatus",
+                    "codecommit:UploadArchive",
+                ],
+                _sub(f"codecommit:${{AWS::Region}}:${{AWS::AccountId}}:{repository}"),
+            )
+
+
+def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
+    """What the build does: its log, its pipeline's artifacts, what it reads; and only where the
+    buildspec packages itself, `sam package` under the project's own prefix of every region."""
+    home = pipeline.home_store
+    yield _allow(
+        "WriteLog",
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        _get_arn(names.build_log),
+    )
+    yield _allow(
+        "PassArtifactsOn",
+        ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
+        _sub(f"s3:::{home.bucket}/{pipeline.name[:ARTIFACT_FOLDER]}/*"),
+    )
+    if pipeline.declaration.packages_itself:
+        stores = pipeline.stores.values()
+        prefix = f"{pipeline.name}/builds/*"
+        yield _allow(
+            "PackageForRegions",
+            ["s3:GetObject", "s3:PutObject"],
+            [_sub(f"s3:::{store.bucket}/{prefix}") for store in stores],
+        )
+        yield _use_keys("EncryptArtifacts", stores)
+    else:
+        yield _use_keys("EncryptArtifacts", [home])
+    variables = pipeline.declaration.build.variables
+    parameters = [
+        _sub(f"ssm:${{AWS::Region}}:${{AWS::AccountId}}:parameter/{variable.value.lstrip('/')}")
+        for variable in variables
+        if variable.kind == "PARAMETER_STORE"
+    ]
+    if parameters:
+        yield _allow("ReadParameters", ["ssm:GetParameters"], parameters)
+    secrets = {
+        variable.secret_id: _secret_arn(variable.secret_id)
+        for variable in variables
+        if variable.kind == "SECRETS_MANAGER"
+    }
+    if secrets:
+        yield _allow("ReadSecrets", ["secretsmanager:GetSecretValue"], list(secrets.values()))
+    yield from _decryption_statements(variables)
+    repository = pipeline.declaration.build.environment.ecr_repository
+    if repository:
+        # AWS CodeBuild User Guide, "Amazon ECR sample"; a token is for no repository.
+        yield _allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], "*")
+        region, account, name = repository
+        yield _allow(
+            "PullImage",
+            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            _sub(f"ecr:{region}:{account}:repository/{name}"),
+        )
+
+
+def _secret_arn(secret: str) -> Any:
+    """The ARN of a secret that is given by name, by ARN, or by ARN without the six characters that
+    Secrets Manager puts at its end (AWS Secrets Manager User Guide, "Resource ARNs": a name is not
+    to end with a hyphen and six characters)."""
+    if not secret.startswith("arn:"):
+        return _sub(f"secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}:secret:{secret}-??????")
+    return secret if re.search("-[A-Za-z0-9]{6}$", secret) else f"{secret}-??????"
+
+
+def _decryption_statements(variables: tuple[Variable, ...]) -> Iterator[Json]:
+    """The keys of parameters and secrets that are encrypted with somebody's own."""
+    for kind, service, sid in (
+        ("PARAMETER_STORE", "ssm", "DecryptParameters"),
+        ("SECRETS_MANAGER", "secretsmanager", "DecryptSecrets"),
+    ):
+        keys = sorted(
+            {each.kms_key_arn for each in variables if each.kind == kind and each.kms_key_arn}
+        )
+        if keys:
+            via = _via(*sorted({f"{service}.{key.split(':')[3]}" for key in keys}))
+            yield _allow(sid, ["kms:Decrypt"], keys, StringEquals=via)
+
+
+def _via(*services: str) -> Json:
+    """Used through these services of a region, and not directly."""
+    names = [{"Fn::Sub": f"{service}.${{AWS::URLSuffix}}"} for service in services]
+    return {"kms:ViaService": names[0] if len(names) == 1 else names}
+
+
+def _use_keys(sid: str, stores: Iterable[ArtifactStore]) -> Json:
+    """The key permissions of a pipeline that crosses accounts (AWS CodePipeline User Guide,
+    "Create a pipeline that uses resources from another AWS account")."""
+    return _allow(
+        sid,
+        ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
+        [store.key_arn for store in stores],
+    )
+
+
+# What starts a pipeline, and who hears of it
+
+
+def _start(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
+    """A webhook for GitHub, a rule for S3 and CodeCommit; a connection needs neither."""
+    match pipeline.declaration.source:
+        case GitHub() as github:
+            return _webhook(github, names)
+        case S3Object(bucket, key):
+            # The bucket must send its events to EventBridge.
+            pattern: Json = {
+                "source": ["aws.s3"],
+                "detail-type": ["Object Created"],
+                "detail": {"bucket": {"name": [bucket]}, "object": {"key": [key]}},
+            }
+        case CodeCommit(repository, branch):
+            pattern = {
+                "source": ["aws.codecommit"],
+                "detail-type": ["CodeCommit Repository State Change"],
+                "resources": [
+                    _sub(f"codecommit:${{AWS::Region}}:${{AWS::AccountId}}:{repository}")
+                ],
+                "detail": {
+                    "event": ["referenceCreated", "referenceUpdated"],
+                    "referenceType": ["branch"],
+                    "referenceName": [branch],
+                },
+            }
+        case CodeConnections():
+            return {}
+    start = _allow("Start", ["codepipeline:StartPipelineExecution"], names.pipeline_arn)
+    return {
+        names.start_role: _role(names.start_role_name, "events.amazonaws.com", [start]),
+        names.start_rule: {
+            "Type": "AWS::Events::Rule",
+            "Properties": {
+                "Description": f"Starts {pipeline.name} when its source changes",
+                "EventPattern": pattern,
+                "Targets": [
+                    {
+                        "Id": "pipeline",
+                        "Arn": names.pipeline_arn,
+                        "RoleArn": _get_arn(names.start_role),
+                    }
+                ],
+            },
+        },
+    }
+
+
+def _webhook(source: GitHub, names: _Names) -> dict[str, Json]:
+    """The webhook, and the secret that GitHub signs its calls with where none is given: whoever
+    has it can start the pipeline, whoever has the token can do what its owner can."""
+    made: dict[str, Json] = {}
+    if source.webhook_secret is None:
+        token: Any = {"Fn::Sub": f"{{{{resolve:secretsmanager:${{{names.webhook_secret}}}}}}}"}
+        made[names.webhook_secret] = {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {
+                "Name": names.webhook_secret_name,
+                "Description": "What GitHub signs its calls to the pipeline's webhook with",
+                "GenerateSecretString": {"ExcludePunctuation": True, "PasswordLength": 64},
+            },
+        }
+    else:
+        parts = source.webhook_secret.split(":")
+        length = 7 if parts[0] == "arn" else 1
+        key = f":SecretString:{parts[length]}" if len(parts) > length else ""
+        token = f"{{{{resolve:secretsmanager:{':'.join(parts[:length])}{key}}}}}"
+    made[names.webhook] = {
+        "Type": "AWS::CodePipeline::Webhook",
+        "Properties": {
+            "Authentication": "GITHUB_HMAC",
+            "AuthenticationConfiguration": {"SecretToken": token},
+            "Filters": [{"JsonPath": "$.ref", "MatchEquals": f"refs/heads/{source.branch}"}],
+            "RegisterWithThirdParty": True,
+            "TargetAction": "Source",
+            "TargetPipeline": {"Ref": names.pipeline},
+            "TargetPipelineVersion": {"Fn::GetAtt": [names.pipeline, "Version"]},
+        },
+    }
+    return made
+
+
+def _notifications(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
+    """Rules that hand the pipeline's own events to the topic (AWS CodePipeline User Guide,
+    "Monitoring CodePipeline events"). A notification rule would need a service-linked role that an
+    account's first one finds missing, and is not to be had in every region with CodePipeline."""
+    told = pipeline.declaration.notifications
+    if not told:
+        return {}
+    rules: dict[str, Json] = {}
+    if told.states:
+        rules[names.notification_rule] = _notification_rule(
+            f"Tells of executions of {pipeline.name}",
+            "CodePipeline Pipeline Execution State Change",
+            {"pipeline": [pipeline.name], "state": list(told.states)},
+            told.topic,
+        )
+    if told.approvals:
+        rules[names.approval_rule] = _notification_rule(
+            f"Tells of approvals that {pipeline.name} waits for",
+            "CodePipeline Action Execution State Change",
+            {
+                "pipeline": [pipeline.name],
+                "type": {"category": ["Approval"]},
+                "state": ["STARTED"],
+            },
+            told.topic,
+        )
+    return rules
+
+
+def _notification_rule(description: str, detail_type: str, detail: Json, topic: str) -> Json:
+    return {
+        "Type": "AWS::Events::Rule",
+        "Properties": {
+            "Description": description,
+            "EventPattern": {
+                "source": ["aws.codepipeline"],
+                "detail-type": [detail_type],
+                "detail": detail,
+            },
+            "Targets": [{"Id": "topic", "Arn": topic}],
+        },
+    }
+
+
+# Limits
+
+
+def _over_limits(resources: Mapping[str, Json], logical_id: str) -> Iterator[str]:
+    stages = resources[logical_id]["Properties"]["Stages"]
+    if len(stages) > STAGES:
+        yield (
+            f"Targets: they make {len(stages)} stages and CodePipeline takes {STAGES}; "
+            "declare two pipelines"
+        )
+    for stage in stages:
+        yield from _over_stage_limits(stage)
+    actions = sum(len(stage["Actions"]) for stage in stages)
+    if actions > ACTIONS_OF_PIPELINE:
+        yield (
+            f"Targets: they make {actions} actions and CodePipeline takes {ACTIONS_OF_PIPELINE}; "
+            "declare two pipelines"
+        )
+    for resource in resources.values():
+        if resource["Type"] == "AWS::IAM::Role":
+            yield from _over_policy_limit(resource["Properties"])
+    size = len(_json(resources).encode())
+    if size > TEMPLATE_BYTES:
+        yield (
+            f"Targets: they make a template of {size:,} bytes and CloudFormation takes "
+            f"{TEMPLATE_BYTES:,}; declare two pipelines"
+        )
+
+
+# The field of a declaration that becomes a value of an action, and how it gets shorter.
+_TOO_LONG = {
+    "ParameterOverrides": (
+        ".Parameters",
+        "give the template defaults, or read values from Parameter Store",
+    ),
+    "EnvironmentVariables": ("Build.Environment", "let fewer of them hold #{Namespace.Variable}"),
+    "UserParameters": ("", "deploy to fewer regions, or declare two pipelines"),
+}
+
+
+def _over_stage_limits(stage: Json) -> Iterator[str]:
+    own = stage["Name"] in {"Source", "Build", "Package"}
+    where = "Targets" if own else f"Targets[{stage['Name']}]"
+    if len(stage["Actions"]) > ACTIONS_OF_STAGE:
+        yield (
+            f"{where}.Regions: they make {len(stage['Actions'])} actions and a stage takes "
+            f"{ACTIONS_OF_STAGE}; spread the regions over two targets"
+        )
+    for action in stage["Actions"]:
+        for name, value in action["Configuration"].items():
+            if isinstance(value, str) and len(value) > CONFIGURATION_VALUE:
+                field, way_out = _TOO_LONG.get(name, ("", "shorten it"))
+                place = field if own and field else f"{where}{field}"
+                yield (
+                    f"{place}: {name} of {action['Name']} has {len(value)} characters and "
+                    f"CodePipeline takes {CONFIGURATION_VALUE}; {way_out}"
+                )
+
+
+def _over_policy_limit(role: Json) -> Iterator[str]:
+    policies = [policy["PolicyDocument"] for policy in role["Policies"]]
+    size = len("".join(_json(_written_out(policies)).split()))
+    if size > ROLE_POLICY:
+        yield (
+            f"Targets: role {role['RoleName']} would need a policy of {size:,} characters and IAM "
+            f"takes {ROLE_POLICY:,}; declare two pipelines with fewer regions or accounts each"
+        )
+
+
+def _written_out(value: Any) -> Any:
+    """The value with its function calls as long as what CloudFormation makes of them, or a
+    little longer."""
+    if isinstance(value, dict):
+        if set(value) == {"Fn::Sub"}:
+            return value["Fn::Sub"]
+        return {name: _written_out(item) for name, item in value.items()}
+    return [_written_out(item) for item in value] if isinstance(value, list) else value

@@ -1,1 +1,0 @@
-"""What Foothold does, told in ports: no AWS client is known here."""

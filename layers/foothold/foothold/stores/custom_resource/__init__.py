@@ -1,0 +1,1 @@
+"""A stack asks for artifact stores, and is always answered."""

@@ -1,0 +1,208 @@
+"""Who wants a region: a claim is a parameter, written for each custom resource."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.partitions import partition_of
+from foothold.stores.custom_resource.claim import Claim, HeldClaim
+from foothold.stores.model import ArtifactStore, ControlPlane, Outcome, Verb
+from foothold.stores.ports import Parameters, Stacks
+from foothold.stores.reconcile import Reconciler
+from foothold.stores.retirement_plan import Phase, Retirement
+
+# Less than template.yaml's Timeout of the function, and what its responder keeps of it.
+LONGEST_SECONDS = 220.0
+DAY = 86_400.0  # long enough for somebody to bring a stack back, or to see that it is gone
+
+
+class TooLateError(TemporaryError):
+    """The stack was told of a failure meanwhile, and has gone on."""
+
+
+class Claims:
+    """Stores made for custom resources, and the record of who asked for them. `clock` is in
+    seconds since the epoch. `stacks` None: every stack is taken to exist."""
+
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        reconciler: Reconciler,
+        parameters: Parameters,
+        clock: Callable[[], float] = time.time,
+        stacks: Stacks | None = None,
+    ) -> None:
+        self._control_plane = control_plane
+        self._reconciler = reconciler
+        self._parameters = parameters
+        self._clock = clock
+        self._stacks = stacks
+
+    def ensure(self, regions: Sequence[str], claim: Claim) -> Mapping[str, ArtifactStore]:
+        """Converge every region, then let the claim stand for exactly these regions.
+
+        Raises TemporaryError or PermanentError that names the regions that failed; the claim
+        is unchanged then, and where the control plane retires, the stores that were made for it
+        are given back. So it is where this takes so long that the stack has been told of a
+        failure meanwhile: Lambda freezes a function that has answered, and may wake what it left
+        behind after the stack's next request, which must not be undone.
+        """
+        if not self._is_here(claim):
+            plane = self._control_plane
+            raise PermanentError(
+                f"the stack of this request is not in {plane.home_region} of account "
+                f"{plane.account}, where this control plane answers: CloudFormation asks from the "
+                "function's own account and region only"
+            )
+        started = self._clock()
+        held = self._held(claim)
+        holds = {self._region(name) for name in held}
+        outcomes = self._reconciler.reconcile(regions, held=holds)
+        made: list[str] = []
+        try:
+            stores = ready(outcomes)
+            for region in regions:
+                self._refuse_when_late(started, region)
+                name = f"{self._control_plane.claims_path}/{region}/{claim.name}"
+                if held.get(name) != claim.value:
+                    made += [] if name in held else [name]
+                    self._parameters.put(self._control_plane.home_region, name, claim.value)
+        except TooLateError:
+            raise  # the stack may have claimed anew what would be given back
+        except FootholdError:
+            self._give_back(made, outcomes)
+            raise
+        self._drop([name for name in held if self._region(name) not in regions])
+        return stores
+
+    def release(self, claim: Claim) -> None:
+        """Drop the claim wherever it stands. The stores stay: others may need them. Where the
+        control plane retires, the retirement of regions that nobody wants now is asked for.
+        A stack of elsewhere has none."""
+        if self._is_here(claim):
+            self._drop(list(self._held(claim)))
+
+    def _is_here(self, claim: Claim) -> bool:
+        """Whether its stack can have asked: one of our account and region (AWS CloudFormation
+        User Guide, "Custom resource reference", ServiceToken)."""
+        plane = self._control_plane
+        here = (partition_of(plane.home_region).name, plane.home_region, plane.account)
+        return claim.place in (None, here)
+
+    def standing(self) -> tuple[HeldClaim, ...]:
+        """Every claim, and whether its stack still exists; one that cannot be read does."""
+        return self._with_their_stacks(self._all())
+
+    def release_of(self, claims: Sequence[tuple[str, str]]) -> None:
+        """Drop these claims, each a region and a name, by hand. Raises PermanentError where one
+        does not stand."""
+        path = self._control_plane.claims_path
+        names = [f"{path}/{region}/{name}" for region, name in claims]
+        below = self._parameters.below(self._control_plane.home_region, path)
+        for name in names:
+            if name not in below:
+                line = f"there is no claim {name.removeprefix(f'{path}/')}"
+                raise PermanentError(f"{line}: `foothold regions claims` lists them")
+        self._drop(names)
+
+    def release_of_gone_stacks(self) -> tuple[HeldClaim, ...]:
+        """Drop the claims whose stack went a day ago or longer, which nobody else can; return
+        them. Looks for stacks only where a claim of another stack is that old."""
+        then = self._clock() - DAY
+        own = self._control_plane.stack
+        old = [claim for claim in self._all() if claim.since <= then and claim.stack != own]
+        dropped = tuple(
+            claim
+            for claim in self._with_their_stacks(old)
+            if claim.gone and (claim.gone_since or claim.since) <= then
+        )
+        path = self._control_plane.claims_path
+        self._drop([f"{path}/{claim.region}/{claim.name}" for claim in dropped])
+        return dropped
+
+    def _all(self) -> tuple[HeldClaim, ...]:
+        path = self._control_plane.claims_path
+        found = self._parameters.dated(self._control_plane.home_region, path)
+        claims = []
+        for name, (value, since) in sorted(found.items()):
+            region, _, claim = name.removeprefix(f"{path}/").partition("/")
+            claims.append(HeldClaim.read(region, claim, value, since))
+        return tuple(claims)
+
+    def _with_their_stacks(self, claims: Sequence[HeldClaim]) -> tuple[HeldClaim, ...]:
+        """Stacks of other accounts and regions are not ours to read, so they exist."""
+        plane = self._control_plane
+        here = f":cloudformation:{plane.home_region}:{plane.account}:stack/"
+        ids = {claim.stack_id for claim in claims if claim.stack_id and here in claim.stack_id}
+        gone: Mapping[str, float | None] = {}
+        if ids and self._stacks:
+            with suppress(FootholdError):
+                gone = self._stacks.gone(ids)
+        return tuple(
+            replace(claim, gone=True, gone_since=gone[claim.stack_id])
+            if claim.stack_id and claim.stack_id in gone
+            else claim
+            for claim in claims
+        )
+
+    def _refuse_when_late(self, started: float, region: str) -> None:
+        if self._clock() - started > LONGEST_SECONDS:
+            raise TooLateError(f"{region}: too late to claim, the stack has gone on")
+
+    def _give_back(self, made: Sequence[str], outcomes: Sequence[Outcome]) -> None:
+        """Undo what a request that failed has claimed and made, as far as that can be done: the
+        stack is told why it failed, not that this failed too."""
+        new = {
+            outcome.region
+            for outcome in outcomes
+            if any(step.verb is Verb.CREATE_BUCKET for step in outcome.steps)
+        }
+        with suppress(FootholdError):
+            self._drop(made, new)
+
+    def _held(self, claim: Claim) -> Mapping[str, str]:
+        plane = self._control_plane
+        below = self._parameters.below(plane.home_region, plane.claims_path)
+        return {name: value for name, value in below.items() if name.endswith(f"/{claim.name}")}
+
+    def _region(self, name: str) -> str:
+        return name.removeprefix(f"{self._control_plane.claims_path}/").split("/")[0]
+
+    def _drop(self, names: Sequence[str], made: Collection[str] = ()) -> None:
+        """Drop these claims. Of their regions, and of those whose store was made in vain, the
+        retirement is asked for where the control plane retires and nobody wants them."""
+        if names:
+            self._parameters.delete(self._control_plane.home_region, tuple(names))
+        regions = {*made, *(self._region(name) for name in names)}
+        if regions and self._control_plane.retires:
+            for region in sorted(regions - set(self._reconciler.wanted_by())):
+                self._ask_for_retirement(region)
+
+    def _ask_for_retirement(self, region: str) -> None:
+        plane = self._control_plane
+        spec = plane.spec(region)
+        below = self._parameters.below(plane.home_region, plane.stores_path)
+        published = {name for name in below if name.startswith(f"{spec.home_path}/")}
+        text = below.get(spec.retirement_parameter)
+        # One that was called off before does not count any more: this is a new occasion.
+        free = text is None or (
+            Retirement.parse(spec.retirement_parameter, text).phase is Phase.CALLED_OFF
+        )
+        if published and free:
+            asked = Retirement(Phase.ASKED, int(self._clock()))
+            self._parameters.put(plane.home_region, spec.retirement_parameter, asked.text)
+
+
+def ready(outcomes: Sequence[Outcome]) -> Mapping[str, ArtifactStore]:
+    """The stores of outcomes that all succeeded. Raises one error for those that did not: a
+    TemporaryError where a retry may help any of them."""
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    if errors:
+        line = "; ".join(str(error) for error in errors)
+        kind: type[FootholdError] = PermanentError
+        if any(isinstance(error, TemporaryError) for error in errors):
+            kind = TemporaryError
+        raise kind(line)
+    return {outcome.region: outcome.store for outcome in outcomes if outcome.store}

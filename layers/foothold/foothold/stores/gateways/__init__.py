@@ -1,0 +1,1 @@
+"""The ports of the stores, spoken to AWS."""

@@ -1,0 +1,356 @@
+"""What an operator does with regions: look at them, add them, take them off the list."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any, Protocol
+
+from foothold.errors import PermanentError, TemporaryError
+from foothold.partitions import partition_of
+from foothold.stores.model import RETIREMENT, ArtifactStore, Verb
+from foothold.stores.ports import Parameters, Regions
+from foothold.stores.published import Published, named_stores
+from foothold.stores.reconcile import USABLE
+from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.trust import Trust
+from foothold.stores.wanted import (
+    ALL_ENABLED,
+    EXCEPT,
+    OpenRequest,
+    RegionList,
+    RegionPolicy,
+    open_requests,
+)
+
+WAIT_SECONDS = 300.0
+LOOK_EVERY_SECONDS = 2.0
+FRESH_LOOKS = 10
+
+
+class OperatorParameters(Parameters, Protocol):
+    """Parameters, and the one list that an operator edits."""
+
+    def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None: ...
+
+
+class Requests(Protocol):
+    """The way to ask the control plane for regions."""
+
+    def request(self, regions: Sequence[str]) -> None:
+        """Send the event "Regions Requested"."""
+        ...
+
+
+class State(StrEnum):
+    """How a region is, for a person. It is as it should be where it is ready, or retiring."""
+
+    READY = "ready"
+    BROKEN = "broken"  # published, and not as it should be
+    REFUSED = "refused"
+    PENDING = "pending"  # wanted, and to be made by the next look
+    RETIRING = "retiring"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionStatus:
+    """One region as an operator sees it: its store where one is published that may be used, who
+    wants it, the phase of its retirement where one is under way, what is noted of it while it is
+    not ready, and why its published store may not be used."""
+
+    region: str
+    store: ArtifactStore | None
+    listed: bool
+    claims: tuple[str, ...]
+    phase: str | None = None
+    request: OpenRequest | None = None
+    refused: str | None = None
+
+    def judged(self, found: Mapping[str, Any] | None) -> tuple[State, tuple[str, ...]]:
+        """The region's state, and whole lines that say why; `found` is what the command "plan"
+        answered about it, None where nobody has looked."""
+        state, lines = self._judged(found)
+        if (self.phase or "").startswith(Phase.CALLED_OFF):
+            return state, (f"its retirement was {self.phase}", *lines)
+        return state, lines
+
+    def _judged(self, found: Mapping[str, Any] | None) -> tuple[State, tuple[str, ...]]:
+        noted = (*((self.request.reason,) if self.request else ()), *self._refusal)
+        if self.phase == UNREADABLE:
+            return State.BROKEN, ("the record of its retirement is garbage", *noted)
+        steps = [step["step"] for step in (found or {}).get("steps", ())]
+        if self.phase in (Phase.ASKED, Phase.RETIRING) and Verb.DISTRUST not in steps:
+            return State.RETIRING, noted
+        if found is None:
+            return self._unseen(noted)
+        if "error" in found:
+            missing = State.PENDING if found["temporary"] else State.REFUSED
+            return State.BROKEN if self._stands else missing, (found["error"], *self._refusal)
+        return self._seen(found["steps"], noted)
+
+    @property
+    def _stands(self) -> bool:
+        """Whether a store is published, be it one that may not be used."""
+        return self.store is not None or self.refused is not None
+
+    @property
+    def _refusal(self) -> tuple[str, ...]:
+        return (self.refused,) if self.refused else ()
+
+    def _unseen(self, noted: tuple[str, ...]) -> tuple[State, tuple[str, ...]]:
+        if noted:
+            return State.BROKEN if self._stands else State.REFUSED, noted
+        return State.READY if self.store else State.PENDING, ()
+
+    def _seen(
+        self, steps: Sequence[Mapping[str, Any]], noted: tuple[str, ...]
+    ) -> tuple[State, tuple[str, ...]]:
+        """`noted` is why the last run could not take these steps; nothing where none has tried."""
+        mine = [f"{step['step']}: {step['reason']}" for step in steps if _matters(step)]
+        theirs = [
+            f"{step['step']}: {step['reason']}; run `{step['command']}`"
+            for step in steps
+            if step["left_to_a_person"]
+        ]
+        if not mine:
+            return State.READY, (*theirs, *self._refusal)
+        if self._stands:
+            return State.BROKEN, (*noted, *mine, *theirs)
+        return (State.REFUSED, noted) if noted else (State.PENDING, ("it is not made yet",))
+
+
+UNREADABLE = "unreadable"
+
+
+def _matters(step: Mapping[str, Any]) -> bool:
+    """Whether the store cannot be trusted without this step."""
+    return not step["left_to_a_person"] and step["step"] != Verb.DISCARD_KEY
+
+
+class RegionDesk:
+    """The operator's side of one control plane, told in parameters and one event."""
+
+    def __init__(
+        self,
+        home_region: str,
+        parameter_root: str,
+        parameters: OperatorParameters,
+        regions: Regions,
+        requests: Requests,
+        *,
+        trust: Trust,
+    ) -> None:
+        self._home = home_region
+        self._root = parameter_root
+        self._parameters = parameters
+        self._regions = regions
+        self._requests = requests
+        self._trust = trust
+
+    def ready(self, regions: Collection[str] | None = None) -> Published:
+        """Every ready store by region, or those of `regions`; and why each other published one
+        may not be used. Raises PermanentError where Foothold is not deployed."""
+        return self._trust.among(self._below, regions)
+
+    def status(self) -> tuple[RegionStatus, ...]:
+        """Every region that is wanted or has a store, sorted by name. Raises PermanentError
+        where Foothold is not deployed."""
+        below = self._below()
+        published = self._trust.among(lambda: below)
+        listed = self._list(below)
+        claims: dict[str, list[str]] = {}
+        for name in below:
+            path = name.removeprefix(f"{self._root}/claims/").split("/")
+            if name.startswith(f"{self._root}/claims/"):
+                claims.setdefault(path[0], []).append(path[-1])
+        phases = _phases(below, self._root)
+        noted = open_requests(below, f"{self._root}/requests")
+        by_all = set(self._all_enabled(listed, below)) if listed.all_enabled else set()
+        on_the_list = {*listed.names, *by_all}
+        wanted = on_the_list | set(claims) | set(phases) | set(noted)
+        wanted |= {*published.stores, *published.refused}
+        return tuple(
+            RegionStatus(
+                region,
+                published.stores.get(region),
+                region in on_the_list,
+                tuple(sorted(claims.get(region, ()))),
+                phases.get(region),
+                noted.get(region),
+                published.refused.get(region),
+            )
+            for region in sorted(wanted)
+        )
+
+    def add(self, regions: Sequence[str], excepted: Sequence[str] = ()) -> tuple[str, ...]:
+        """Put the regions on the list, `excepted` as those that all-enabled leaves out; return
+        the list as it is now.
+
+        Raises PermanentError, before anything is written, for a region that this account does
+        not know or has not enabled, or that the stack's parameters do not allow.
+        """
+        below = self._below()
+        listed = self._list(below)
+        names = [name for name in dict.fromkeys(regions) if name != ALL_ENABLED]
+        for name in excepted:
+            partition_of(name)
+        statuses = self._regions.statuses()
+        for name in names:
+            partition_of(name)
+            if statuses.get(name) is None:
+                raise PermanentError(f"{name} is not a region that this account knows")
+            if statuses[name] not in USABLE:
+                told = self._regions.opt_in_status(name) or statuses[name]
+                raise PermanentError(
+                    f"{name} is {told.lower()} for this account: enable it with "
+                    f"`aws account enable-region --region-name {name}`, then add it"
+                )
+        refused = self._policy(below).refusals(
+            names,
+            home=self._home,
+            stores=tuple(named_stores(below, f"{self._root}/artifact-stores")),
+            wanted=self._wanted(below, listed),
+        )
+        for error in refused.values():
+            raise error
+        now = RegionList(
+            tuple(dict.fromkeys((*(n for n in listed.names if n not in excepted), *names))),
+            listed.all_enabled or ALL_ENABLED in regions,
+            tuple(dict.fromkeys((*(n for n in listed.excepted if n not in names), *excepted))),
+        )
+        self._write(listed, now)
+        return now.entries
+
+    def asked_for(self, regions: Sequence[str]) -> tuple[str, ...]:
+        """The regions that these entries of the list stand for."""
+        names = tuple(name for name in regions if name != ALL_ENABLED)
+        if ALL_ENABLED not in regions:
+            return tuple(dict.fromkeys(names))
+        below = self._below()
+        return tuple(dict.fromkeys((*names, *self._all_enabled(self._list(below), below))))
+
+    def request(self, regions: Sequence[str]) -> None:
+        """Ask for the regions by an event, and wait for nothing."""
+        if regions:
+            self._requests.request(regions)
+
+    def remove(self, regions: Sequence[str]) -> tuple[str, ...]:
+        """Take the regions off the list, drop what an event has asked for, and keep the stores;
+        return the list as it is now.
+
+        Raises PermanentError for a region that neither is on the list nor was asked for.
+        """
+        below = self._below()
+        listed = self._list(below)
+        requested = {
+            name: f"{self._root}/requests/{name}"
+            for name in regions
+            if f"{self._root}/requests/{name}" in below
+        }
+        for name in regions:
+            if name not in (*listed.entries, *requested):
+                on_it = ", ".join(listed.entries) or "nothing"
+                way = f"; `foothold regions add {ALL_ENABLED} --except {name}` leaves it out"
+                raise PermanentError(
+                    f"{name} is not on the list, which holds {on_it}"
+                    f"{way if listed.all_enabled else ''}"
+                )
+        now = RegionList(
+            tuple(name for name in listed.names if name not in regions),
+            listed.all_enabled and ALL_ENABLED not in regions,
+            tuple(name for name in listed.excepted if f"{EXCEPT}{name}" not in regions),
+        )
+        self._write(listed, now)
+        if requested:
+            self._parameters.delete(self._home, tuple(requested.values()))
+        return now.entries
+
+    def wait(
+        self,
+        regions: Sequence[str],
+        sleep: Callable[[float], None],
+        ready: Callable[[ArtifactStore], None],
+    ) -> None:
+        """Wait until every region's store is published, telling `ready` of each as it comes.
+
+        Raises PermanentError with the reasons of those that met a refusal, as soon as these are
+        written down, and TemporaryError naming those that are not ready after five minutes.
+        """
+        missing = dict.fromkeys(regions)
+        noted: dict[str, OpenRequest] | None = None
+        for look in range(int(WAIT_SECONDS / LOOK_EVERY_SECONDS)):
+            below = self._below()
+            published = self._trust.among(partial(dict, below), missing)
+            now = open_requests(below, f"{self._root}/requests")
+            noted = now if noted is None else noted
+            for region, store in published.stores.items():
+                del missing[region]
+                ready(store)
+            if not missing:
+                return
+            # What was noted before and still is, is what this request meets too: a record is not
+            # written again for the same reason.
+            met = [n for n in missing if n in now and (look >= FRESH_LOOKS or now != noted)]
+            if len(met) == len(missing):
+                raise PermanentError("; ".join(f"{name}: {now[name].reason}" for name in met))
+            sleep(LOOK_EVERY_SECONDS)
+        why = "".join(f"; {line}" for line in published.refused.values())
+        raise TemporaryError(
+            f"{', '.join(missing)} not ready after {WAIT_SECONDS:.0f} s; the log of the "
+            f"reconcile function says why, and the schedule tries again{why}"
+        )
+
+    def _below(self) -> Mapping[str, str]:
+        below = self._parameters.below(self._home, self._root)
+        if f"{self._root}/service-token" not in below:
+            raise PermanentError(
+                f"Foothold is not deployed in {self._home} of this account (there is no parameter "
+                f"{self._root}/service-token): deploy it with `sam deploy`, or choose its region"
+            )
+        return below
+
+    def _list(self, below: Mapping[str, str]) -> RegionList:
+        return RegionList.parse(below.get(f"{self._root}/regions", ""))
+
+    def _policy(self, below: Mapping[str, str]) -> RegionPolicy:
+        return RegionPolicy.parse(below.get(f"{self._root}/region-policy"))
+
+    def _wanted(self, below: Mapping[str, str], listed: RegionList) -> tuple[str, ...]:
+        path = f"{self._root}/claims/"
+        claimed = [n.removeprefix(path).split("/")[0] for n in below if n.startswith(path)]
+        noted = open_requests(below, f"{self._root}/requests")
+        asked = [region for region, record in noted.items() if record.asked]
+        return tuple(dict.fromkeys((*claimed, *listed.names, *asked)))
+
+    def _all_enabled(self, listed: RegionList, below: Mapping[str, str]) -> tuple[str, ...]:
+        usable = [name for name, status in self._regions.statuses().items() if status in USABLE]
+        stores = tuple(named_stores(below, f"{self._root}/artifact-stores"))
+        wanted = self._wanted(below, listed)
+        return listed.by_all_enabled(usable, self._policy(below), self._home, stores, wanted)
+
+    def _write(self, before: RegionList, now: RegionList) -> None:
+        name = f"{self._root}/regions"
+        if now == before:
+            return
+        if now.entries:
+            self._parameters.put_list(self._home, name, now.entries)
+        else:
+            self._parameters.delete(self._home, (name,))  # a StringList cannot be empty
+
+
+def _phases(below: Mapping[str, str], root: str) -> dict[str, str]:
+    """The phase of every retirement that is under way; of one that is garbage, that it is."""
+    phases = {}
+    for name, text in below.items():
+        path, _, leaf = name.rpartition("/")
+        if leaf == RETIREMENT and path.startswith(f"{root}/artifact-stores/"):
+            try:
+                retirement = Retirement.parse(name, text)
+                phase = retirement.phase.value
+                if retirement.phase is Phase.CALLED_OFF:
+                    phase = f"{phase}: {retirement.reason}"
+            except PermanentError:
+                phase = UNREADABLE
+            if phase != Phase.RETIRED:
+                phases[path.removeprefix(f"{root}/artifact-stores/")] = phase
+    return phases

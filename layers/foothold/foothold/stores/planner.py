@@ -1,0 +1,394 @@
+"""Decide what to change in one region. Pure: values in, values out."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from foothold.errors import NotOursError, PermanentError
+from foothold.stores.beside import Beside, lifecycle_beside, policy_beside
+from foothold.stores.model import (
+    BUCKET_ASPECTS,
+    HOME_TAG,
+    KEY_ASPECTS,
+    REGION_TAG,
+    RETIRING_TAG,
+    STACK_TAG,
+    STATE_TAG,
+    ArtifactStore,
+    Aspect,
+    KeyState,
+    ObservedKey,
+    ObservedStore,
+    Step,
+    StoreSpec,
+    Use,
+    Verb,
+)
+from foothold.stores.ownership import is_anothers, refuse_others
+from foothold.stores.policies import bucket_policy, canonical, key_policy
+
+# There from the creation on: the key's policy is given with it, and the ownership is the default of
+# S3. So what is about to be created needs no step for them.
+SET_AT_CREATION = frozenset({Aspect.OWNERSHIP, Aspect.KEY_POLICY})
+# What is looked at in every tick: whatever takes access away or lets somebody in.
+ALWAYS_LOOKED_AT = (Aspect.KEY_POLICY, Aspect.BUCKET_POLICY)
+LOOKED_AT_IN_TURN = tuple(aspect for aspect in Aspect if aspect not in ALWAYS_LOOKED_AT)
+IN_TURN_AT_ONCE = 2
+EVERYTHING = tuple(Aspect)
+TAGS = (Aspect.KEY_TAGS, Aspect.BUCKET_TAGS)
+
+NONCURRENT_DAYS = 30
+UPLOAD_DAYS = 1
+# A key that another run is about to use is younger than this.
+SPARE_AFTER_SECONDS = 3600
+
+
+def turn(number: int) -> tuple[Aspect, ...]:
+    """The aspects that tick `number` looks at: all that guard access, and two of the others.
+
+    Five ticks in a row look at everything, with six reads a region each instead of thirteen.
+    """
+    first = number * IN_TURN_AT_ONCE
+    return ALWAYS_LOOKED_AT + tuple(
+        LOOKED_AT_IN_TURN[place % len(LOOKED_AT_IN_TURN)]
+        for place in range(first, first + IN_TURN_AT_ONCE)
+    )
+
+
+def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
+    """Every setting of a store, in the shape its AWS API takes."""
+    return {
+        Aspect.KEY_POLICY: key_policy(spec),
+        Aspect.KEY_ROTATION: True,
+        Aspect.KEY_TAGS: spec.tags_in(Use.IN_USE),
+        Aspect.PUBLIC_ACCESS: {
+            "BlockPublicAcls": True,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+        Aspect.OWNERSHIP: "BucketOwnerEnforced",
+        Aspect.VERSIONING: "Enabled",
+        Aspect.ENCRYPTION: {
+            "SSEAlgorithm": "aws:kms",
+            "KMSMasterKeyID": key_arn,
+            "BucketKeyEnabled": True,
+        },
+        Aspect.LIFECYCLE: [
+            {
+                "ID": "expire-replaced-artifacts",
+                "Status": "Enabled",
+                "Filter": {"Prefix": ""},
+                "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_DAYS},
+                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UPLOAD_DAYS},
+            }
+        ],
+        Aspect.BUCKET_TAGS: spec.tags_in(Use.IN_USE),
+        Aspect.BUCKET_POLICY: bucket_policy(spec, key_arn),
+    }
+
+
+def plan(
+    spec: StoreSpec, seen: ObservedStore, now: float, *, restoring: bool, drained: bool = False
+) -> tuple[Step, ...]:
+    """The steps that turn `seen` into `spec`, in running order; none means converged.
+
+    `now` is in seconds since the epoch; `restoring` says that the store was being retired and
+    is wanted again, `drained` that some of its artifacts were deleted by then. Only what was
+    read is compared. Parameters come late, so that nobody ever reads half a store. A replacement
+    is tagged as in use only after that has been told, so that a run cut short is finished by the
+    next one. Raises PermanentError, with the command that would help, where the region holds
+    what is not provably ours, or where a repair could take access to artifacts away.
+    """
+    _refuse_what_is_not_ours(spec, seen)
+    steps = [Step(Verb.RESTORE, f"{spec.region} is wanted again")] if restoring else []
+    steps += _key_steps(spec, seen)
+    adopted = next((step.key for step in steps if step.key), None)
+    key_arn = seen.key.arn if seen.key else adopted
+    if not seen.bucket_exists:
+        steps.append(Step(Verb.CREATE_BUCKET, f"{spec.bucket} does not exist"))
+    settings = _setting_steps(spec, seen, key_arn)
+    replaced = _replaced(spec, seen, key_arn, restoring=restoring)
+    if drained and not replaced:
+        replaced = f"artifacts in {spec.bucket} were deleted while it was being retired"
+    late = TAGS if replaced else ()
+    steps += [step for step in settings if step.aspect not in late]
+    steps += _unmarking_steps(seen, adopted)
+    for verb, path, published in (
+        (Verb.PUBLISH_REGIONAL, spec.regional_path, seen.regional_parameters),
+        (Verb.PUBLISH_HOME, spec.home_path, seen.home_parameters),
+    ):
+        wrong = key_arn is None or _unlike(spec.parameters(path, key_arn), published)
+        if wrong:
+            steps.append(Step(verb, f"{path} does not name the store"))
+    if replaced:
+        steps.append(Step(Verb.ANNOUNCE, replaced))
+    steps += [step for step in settings if step.aspect in late]
+    if restoring:
+        steps.append(Step(Verb.FORGET_RETIREMENT, "the store is there again"))
+    in_use = {key_arn, *_published_keys(spec, seen)}
+    for key in seen.spare_keys:
+        if key.arn not in in_use and now - key.created > SPARE_AFTER_SECONDS:
+            reason = f"{key.arn} was created for {spec.region} and never used"
+            steps.append(Step(Verb.DISCARD_KEY, reason, key=key.arn))
+    return tuple(steps)
+
+
+def use_of_new(spec: StoreSpec, seen: ObservedStore, *, restoring: bool) -> Use:
+    """What a bucket or key that is created now is tagged with: whether it takes the place of
+    one that somebody has been pointed at."""
+    published = any(
+        name in parameters
+        for path, parameters in (
+            (spec.home_path, seen.home_parameters),
+            (spec.regional_path, seen.regional_parameters),
+        )
+        for name in spec.parameters(path, "")
+    )
+    return Use.REPLACEMENT if restoring or published else Use.UNUSED
+
+
+def _replaced(
+    spec: StoreSpec, seen: ObservedStore, key_arn: str | None, *, restoring: bool
+) -> str | None:
+    """Why packages must be made again; None where they need not."""
+    new = use_of_new(spec, seen, restoring=restoring) is Use.REPLACEMENT
+    if not seen.bucket_exists and new:
+        return f"{spec.bucket} is new and empty"
+    if key_arn is None and new:
+        return "the key is new: what the old one encrypted cannot be read any more"
+    for aspect in TAGS:
+        if (seen.settings.get(aspect) or {}).get(STATE_TAG) == Use.REPLACEMENT:
+            return "it was replaced, and nobody has been told yet"
+    return None
+
+
+def store(spec: StoreSpec, key_arn: str) -> ArtifactStore:
+    """The store that a converged region holds."""
+    return ArtifactStore(spec.region, spec.bucket, key_arn)
+
+
+def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
+    key_tags = seen.settings.get(Aspect.KEY_TAGS) or {}
+    bucket_tags = seen.settings.get(Aspect.BUCKET_TAGS, spec.tags) or {}
+    if spec.adopted and seen.bucket_exists and STACK_TAG not in bucket_tags:
+        raise PermanentError(
+            f"the adoption of bucket {spec.bucket} was cut short, or its tags were taken off: "
+            f"run `foothold regions adopt {spec.region} --bucket {spec.bucket} --key-arn "
+            f"{spec.adopted.key_arn}` again"
+        )
+    if seen.key and Aspect.KEY_TAGS in seen.settings:
+        way_out = "point the alias at Foothold's own key, or delete the alias"
+        name = f"{spec.key_alias} in {spec.region} points at {seen.key.arn}, which"
+        refuse_others(spec, name, key_tags, way_out)
+    # With a key of our own here, a parameter that names another is only wrong.
+    for key in () if seen.key else seen.named_keys:
+        if is_anothers(spec, key.tags):
+            name = f"{key.arn}, which the parameters of {spec.region} name,"
+            refuse_others(spec, name, key.tags, "delete the parameter")
+    if seen.bucket_exists and Aspect.BUCKET_TAGS in seen.settings:
+        # A bucket without any tag and any object is our own, left by a creation cut short.
+        unfinished = not bucket_tags and seen.bucket_empty
+        # One tag of two is gone: whose the bucket is, its key tells, once that is looked at.
+        told_by_key = Aspect.KEY_TAGS not in seen.settings or spec.owns(key_tags)
+        drifted = (
+            seen.key is not None
+            and told_by_key
+            and bucket_tags.get(STACK_TAG) == spec.control_plane.stack
+            and HOME_TAG not in bucket_tags
+        )
+        if not unfinished and not drifted:
+            way_out = "move it away or choose another NamePrefix"
+            refuse_others(spec, f"bucket {spec.bucket} exists but", bucket_tags, way_out)
+    if spec.adopted and bucket_tags.get(REGION_TAG, spec.region) != spec.region:
+        raise NotOursError(
+            f"bucket {spec.bucket} is the store of {bucket_tags[REGION_TAG]}: the parameter "
+            f"{spec.adoption_parameter} names it for {spec.region}, delete that parameter"
+        )
+
+
+def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
+    ours = tuple(key for key in seen.named_keys if spec.tags.items() <= key.tags.items())
+    if seen.key:
+        _refuse_a_moved_alias(spec, seen.key, ours)
+        return _revive(seen.key)
+    published = _published_keys(spec, seen)
+    candidates = sorted(
+        {key.arn: key for key in (*ours, *seen.tagged_keys)}.values(),
+        key=lambda key: (
+            key.arn not in published,
+            key.is_pending_deletion,
+            key.created,
+            key.arn,
+        ),
+    )
+    if candidates:
+        found = candidates[0]
+        reason = f"{spec.key_alias} points at no key, and {found.arn} carries its tags"
+        return [*_revive(found), Step(Verb.ADOPT_KEY, reason, key=found.arn)]
+    for key in seen.named_keys:
+        tags = " ".join(f"TagKey={name},TagValue={value}" for name, value in spec.tags.items())
+        raise PermanentError(
+            f"{spec.key_alias} in {spec.region} points at no key, and {key.arn}, which a "
+            f"parameter names, is not tagged as Foothold's: if it is, run `aws kms tag-resource "
+            f"--region {spec.region} --key-id {key.arn} --tags {tags}`; if not, delete the "
+            "parameter"
+        )
+    gone = f"; {', '.join(sorted(published))} is gone for good" if published else ""
+    return [Step(Verb.CREATE_KEY, f"{spec.key_alias} points at no key{gone}")]
+
+
+def _published_keys(spec: StoreSpec, seen: ObservedStore) -> set[str]:
+    named = (
+        seen.regional_parameters.get(f"{spec.regional_path}/key-arn"),
+        seen.home_parameters.get(f"{spec.home_path}/key-arn"),
+    )
+    return {arn for arn in named if arn}
+
+
+def _refuse_a_moved_alias(
+    spec: StoreSpec, aliased: ObservedKey, others: tuple[ObservedKey, ...]
+) -> None:
+    """The artifacts are under the key that was published, for as long as it can come back."""
+    for key in others:
+        raise PermanentError(
+            f"{spec.key_alias} in {spec.region} was moved to {aliased.arn}, but the artifacts are "
+            f"under {key.arn}, which is {key.state}: move it back with `aws kms update-alias "
+            f"--region {spec.region} --alias-name {spec.key_alias} --target-key-id {key.arn}`"
+        )
+
+
+def _revive(key: ObservedKey) -> list[Step]:
+    """CancelKeyDeletion leaves a key disabled (AWS KMS Developer Guide, "Deleting keys")."""
+    if key.state == KeyState.ENABLED:
+        return []
+    enable = Step(Verb.ENABLE_KEY, f"{key.arn} is {key.state}", key=key.arn)
+    if key.state == KeyState.DISABLED:
+        return [enable]
+    if key.state == KeyState.PENDING_DELETION:
+        cancel = Step(Verb.CANCEL_KEY_DELETION, f"{key.arn} is {key.state}", key=key.arn)
+        return [cancel, enable]
+    raise PermanentError(f"{key.arn} is {key.state}: only a person can tell what it needs")
+
+
+def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) -> list[Step]:
+    steps = []
+    # Without a key the values that name it are still unknown, but so is every comparison.
+    desired = desired_settings(spec, key_arn or "")
+    key_is_new = key_arn is None
+    for aspect in KEY_ASPECTS:
+        if seen.key is None:
+            if aspect not in SET_AT_CREATION or not key_is_new:
+                steps.append(Step(Verb.SET, "the key is not in use yet", aspect))
+        elif aspect in seen.settings and _differs(aspect, desired[aspect], seen.settings[aspect]):
+            steps.append(Step(Verb.SET, _reason(seen.settings[aspect]), aspect))
+    for aspect in BUCKET_ASPECTS:
+        if not seen.bucket_exists:
+            if aspect not in SET_AT_CREATION:
+                steps.append(Step(Verb.SET, "the bucket is new", aspect))
+        elif aspect in seen.settings:
+            steps += _bucket_steps(spec, seen, aspect, desired[aspect])
+    return steps
+
+
+def _unmarking_steps(seen: ObservedStore, adopted: str | None) -> list[Step]:
+    """The mark of a retirement goes where there is none, whoever was cut short."""
+    found = (*seen.named_keys, *seen.tagged_keys)
+    tags = {
+        Aspect.BUCKET_TAGS: seen.settings.get(Aspect.BUCKET_TAGS),
+        Aspect.KEY_TAGS: seen.settings.get(Aspect.KEY_TAGS)
+        if seen.key
+        else next((key.tags for key in found if key.arn == adopted), None),
+    }
+    return [
+        Step(Verb.UNTAG, "no retirement is under way", aspect)
+        for aspect, carried in tags.items()
+        if RETIRING_TAG in (carried or {})
+    ]
+
+
+def _bucket_steps(spec: StoreSpec, seen: ObservedStore, aspect: Aspect, ours: Any) -> list[Step]:
+    """What puts one setting of a bucket right that is there."""
+    value = seen.settings[aspect]
+    wanted = beside(spec, aspect, ours, value)
+    if not wanted.differs:
+        return []
+    if aspect is Aspect.LIFECYCLE and _keeps_longer(value):
+        return [_leave_lifecycle(spec, wanted.value)]
+    if wanted.set_aside:
+        return [Step(Verb.SET_ASIDE, _opens(wanted.set_aside), aspect)]
+    steps = [Step(Verb.SET, _reason(value), aspect)]
+    if aspect is Aspect.BUCKET_TAGS and _tags_are_new(spec, seen):
+        steps.insert(0, Step(Verb.TAG_PARAMETERS, "they may lack the stack's Tags"))
+    return steps
+
+
+def to_write(spec: StoreSpec, key_arn: str, seen: ObservedStore, aspect: Aspect) -> Any:
+    """The whole value of one of the bucket's settings: Foothold's own part of it, and what others
+    have put beside that and may keep."""
+    ours = desired_settings(spec, key_arn)[aspect]
+    return beside(spec, aspect, ours, seen.settings.get(aspect)).value
+
+
+def beside(spec: StoreSpec, aspect: Aspect, ours: Any, found: Any) -> Beside:
+    """What a setting should be, given what was found."""
+    if aspect is Aspect.BUCKET_POLICY:
+        return policy_beside(spec, ours, found)
+    if aspect is Aspect.LIFECYCLE:
+        return lifecycle_beside(ours, found)
+    return Beside(ours, _differs(aspect, ours, found))
+
+
+def _opens(set_aside: Iterable[tuple[str, str]]) -> str:
+    """Why statements of others do not stay."""
+    found = ", ".join(f"{name} lets {who} in" for name, who in set_aside)
+    return (
+        f"{found}, whom Foothold's policy would not; give a role access with ReaderRoleNames, or "
+        "in its own account's policies"
+    )
+
+
+def _tags_are_new(spec: StoreSpec, seen: ObservedStore) -> bool:
+    """Whether the bucket lacks tags of the organisation; it is the last to get them, so that it
+    shows what the parameters have, which nobody reads."""
+    published = {**seen.home_parameters, **seen.regional_parameters}
+    tags = seen.settings.get(Aspect.BUCKET_TAGS) or {}
+    return bool(published) and _unlike(dict(spec.control_plane.tags), tags)
+
+
+def _keeps_longer(rules: Any) -> bool:
+    """Whether these lifecycle rules delete replaced artifacts, but later than ours do."""
+    days = [
+        rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", 0)
+        for rule in (rules if isinstance(rules, list) else ())
+        if rule.get("Status") == "Enabled" and "NoncurrentVersionExpiration" in rule
+    ]
+    return bool(days) and min(days) > NONCURRENT_DAYS
+
+
+def _leave_lifecycle(spec: StoreSpec, desired: Any) -> Step:
+    return Step(
+        Verb.LEAVE,
+        "it keeps replaced artifacts longer than Foothold does, which would delete them",
+        Aspect.LIFECYCLE,
+        command=(
+            f"aws s3api put-bucket-lifecycle-configuration --region {spec.region} "
+            f"--bucket {spec.bucket} --expected-bucket-owner {spec.account} "
+            f"--lifecycle-configuration '{json.dumps({'Rules': desired}, default=str)}'"
+        ),
+    )
+
+
+def _reason(value: Any) -> str:
+    return "it is not set" if value in (None, {}, []) else "it differs from the desired one"
+
+
+def _differs(aspect: Aspect, desired: Any, value: Any) -> bool:
+    if aspect in (Aspect.KEY_TAGS, Aspect.BUCKET_TAGS):
+        return _unlike(desired, value or {})
+    return bool(canonical(desired) != canonical(value))
+
+
+def _unlike(desired: Mapping[str, str], seen: Mapping[str, str]) -> bool:
+    """Whether any desired pair is missing; pairs beside them belong to somebody else."""
+    return any(seen.get(name) != value for name, value in desired.items())

@@ -1,0 +1,118 @@
+"""Which of the published stores may be used.
+
+A parameter is a hint, never a proof: whoever may write one could point everybody's code at a
+bucket and a key of their own. What names alone can tell is decided here, without a call.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from foothold.errors import PermanentError
+from foothold.partitions import partition_of
+from foothold.stores.model import (
+    BUCKET_NAME,
+    HOME_TAG,
+    REGION_TAG,
+    STACK_TAG,
+    Adoption,
+    ArtifactStore,
+    ControlPlane,
+    StoreSpec,
+)
+
+KEY_ID = re.compile(r"[A-Za-z0-9-]+")
+# A name in S3's account-regional namespace says whose bucket it is, and where (Amazon S3 User
+# Guide, "Namespaces for general purpose buckets").
+ACCOUNT_REGIONAL = re.compile(r".+-(\d{12})-((?:[a-z]+-)+\d+)-an")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The stores that the parameters name, by region: those that may be used, and of each other
+    one line that says why it may not, and the way out."""
+
+    stores: Mapping[str, ArtifactStore]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+def named_stores(below: Mapping[str, str], path: str) -> dict[str, ArtifactStore]:
+    """The stores whose two parameters both stand below `path`, proven by nothing; `below` may
+    hold other parameters too."""
+    stores = {}
+    for name, bucket in below.items():
+        region, _, leaf = name.removeprefix(f"{path}/").partition("/")
+        key_arn = below.get(f"{path}/{region}/key-arn")
+        if name.startswith(f"{path}/") and leaf == "bucket" and key_arn:
+            stores[region] = ArtifactStore(region, bucket, key_arn)
+    return stores
+
+
+def desired_spec(
+    control_plane: ControlPlane, region: str, published: Mapping[str, str]
+) -> StoreSpec:
+    """The desired store of a region, whose bucket may be an adopted one; `published` is what is
+    written about stores at home. Raises PermanentError for a record that is garbage."""
+    spec = control_plane.spec(region)
+    text = published.get(spec.adoption_parameter)
+    if text is None:
+        return spec
+    return control_plane.spec(region, Adoption.parse(spec.adoption_parameter, text))
+
+
+def check_names(store: ArtifactStore, account: str, wished: StoreSpec | None = None) -> None:
+    """Raise PermanentError for a store whose names show that it is not the region's own.
+
+    `account` is the caller's own; `wished` is what the control plane would publish for the
+    region, None where the caller does not know its control plane.
+    """
+    partition = partition_of(store.region).name
+    ours = f"arn:{partition}:kms:{store.region}:{account}:key/"
+    key_id = store.key_arn.removeprefix(ours)
+    if key_id == store.key_arn or not KEY_ID.fullmatch(key_id):
+        raise PermanentError(
+            f"its parameter key-arn names {store.key_arn}, which is no key of account {account} "
+            f"in {store.region}"
+        )
+    told = ACCOUNT_REGIONAL.fullmatch(store.bucket)
+    elsewhere = told and told.groups() != (account, store.region)
+    if elsewhere or not BUCKET_NAME.fullmatch(store.bucket):
+        raise PermanentError(
+            f"its parameter bucket names {store.bucket}, which is no bucket of account {account} "
+            f"in {store.region}"
+        )
+    if wished and store.bucket != wished.bucket:
+        raise PermanentError(
+            f"its parameter bucket names {store.bucket}, and the region's own is {wished.bucket}"
+        )
+
+
+def check_key(store: ArtifactStore, found: str | None) -> None:
+    """Raise PermanentError unless `found`, what the bucket encrypts with by default, is the key
+    that the parameter names."""
+    if found != store.key_arn:
+        raise PermanentError(
+            f"its parameter key-arn names {store.key_arn}, and its bucket {store.bucket} encrypts "
+            f"with {found or 'no key of KMS'}"
+        )
+
+
+def check_tags(
+    store: ArtifactStore, tags: Mapping[str, str], home_region: str, wished: StoreSpec | None = None
+) -> None:
+    """Raise PermanentError unless the bucket's tags say that it is this region's store, and that of
+    the control plane whose home is in `home_region`."""
+    wanted = wished.tags if wished else {REGION_TAG: store.region, HOME_TAG: home_region}
+    if STACK_TAG not in tags or not wanted.items() <= tags.items():
+        raise PermanentError(
+            f"its parameter bucket names {store.bucket}, which is not tagged as Foothold's for "
+            f"{store.region}"
+        )
+
+
+def refusal(region: str, error: Exception) -> str:
+    """The one line for a store that may not be used."""
+    return (
+        f"the artifact store of {region} is not used: {error}; `foothold plan {region}` shows what "
+        "is wrong, and the next schedule writes the parameters again"
+    )

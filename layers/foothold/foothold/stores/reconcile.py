@@ -1,0 +1,704 @@
+"""Keep every desired region's artifact store as it should be.
+
+For each region: observe, plan, apply, verify, publish. The schedule is the source of truth;
+custom resources and events enter by other doors and walk the same corridor.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+
+from foothold.errors import (
+    BucketMissingError,
+    FootholdError,
+    PermanentError,
+    RegionNotEnabledError,
+    RegionRefusedError,
+    RequestRefusedError,
+    TemporaryError,
+)
+from foothold.stores import planner
+from foothold.stores.model import (
+    BUCKET_ASPECTS,
+    KEY_ASPECTS,
+    RETIREMENT,
+    RETIRING_TAG,
+    ArtifactStore,
+    Aspect,
+    ControlPlane,
+    KeyState,
+    ObservedStore,
+    Outcome,
+    Step,
+    StoreSpec,
+    Use,
+    Verb,
+)
+from foothold.stores.ownership import is_anothers, refuse_others
+from foothold.stores.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
+from foothold.stores.published import desired_spec
+from foothold.stores.retirement_plan import Phase, Retirement, distrust, proven, published_by_us
+from foothold.stores.wanted import ALL_ENABLED, RegionList, open_requests
+
+Answer = TypeVar("Answer")
+
+AT_ONCE = 40
+AFTER_VERIFYING = frozenset(
+    {Verb.PUBLISH_REGIONAL, Verb.PUBLISH_HOME, Verb.ANNOUNCE, Verb.FORGET_RETIREMENT}
+)
+BY_REQUEST = "an event that asked for it"
+# Account Management API Reference, "Region": the two statuses in which a region can be used.
+OPTED_IN = "ENABLED"
+USABLE = frozenset({OPTED_IN, "ENABLED_BY_DEFAULT"})
+
+
+class Reconciler:
+    """Artifact stores, desired and observed, of one control plane.
+
+    `announcements` None: nobody is told of a replaced store. `capacity` None: nothing is asked
+    before a store is made. `clock` is in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        keys: Keys,
+        buckets: Buckets,
+        parameters: Parameters,
+        regions: Regions,
+        *,
+        announcements: Announcements | None = None,
+        capacity: Capacity | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._control_plane = control_plane
+        self._keys = keys
+        self._buckets = buckets
+        self._parameters = parameters
+        self._regions = regions
+        self._announcements = announcements
+        self._capacity = capacity
+        self._clock = clock
+
+    def reconcile(
+        self,
+        regions: Iterable[str],
+        aspects: Sequence[Aspect] = planner.EVERYTHING,
+        *,
+        held: Collection[str] = (),
+    ) -> tuple[Outcome, ...]:
+        """Converge each region that somebody asks for, all at the same time, and say what
+        became of it. A retirement of such a region is called off.
+
+        `aspects` are the settings to look at; where they show any drift, the whole store is
+        looked at before anything is changed. `held` are regions that whoever asks has already,
+        and may keep whatever AllowedRegions says now. A region that fails does not stop the
+        others: its outcome carries the error. Raises only what concerns all regions alike, such
+        as a missing permission to list them.
+        """
+        names, published = tuple(dict.fromkeys(regions)), self._published()
+        going = self._going(published)
+        refused = self._refused(names, published, going, exempt=held)
+        return self._converge_all(
+            names, aspects, published, going, calls_off=names, refused=refused, asked=True
+        )
+
+    def request(self, regions: Iterable[str]) -> tuple[Outcome, ...]:
+        """Converge each region that an event asks for. Whoever may put events may ask for a
+        region, but calls no retirement off: that is for claims and for the operator's list."""
+        names, published = tuple(dict.fromkeys(regions)), self._published()
+        going = self._going(published)
+        refused = self._refused(names, published, going, exempt=())
+        leaving = [name for name in names if self._leaves(name, published)]
+        insisting = self._insisting() if leaving else {}
+        for name in leaving:
+            if name in going and name not in insisting:
+                refused[name] = RequestRefusedError(
+                    f"{name} is being retired, or was, and an event calls no retirement off: "
+                    f"`foothold regions add {name}` does, or `foothold regions retire {name} "
+                    "--undo`"
+                )
+        return self._converge_all(
+            names, planner.EVERYTHING, published, going, calls_off=insisting, refused=refused
+        )
+
+    def keep(
+        self,
+        regions: Iterable[str] | None = None,
+        aspects: Sequence[Aspect] = planner.EVERYTHING,
+    ) -> tuple[Outcome, ...]:
+        """Converge those of the regions that are not being retired; where None is given, all
+        that are desired. This is what the schedule and events about stores ask, which want
+        nothing for themselves."""
+        published, insisting = self._published(), self._insisting()
+        going = self._going(published)
+        desired = self._desired(published, insisting, going)
+        if regions is not None:
+            desired = tuple(name for name in regions if name in desired or name not in going)
+        names = tuple(dict.fromkeys(desired))
+        exempt = self._named_in(published) - going
+        refused = self._refused(names, published, going, exempt=exempt)
+        return self._converge_all(
+            names, aspects, published, going, calls_off=insisting, refused=refused
+        )
+
+    def _converge_all(
+        self,
+        names: Sequence[str],
+        aspects: Sequence[Aspect],
+        published: Mapping[str, str],
+        going: Collection[str],
+        *,
+        calls_off: Collection[str],
+        refused: Mapping[str, FootholdError],
+        asked: bool = False,
+    ) -> tuple[Outcome, ...]:
+        """`calls_off` are the regions that somebody insists on: even a retirement that has taken
+        nothing away yet is called off for them. `refused` are those that may not be had. `asked`:
+        by somebody who may call any retirement off, and forget any record of one."""
+        if not names:
+            return ()
+        statuses = self._regions.statuses()
+
+        def converge(region: str) -> Outcome:
+            steps: list[Step] = []
+            try:
+                self._refuse(region, statuses, refused)
+                spec, called_off, distrusted = self._wish(
+                    region, published, going, calls_off=region in calls_off, asked=asked
+                )
+                steps += distrusted
+                store = self._converge(spec, published, aspects, steps, called_off)
+            except FootholdError as error:
+                told = _not_yet_everywhere(region, statuses, error)
+                return Outcome(region, None, tuple(steps), told)
+            return Outcome(region, store, tuple(steps))
+
+        return _side_by_side(converge, names)
+
+    def plan(self, regions: Iterable[str]) -> Mapping[str, tuple[Step, ...] | FootholdError]:
+        """What `keep` would do in each region, or the error it would meet. Reads only."""
+        names = tuple(dict.fromkeys(regions))
+        statuses = self._regions.statuses()
+        published = self._published()
+        going = self._going(published)
+        exempt = self._named_in(published) - going
+        refused = self._refused(names, published, going, exempt=exempt)
+
+        def look(region: str) -> tuple[Step, ...] | FootholdError:
+            try:
+                self._refuse(region, statuses, refused)
+                spec, called_off, distrusted = self._wish(region, published, going)
+                seen = self._observe(spec, published, planner.EVERYTHING, called_off)
+                return (*distrusted, *self._plan(spec, seen, called_off))
+            except FootholdError as error:
+                return _not_yet_everywhere(region, statuses, error)
+
+        return dict(zip(names, _side_by_side(look, names), strict=True))
+
+    def desired_regions(self, just_enabled: Sequence[str] = ()) -> tuple[str, ...]:
+        """Every region that somebody wants or that has a store: the operator's list, the
+        claims, what events asked for in vain, and the stores already published (they are retained
+        until they are retired). `just_enabled` are regions that count as enabled, whatever their
+        status says still."""
+        published = self._published()
+        return self._desired(published, self._insisting(just_enabled), self._going(published))
+
+    def _desired(
+        self,
+        published: Mapping[str, str],
+        insisting: Collection[str],
+        going: Collection[str],
+    ) -> tuple[str, ...]:
+        kept = (self._named_in(published) | self._requested()) - set(going)
+        return tuple(sorted(kept | set(insisting)))
+
+    def wanted_by(self) -> Mapping[str, tuple[str, ...]]:
+        """By region, who wants it: names of claims, the operator's list, and events that asked
+        for it and have not got it yet."""
+        wanted = self._insisting()
+        for region in self._requested():
+            wanted[region] = (*wanted.get(region, ()), BY_REQUEST)
+        return wanted
+
+    def _insisting(self, just_enabled: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+        """By region, who wants it so much that a retirement is called off: claims and the list."""
+        plane = self._control_plane
+        wanted: dict[str, tuple[str, ...]] = {}
+        for name in self._parameters.below(plane.home_region, plane.claims_path):
+            region, _, claim = name.removeprefix(f"{plane.claims_path}/").partition("/")
+            wanted[region] = (*wanted.get(region, ()), claim)
+        found = self._parameters.get(plane.home_region, (plane.regions_parameter,))
+        listed = RegionList.parse(found.get(plane.regions_parameter, ""))
+        for region in listed.names:
+            wanted[region] = (*wanted.get(region, ()), "the list")
+        if listed.all_enabled:
+            enabled = (*self._usable(), *just_enabled)
+            for region in self._all_enabled(listed, enabled, tuple(wanted)):
+                wanted[region] = (*wanted.get(region, ()), f"{ALL_ENABLED} on the list")
+        return wanted
+
+    def _all_enabled(
+        self, listed: RegionList, enabled: Sequence[str], wanted: Sequence[str]
+    ) -> tuple[str, ...]:
+        plane = self._control_plane
+        # Who has a store already counts only where not all may have one.
+        published = self._published() if plane.region_policy.most else {}
+        stores = self._named_in(published) - self._going(published)
+        return listed.by_all_enabled(
+            enabled, plane.region_policy, plane.home_region, stores, wanted
+        )
+
+    def _requested(self) -> set[str]:
+        plane = self._control_plane
+        below = self._parameters.below(plane.home_region, plane.requests_path)
+        found = open_requests(below, plane.requests_path)
+        return {region for region, record in found.items() if record.asked}
+
+    def _refused(
+        self,
+        names: Sequence[str],
+        published: Mapping[str, str],
+        going: Collection[str],
+        *,
+        exempt: Collection[str],
+    ) -> dict[str, FootholdError]:
+        """Those of the regions that the stack's parameters refuse, and why."""
+        plane = self._control_plane
+        wanted = tuple(self.wanted_by()) if plane.region_policy.most else ()
+        return {
+            **plane.region_policy.refusals(
+                names,
+                home=plane.home_region,
+                stores=self._named_in(published) - set(going),
+                wanted=wanted,
+                exempt=exempt,
+            )
+        }
+
+    def refuse_what_may_not_be_asked_for(self, region: str) -> None:
+        """Raise RequestRefusedError where the stack's parameters do not allow this region."""
+        published = self._published()
+        refused = self._refused((region,), published, self._going(published), exempt=())
+        if region in refused:
+            raise refused[region]
+
+    def _usable(self) -> list[str]:
+        """The regions that are enabled and have what a store needs."""
+        missing = self._capacity.missing_services if self._capacity else lambda _region: ()
+        statuses = self._regions.statuses().items()
+        return [name for name, status in statuses if status in USABLE and not missing(name)]
+
+    def _published(self) -> Mapping[str, str]:
+        """All that is written about stores at home: names, retirements and adoptions."""
+        plane = self._control_plane
+        return self._parameters.below(plane.home_region, plane.stores_path)
+
+    def _named_in(self, published: Mapping[str, str]) -> set[str]:
+        """Every region that anything is written about."""
+        path = self._control_plane.stores_path
+        return {name.removeprefix(f"{path}/").split("/")[0] for name in published}
+
+    def _leaves(self, region: str, published: Mapping[str, str]) -> bool:
+        """Whether anything is written about the region's retirement."""
+        return f"{self._control_plane.stores_path}/{region}/{RETIREMENT}" in published
+
+    def _going(self, published: Mapping[str, str]) -> set[str]:
+        """The regions whose store was retired, or is being retired, by the control plane."""
+        named = sorted(name for name in self._named_in(published) if self._leaves(name, published))
+        found = _side_by_side(lambda region: self.is_going(region, published), named)
+        return {region for region, goes in zip(named, found, strict=True) if goes}
+
+    def is_going(self, region: str, published: Mapping[str, str]) -> bool:
+        """Whether the store was retired, or is being retired, by the control plane itself;
+        `published` is what is written about stores at home."""
+        try:
+            spec = desired_spec(self._control_plane, region, published)
+            retirement = self._retirement(spec, published)
+        except FootholdError:
+            return False  # garbage is reported where the region is reconciled
+        if retirement is None or retirement.phase not in (Phase.RETIRING, Phase.RETIRED):
+            return False
+        try:
+            return proven(spec, retirement, self.left(spec, published, retirement))
+        except FootholdError:
+            return True  # nobody can tell, so nobody touches it: who goes on with it says why
+
+    def _retirement(self, spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
+        text = published.get(spec.retirement_parameter)
+        return None if text is None else Retirement.parse(spec.retirement_parameter, text)
+
+    def _wish(
+        self,
+        region: str,
+        published: Mapping[str, str],
+        going: Collection[str],
+        *,
+        calls_off: bool = False,
+        asked: bool = False,
+    ) -> tuple[StoreSpec, Retirement | None, tuple[Step, ...]]:
+        """The desired store, the retirement that is to be called off for it, and what a person
+        should hear about a record that is none of the control plane's own."""
+        spec = desired_spec(self._control_plane, region, published)
+        retirement = self._retirement(spec, published)
+        if retirement is None or asked or retirement.phase is Phase.RESTORING:
+            return spec, retirement, ()
+        if retirement.phase is Phase.CALLED_OFF:
+            return spec, None, ()
+        if retirement.phase is Phase.ASKED and self._control_plane.retires:
+            return spec, retirement if calls_off else None, ()
+        if region in going:
+            return spec, retirement, ()
+        return spec, None, (distrust(spec),)
+
+    def left(
+        self, spec: StoreSpec, published: Mapping[str, str], retirement: Retirement | None
+    ) -> ObservedStore:
+        """What is left of a store that is being retired. `tagged_keys` is its key once no alias
+        points at it; parameters that name another control plane's key are none of its own."""
+        key = self._keys.aliased(spec)
+        former = None
+        if key is None:
+            former_arn = spec.adopted.key_arn if spec.adopted else retirement and retirement.key_arn
+            former = self._keys.find(spec, former_arn) if former_arn else None
+            if former and not spec.tags.items() <= former.tags.items():
+                former = None  # whatever the parameter says, it is not ours
+        settings = {}
+        if key:
+            settings[Aspect.KEY_TAGS] = self._keys.read(spec, key.arn, Aspect.KEY_TAGS)
+        exists, empty = True, None
+        try:
+            settings[Aspect.BUCKET_TAGS] = self._buckets.read(spec, Aspect.BUCKET_TAGS)
+            empty = self._buckets.is_empty(spec)
+        except BucketMissingError:
+            exists = False
+        ours = {key.arn} if key else set()
+        return ObservedStore(
+            key=key,
+            tagged_keys=(former,) if former else (),
+            bucket_exists=exists,
+            bucket_empty=empty,
+            settings=settings,
+            home_parameters=self._own(spec, spec.home_path, published, ours),
+            regional_parameters=self._own(
+                spec,
+                spec.regional_path,
+                self._parameters.get(spec.region, tuple(spec.parameters(spec.regional_path, ""))),
+                ours,
+            ),
+        )
+
+    def _own(
+        self, spec: StoreSpec, path: str, parameters: Mapping[str, str], ours: set[str]
+    ) -> Mapping[str, str]:
+        arn = parameters.get(f"{path}/key-arn")
+        named = self._keys.find(spec, arn) if arn and arn not in ours else None
+        return published_by_us(spec, parameters, named)
+
+    def _plan(
+        self, spec: StoreSpec, seen: ObservedStore, called_off: Retirement | None
+    ) -> tuple[Step, ...]:
+        return planner.plan(
+            spec,
+            seen,
+            self._clock(),
+            restoring=called_off is not None,
+            drained=called_off is not None and called_off.deleted > 0,
+        )
+
+    def _refuse(
+        self, region: str, statuses: Mapping[str, str], refused: Mapping[str, FootholdError]
+    ) -> None:
+        """Refuse what nobody can have, then what the stack's parameters do not allow."""
+        self._refuse_unusable(region, statuses)
+        if region in refused:
+            raise refused[region]
+
+    def _refuse_unusable(self, region: str, statuses: Mapping[str, str]) -> None:
+        status = statuses.get(region)
+        if status in USABLE:
+            return
+        account = self._control_plane.account
+        if status is None:
+            raise RequestRefusedError(f"{region} is not a region that account {account} knows")
+        told = self._regions.opt_in_status(region) or status
+        if told == "ENABLING":
+            raise TemporaryError(
+                f"{region} is still being enabled for account {account}, which can take hours; "
+                "the store is made on the first schedule after that"
+            )
+        if told in USABLE:
+            raise TemporaryError(
+                f"{region} was enabled for account {account} a moment ago, and not every API "
+                "knows it yet; it is looked at again soon"
+            )
+        raise RegionNotEnabledError(
+            f"{region} is {told.lower()} for account {account}: enable it with "
+            f"`aws account enable-region --region-name {region}`, then ask again"
+        )
+
+    def _converge(
+        self,
+        spec: StoreSpec,
+        published: Mapping[str, str],
+        aspects: Sequence[Aspect],
+        taken: list[Step],
+        called_off: Retirement | None,
+    ) -> ArtifactStore:
+        restoring = called_off is not None
+        aspects = planner.EVERYTHING if restoring else aspects
+        seen = self._observe(spec, published, aspects, called_off)
+        steps = self._plan(spec, seen, called_off)
+        if steps and _partly_seen(seen):
+            seen = self._observe(spec, published, planner.EVERYTHING, called_off)
+            steps = self._plan(spec, seen, called_off)
+        if any(step.verb in (Verb.CREATE_KEY, Verb.CREATE_BUCKET) for step in steps):
+            self._refuse_below_anothers_root(spec, published)
+            self._refuse_without_capacity(spec)
+        use = planner.use_of_new(spec, seen, restoring=restoring)
+        key_arn = seen.key.arn if seen.key else None
+        verified = False
+        if called_off and called_off.phase is not Phase.RESTORING:
+            called_off = replace(called_off.to(Phase.RESTORING), reason=None)
+            self._record(spec, called_off)
+        for step in steps:
+            if step.verb in AFTER_VERIFYING and not verified:
+                self._verify(spec)
+                verified = True
+            if step.verb is Verb.FORGET_RETIREMENT and called_off and called_off.reason:
+                self._record(spec, called_off.to(Phase.CALLED_OFF))
+            else:
+                key_arn = self._apply(spec, step, key_arn, seen, use)
+            taken.append(step)
+        if steps and not verified:
+            self._verify(spec)
+        assert key_arn is not None  # every plan without a key creates or adopts one
+        return planner.store(spec, key_arn)
+
+    def _record(self, spec: StoreSpec, retirement: Retirement) -> None:
+        home, name = self._control_plane.home_region, spec.retirement_parameter
+        self._parameters.put(home, name, retirement.text)
+
+    def _observe(
+        self,
+        spec: StoreSpec,
+        published: Mapping[str, str],
+        aspects: Sequence[Aspect],
+        called_off: Retirement | None,
+    ) -> ObservedStore:
+        key = self._keys.aliased(spec)
+        regional = self._parameters.get(spec.region, tuple(spec.parameters(spec.regional_path, "")))
+        home = {
+            name: value
+            for name, value in published.items()
+            if name in spec.parameters(spec.home_path, "")
+        }
+        named = {
+            value
+            for name, value in (*regional.items(), *home.items())
+            if name.endswith("/key-arn") and not (key and key.arn == value)
+        }
+        if called_off and called_off.key_arn and not key:
+            named.add(called_off.key_arn)
+        if spec.adopted and not key:
+            named.add(spec.adopted.key_arn)
+        found = [self._keys.find(spec, arn) for arn in sorted(named)]
+        seen = ObservedStore(
+            key=key,
+            tagged_keys=() if key else self._keys.tagged(spec),
+            named_keys=tuple(other for other in found if other),
+            spare_keys=self._keys.unused(spec) if key and Aspect.SPARE_KEYS in aspects else (),
+            home_parameters=home,
+            regional_parameters=regional,
+        )
+        settings = {}
+        if key:
+            for aspect in KEY_ASPECTS:
+                if aspect in aspects:
+                    settings[aspect] = self._keys.read(spec, key.arn, aspect)
+        exists = True
+        try:
+            for aspect in BUCKET_ASPECTS:
+                if aspect in aspects:
+                    settings[aspect] = self._buckets.read(spec, aspect)
+        except BucketMissingError:
+            exists = False
+        untagged = exists and settings.get(Aspect.BUCKET_TAGS, {"": ""}) in (None, {})
+        return replace(
+            seen,
+            settings=settings,
+            bucket_exists=exists,
+            bucket_empty=self._buckets.is_empty(spec) if untagged else None,
+        )
+
+    def _apply(
+        self, spec: StoreSpec, step: Step, key_arn: str | None, seen: ObservedStore, use: Use
+    ) -> str | None:
+        """Take one step; return the ARN of the key that the store has from now on."""
+        match step.verb:
+            case Verb.CREATE_BUCKET:
+                self._refuse_to_replace_an_adopted_bucket(spec)
+                self._buckets.create(spec, use)
+                self._refuse_foreign_bucket(spec)
+            case Verb.SET | Verb.SET_ASIDE | Verb.UNTAG | Verb.TAG_PARAMETERS:
+                self._apply_to_setting(spec, step, _named(key_arn), seen)
+            case Verb.PUBLISH_REGIONAL:
+                self._publish(spec, spec.region, spec.regional_path, key_arn, seen)
+            case Verb.PUBLISH_HOME:
+                home = self._control_plane.home_region
+                self._publish(spec, home, spec.home_path, key_arn, seen)
+            case Verb.ANNOUNCE:
+                if self._announcements:
+                    self._announcements.replaced(planner.store(spec, _named(key_arn)))
+            case Verb.FORGET_RETIREMENT:
+                self._parameters.delete(
+                    self._control_plane.home_region, (spec.retirement_parameter,)
+                )
+            case Verb.RESTORE | Verb.LEAVE:
+                pass  # recorded before the first step; told by the outcome
+            case _:
+                return self._apply_to_key(spec, step, key_arn, use)
+        return key_arn
+
+    def _apply_to_setting(
+        self, spec: StoreSpec, step: Step, key_arn: str, seen: ObservedStore
+    ) -> None:
+        match step.verb, step.aspect:
+            case Verb.TAG_PARAMETERS, _:
+                home = self._control_plane.home_region
+                self._parameters.tag(home, tuple(seen.home_parameters))
+                self._parameters.tag(spec.region, tuple(seen.regional_parameters))
+            case Verb.UNTAG, Aspect.KEY_TAGS:
+                self._keys.untag(spec, key_arn, (RETIRING_TAG,))
+            case Verb.UNTAG, _:
+                self._buckets.untag(spec, (RETIRING_TAG,))
+            case _, aspect if aspect in KEY_ASPECTS:
+                value = planner.desired_settings(spec, key_arn)[aspect]
+                self._keys.write(spec, key_arn, aspect, value)
+            case _, aspect:
+                assert aspect is not None  # every other verb is about one
+                value = planner.to_write(spec, key_arn, seen, aspect)
+                self._buckets.write(spec, aspect, value)
+
+    def _refuse_below_anothers_root(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
+        """Whose the parameters at home are, the key of the home region's store tells: it is the
+        first that a control plane makes."""
+        home = self._control_plane.spec(self._control_plane.home_region)
+        arn = published.get(f"{home.home_path}/key-arn")
+        key = self._keys.find(home, arn) if arn and home.region != spec.region else None
+        if key and is_anothers(home, key.tags):
+            name = f"{key.arn}, which the parameters below {home.home_path} name,"
+            refuse_others(home, name, key.tags, "delete the parameter")
+
+    def _refuse_without_capacity(self, spec: StoreSpec) -> None:
+        if self._capacity is None:
+            return
+        missing = self._capacity.missing_services(spec.region)
+        if missing:
+            raise PermanentError(
+                f"{spec.region} does not have {', '.join(missing)}, which an artifact store needs"
+            )
+        room = self._capacity.bucket_room()
+        if room is not None and room < 1:
+            raise PermanentError(
+                f"account {spec.account} may have no more buckets, so {spec.region} gets no "
+                "store: raise the quota with `aws service-quotas request-service-quota-increase "
+                "--service-code s3 --quota-code L-DC2B2D3D`, or delete buckets"
+            )
+
+    def _refuse_to_replace_an_adopted_bucket(self, spec: StoreSpec) -> None:
+        if spec.adopted:
+            raise PermanentError(
+                f"bucket {spec.bucket}, which was adopted for {spec.region}, is gone: adopt "
+                f"another, or delete the parameter {spec.adoption_parameter}, and the region "
+                "gets a bucket of Foothold's own"
+            )
+
+    def _apply_to_key(
+        self, spec: StoreSpec, step: Step, key_arn: str | None, use: Use
+    ) -> str | None:
+        match step.verb:
+            case Verb.CREATE_KEY:
+                policy = planner.desired_settings(spec, "")[Aspect.KEY_POLICY]
+                created = self._keys.create(spec, policy, use)
+                winner = self._keys.point_alias(spec, created)
+                if winner != created:
+                    # Its tags take minutes to count, so KMS may refuse: then it is a spare key,
+                    # which is discarded an hour later.
+                    with suppress(FootholdError):
+                        self._keys.discard(spec, created)
+                    self._refuse_foreign_key(spec, winner)
+                return winner
+            case Verb.ADOPT_KEY:
+                winner = self._keys.point_alias(spec, _named(step.key))
+                if winner != step.key:
+                    self._refuse_foreign_key(spec, winner)
+                return winner
+            case Verb.ENABLE_KEY:
+                self._keys.enable(spec, _named(step.key))
+            case Verb.CANCEL_KEY_DELETION:
+                self._keys.cancel_deletion(spec, _named(step.key))
+            case Verb.DISCARD_KEY:
+                self._keys.discard(spec, _named(step.key))
+        return key_arn
+
+    def _refuse_foreign_key(self, spec: StoreSpec, key_arn: str) -> None:
+        """Whoever was faster with the alias need not be a parallel run of our own."""
+        key = self._keys.find(spec, key_arn)
+        name = f"{spec.key_alias} in {spec.region} now points at {key_arn}, which"
+        way_out = "point the alias at Foothold's own key, or delete it"
+        refuse_others(spec, name, key.tags if key else {}, way_out)
+
+    def _refuse_foreign_bucket(self, spec: StoreSpec) -> None:
+        """CreateBucket also succeeds, or says that the bucket is ours already, where anybody else
+        in this account made it since it was looked for."""
+        tags = self._buckets.read(spec, Aspect.BUCKET_TAGS) or {}
+        unfinished = not tags and self._buckets.is_empty(spec)
+        if not unfinished:
+            way_out = "move it away or choose another NamePrefix"
+            refuse_others(spec, f"bucket {spec.bucket} exists but", tags, way_out)
+
+    def _publish(
+        self, spec: StoreSpec, region: str, path: str, key_arn: str | None, seen: ObservedStore
+    ) -> None:
+        published = {**seen.regional_parameters, **seen.home_parameters}
+        for name, value in spec.parameters(path, _named(key_arn)).items():
+            if published.get(name) != value:
+                self._parameters.put(region, name, value)
+
+    def _verify(self, spec: StoreSpec) -> None:
+        """Raise unless the store can be used, so that nobody is pointed at a broken one."""
+        self._buckets.verify(spec)
+        key = self._keys.aliased(spec)
+        if key is None or key.state != KeyState.ENABLED:
+            raise TemporaryError(
+                f"{spec.key_alias} in {spec.region} is not usable yet "
+                f"({key.state if key else 'it points at no key'}); it is looked at again soon"
+            )
+
+
+def _not_yet_everywhere(
+    region: str, statuses: Mapping[str, str], error: FootholdError
+) -> FootholdError:
+    """A region that was enabled lets the account in some time after its status says so."""
+    if isinstance(error, RegionRefusedError) and statuses.get(region) == OPTED_IN:
+        return TemporaryError(f"{error}; its status says so, and it is asked again")
+    return error
+
+
+def _partly_seen(seen: ObservedStore) -> bool:
+    readable = (KEY_ASPECTS if seen.key else ()) + (BUCKET_ASPECTS if seen.bucket_exists else ())
+    return any(aspect not in seen.settings for aspect in readable)
+
+
+def _named(value: str | None) -> str:
+    assert value is not None  # the planner names a key before any step needs it
+    return value
+
+
+def _side_by_side(work: Callable[[str], Answer], regions: Sequence[str]) -> tuple[Answer, ...]:
+    with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(regions)))) as pool:
+        return tuple(pool.map(work, regions))

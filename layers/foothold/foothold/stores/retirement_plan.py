@@ -1,0 +1,176 @@
+"""How a store is taken away, and what is remembered of it. Pure: values in, values out.
+
+What is remembered is one parameter beside the store's own. It is written before anything is
+taken away and forgotten only once the store is back, so that whoever comes next, after whatever
+interruption, knows which way to go on.
+
+Anybody may have written a parameter. So the bucket and the key themselves carry the time at which
+their retirement began, as a tag, and a record that does not repeat it takes nothing away.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from foothold.errors import PermanentError
+from foothold.stores.model import (
+    RETIRING_TAG,
+    STACK_TAG,
+    Aspect,
+    ObservedKey,
+    ObservedStore,
+    Step,
+    StoreSpec,
+    Verb,
+)
+from foothold.stores.ownership import is_anothers, refuse_others
+
+
+class Phase(StrEnum):
+    """Which way a store is going."""
+
+    ASKED = "asked"  # nothing was taken away yet: the store is kept while something refuses
+    RETIRING = "retiring"
+    RETIRED = "retired"
+    RESTORING = "restoring"
+    CALLED_OFF = "called off"  # the store is kept like any other; only the reason is remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """A store's retirement. `since` is in seconds since the epoch, `deleted` in versions;
+    `key_arn` is the key it had, None where it had none; `reason` says why it was called off."""
+
+    phase: Phase
+    since: int
+    key_arn: str | None = None
+    deleted: int = 0
+    reason: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """The value of the tag that proves it."""
+        return str(self.since)
+
+    @property
+    def text(self) -> str:
+        """The value of the parameter."""
+        return json.dumps(asdict(self))
+
+    def to(self, phase: Phase) -> "Retirement":
+        return replace(self, phase=phase)
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> "Retirement":
+        """What the value of the parameter `name` says. Raises PermanentError for what nobody of
+        ours wrote."""
+        try:
+            found = json.loads(text)
+            key_arn = None if found["key_arn"] is None else _arn(found["key_arn"])
+            reason = None if found.get("reason") is None else str(found["reason"])
+            return cls(
+                Phase(found["phase"]), int(found["since"]), key_arn, int(found["deleted"]), reason
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise PermanentError(
+                f"the parameter {name} does not hold a retirement, nothing was changed: delete "
+                "the parameter to keep the store"
+            ) from None
+
+
+def _arn(value: str) -> str:
+    if not value.startswith("arn:"):
+        raise ValueError(value)
+    return value
+
+
+def proven(spec: StoreSpec, retirement: Retirement, seen: ObservedStore) -> bool:
+    """Whether the control plane itself began this retirement: all that is left of the store
+    says so. Where nothing is left there is nothing to be taken away, so nothing to prove."""
+    left = [tags for tags in _tags_left(seen) if spec.owns(tags)]
+    if not left:
+        parameters = (*seen.home_parameters, *seen.regional_parameters)
+        ours = (*spec.parameters(spec.home_path, ""), *spec.parameters(spec.regional_path, ""))
+        return not set(ours) & set(parameters)
+    return all(tags.get(RETIRING_TAG) == retirement.mark for tags in left)
+
+
+def _tags_left(seen: ObservedStore) -> list[Mapping[str, str]]:
+    keys = [seen.settings.get(Aspect.KEY_TAGS) or {}] if seen.key else []
+    keys += [key.tags for key in seen.tagged_keys]
+    return keys + ([seen.settings.get(Aspect.BUCKET_TAGS) or {}] if seen.bucket_exists else [])
+
+
+def distrust(spec: StoreSpec) -> Step:
+    """What a person hears of a record that nothing proves."""
+    name = spec.retirement_parameter
+    return Step(
+        Verb.DISTRUST,
+        f"the parameter {name} says that {spec.region} goes, but no tag {RETIRING_TAG} of its "
+        "bucket or key does, so the control plane did not begin it: find out who wrote it; "
+        f"`foothold regions retire {spec.region} --undo` deletes the parameter",
+    )
+
+
+def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[Step, ...]:
+    """The steps that take away what is left of a store, in running order; none means retired.
+
+    Parameters go first, so that nobody is pointed at what is about to go; the key goes last,
+    because it can be brought back and is needed for nothing after that. Of an adopted store
+    the bucket and the key stay. Raises PermanentError where the bucket or key is not ours.
+    """
+    _refuse_what_is_not_ours(spec, seen)
+    steps = []
+    if _published(spec, spec.home_path, seen.home_parameters):
+        steps.append(Step(Verb.WITHDRAW_HOME, f"{spec.region} is being retired"))
+    if _published(spec, spec.regional_path, seen.regional_parameters):
+        steps.append(Step(Verb.WITHDRAW_REGIONAL, f"{spec.region} is being retired"))
+    if spec.adopted:
+        return (*steps, *_give_back(spec, seen))
+    if seen.bucket_exists:
+        if not seen.bucket_empty:
+            steps.append(Step(Verb.DRAIN_BUCKET, f"{spec.bucket} holds artifacts"))
+        steps.append(Step(Verb.DELETE_BUCKET, f"{spec.bucket} holds nothing that is published"))
+    for key in _keys(seen):
+        if not key.is_pending_deletion:
+            reason = f"{key.arn} encrypts nothing once the bucket is gone"
+            steps.append(Step(Verb.SCHEDULE_KEY_DELETION, reason, key=key.arn))
+    if seen.key:
+        steps.append(Step(Verb.DELETE_ALIAS, f"{spec.key_alias} points at {seen.key.arn}"))
+    return tuple(steps)
+
+
+def _give_back(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
+    steps = []
+    if seen.key:
+        steps.append(Step(Verb.DELETE_ALIAS, f"{spec.key_alias} points at {seen.key.arn}"))
+    reason = f"{spec.bucket} was not made by Foothold: it and its key stay as they are"
+    return [*steps, Step(Verb.FORGET_ADOPTION, reason)]
+
+
+def _published(spec: StoreSpec, path: str, seen: Mapping[str, str]) -> bool:
+    return any(name in seen for name in spec.parameters(path, ""))
+
+
+def _keys(seen: ObservedStore) -> tuple[ObservedKey, ...]:
+    return (seen.key,) if seen.key else seen.tagged_keys
+
+
+def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
+    for aspect, name in (
+        (Aspect.KEY_TAGS, seen.key.arn if seen.key else ""),
+        (Aspect.BUCKET_TAGS, f"bucket {spec.bucket}"),
+    ):
+        if aspect in seen.settings:
+            tags = seen.settings[aspect] or {}
+            given_back = spec.adopted and STACK_TAG not in tags
+            if not given_back:
+                refuse_others(spec, name, tags, "it is not taken away")
+
+
+def published_by_us(
+    spec: StoreSpec, parameters: Mapping[str, str], named: ObservedKey | None
+) -> Mapping[str, str]:
+    """The parameters, unless the key that they name, `named`, is another control plane's."""
+    return {} if named and is_anothers(spec, named.tags) else parameters

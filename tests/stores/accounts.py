@@ -1,0 +1,142 @@
+"""One account and the control plane in it, kept in memory."""
+
+from dataclasses import dataclass, field, replace
+
+from foothold.stores.adoption import Adoptions
+from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.model import Aspect, ControlPlane, StoreSpec, Use
+from foothold.stores.policies import key_policy
+from foothold.stores.preflight import Preflights
+from foothold.stores.reconcile import Reconciler
+from foothold.stores.retirement import Retirements
+from tests.fakes import (
+    FakeAnnouncements,
+    FakeBuckets,
+    FakeCapacity,
+    FakeKeys,
+    FakeParameters,
+    FakeRegions,
+    FakeStacks,
+    FakeUsage,
+    FakeWorld,
+)
+from tests.stores.worlds import HOME, PLANE, STATUSES
+
+REGION = "eu-west-1"
+SPEC = PLANE.spec(REGION)
+READS = ("aliased", "tagged", "find ", "look ", "read ", "get ", "list ", "head ")
+
+
+@dataclass
+class Account:
+    """An account kept in memory, and the control plane in it."""
+
+    plane: ControlPlane = PLANE
+    fake: FakeWorld = field(default_factory=lambda: FakeWorld(statuses=dict(STATUSES)))
+    now: float = 1_000_000.0
+
+    @property
+    def keys(self) -> FakeKeys:
+        return FakeKeys(self.fake)
+
+    @property
+    def buckets(self) -> FakeBuckets:
+        return FakeBuckets(self.fake)
+
+    @property
+    def parameters(self) -> FakeParameters:
+        return FakeParameters(self.fake)
+
+    @property
+    def reconciler(self) -> Reconciler:
+        return Reconciler(
+            self.plane,
+            self.keys,
+            self.buckets,
+            self.parameters,
+            FakeRegions(self.fake),
+            announcements=FakeAnnouncements(self.fake),
+            capacity=FakeCapacity(self.fake),
+            clock=lambda: self.now,
+        )
+
+    @property
+    def retirements(self) -> Retirements:
+        return Retirements(
+            self.plane,
+            self.reconciler,
+            keys=self.keys,
+            buckets=self.buckets,
+            parameters=self.parameters,
+            usage=FakeUsage(self.fake),
+            clock=lambda: self.now,
+        )
+
+    @property
+    def adoptions(self) -> Adoptions:
+        return Adoptions(
+            self.plane,
+            self.reconciler,
+            keys=self.keys,
+            buckets=self.buckets,
+            parameters=self.parameters,
+        )
+
+    @property
+    def preflights(self) -> Preflights:
+        return Preflights(self.plane, self.reconciler, FakeCapacity(self.fake))
+
+    @property
+    def claims(self) -> Claims:
+        self.fake.clock = lambda: self.now
+        stacks = FakeStacks(self.fake)
+        return Claims(self.plane, self.reconciler, self.parameters, lambda: self.now, stacks)
+
+    def store(self, region: str = REGION) -> str:
+        """Make the region's store; return its key's ARN."""
+        (outcome,) = self.reconciler.reconcile([region])
+        assert outcome.error is None
+        assert outcome.store is not None
+        self.fake.calls.clear()
+        return outcome.store.key_arn
+
+    def retire(self, region: str = REGION) -> None:
+        assert self.retirements.retire(region, self.now + 60).retirement.phase == "retired"
+
+    def key(self, arn: str) -> str:
+        return self.fake.keys[arn].state
+
+    def set_key(self, arn: str, state: str) -> None:
+        self.fake.keys[arn] = replace(self.fake.keys[arn], state=state)
+
+    def delete_key_for_good(self, arn: str) -> None:
+        """What KMS does when the window has passed: the key goes, and its aliases with it."""
+        del self.fake.keys[arn]
+        self.fake.aliases = {at: to for at, to in self.fake.aliases.items() if to != arn}
+
+    def published(self, spec: StoreSpec = SPEC) -> dict[str, str]:
+        at_home = self.parameters.below(HOME, spec.home_path)
+        return {**at_home, **self.parameters.below(spec.region, spec.regional_path)}
+
+    def mutations(self) -> list[str]:
+        return [call for call in self.fake.calls if not call.startswith(READS)]
+
+    def state(self) -> object:
+        """Everything there is, to compare."""
+        fake = self.fake
+        return (
+            dict(fake.keys), dict(fake.aliases), dict(fake.parameters), dict(fake.versions),
+            {name: dict(settings) for name, settings in fake.buckets.items()},
+        )  # fmt: skip
+
+    def put_theirs(self) -> tuple[str, str]:
+        """A bucket and a key that Foothold did not make, and that could be adopted."""
+        arn = self.keys.create(SPEC, key_policy(SPEC), Use.UNUSED)
+        self.fake.key_settings[arn, Aspect.KEY_TAGS] = {"owner": "platform"}
+        self.fake.buckets["old-artifacts"] = {
+            Aspect.BUCKET_TAGS: {"owner": "platform"},
+            Aspect.ENCRYPTION: {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn},
+        }
+        self.fake.versions["old-artifacts"] = 7
+        self.fake.calls.clear()
+        return "old-artifacts", arn

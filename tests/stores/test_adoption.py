@@ -1,0 +1,159 @@
+"""A bucket and a key that exist already become a region's store."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from foothold.errors import PermanentError
+from foothold.stores.model import Aspect
+from tests.stores.accounts import REGION, SPEC, Account
+from tests.stores.worlds import HOME
+
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0"
+
+
+def test_an_adopted_store_is_published_and_kept_like_the_others(account: Account) -> None:
+    bucket, key = account.put_theirs()
+    outcome = account.adoptions.adopt(REGION, bucket, key)
+    assert outcome.error is None
+    assert set(account.published().values()) >= {bucket, key}
+    assert account.fake.versions[bucket] == 7
+    assert SPEC.bucket not in account.fake.buckets
+    assert account.reconciler.plan([REGION]) == {REGION: ()}
+    account.fake.buckets[bucket][Aspect.BUCKET_POLICY] = None
+    (kept,) = account.reconciler.keep([REGION])
+    assert [step.aspect for step in kept.steps] == [Aspect.BUCKET_POLICY]
+
+
+def test_adopting_the_same_again_changes_nothing(account: Account) -> None:
+    bucket, key = account.put_theirs()
+    account.adoptions.adopt(REGION, bucket, key)
+    before = account.state()
+    assert account.adoptions.adopt(REGION, bucket, key).error is None
+    assert account.state() == before
+
+
+def test_retiring_an_adopted_store_gives_bucket_and_key_back_whole(account: Account) -> None:
+    bucket, key = account.put_theirs()
+    account.adoptions.adopt(REGION, bucket, key)
+    account.retire()
+    assert account.fake.versions[bucket] == 7
+    assert account.key(key) == "Enabled"
+    assert account.fake.aliases == {}
+    assert account.fake.key_settings[key, Aspect.KEY_TAGS] == {"owner": "platform"}
+    assert account.fake.buckets[bucket][Aspect.BUCKET_TAGS] == {"owner": "platform"}
+    own = account.store()  # and the region can have a store of Foothold's own
+    assert own != key
+
+
+def test_an_adoption_cut_short_names_the_key_and_makes_no_other(account: Account) -> None:
+    bucket, key = account.put_theirs()
+
+    def die(call: str) -> None:
+        if call == "write key tags":
+            raise PermanentError("cut short")
+
+    account.fake.before = die
+    with pytest.raises(PermanentError, match="cut short"):
+        account.adoptions.adopt(REGION, bucket, key)
+    account.fake.before = lambda _call: None
+    (outcome,) = account.reconciler.keep([REGION])
+    assert key in str(outcome.error)
+    assert list(account.fake.keys) == [key]
+    assert account.adoptions.adopt(REGION, bucket, key).error is None
+
+
+def test_an_adopted_bucket_that_is_gone_is_not_made_again(account: Account) -> None:
+    bucket, key = account.put_theirs()
+    account.adoptions.adopt(REGION, bucket, key)
+    account.fake.buckets.clear()
+    (outcome,) = account.reconciler.keep([REGION])
+    assert "old-artifacts, which was adopted for eu-west-1, is gone" in str(outcome.error)
+    assert account.fake.buckets == {}
+
+
+Spoil = Callable[[Account, str, str], object]
+
+
+def set_aspect(aspect: Aspect, value: object) -> Spoil:
+    return lambda account, bucket, _key: account.fake.buckets[bucket].update({aspect: value})
+
+
+PARTNER = {
+    "Statement": {
+        "Sid": "Partner", "Effect": "Allow", "Principal": {"AWS": "222222222222"},
+        "Action": "s3:GetObject", "Resource": "arn:aws:s3:::old-artifacts/*",
+    }
+}  # fmt: skip
+OTHER_KEY = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY.replace("/0", "/9")}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda a, b, _k: a.fake.foreign_buckets.add(b), "belongs to another account"),
+        (lambda a, _b, _k: a.fake.buckets.clear(), "there is no bucket"),
+        (lambda a, b, _k: a.fake.openings.update({b: ("its ACL",)}), r"is public \(its ACL\)"),
+        (set_aspect(Aspect.ENCRYPTION, {"SSEAlgorithm": "AES256"}), "encrypts with AES256"),
+        (set_aspect(Aspect.ENCRYPTION, OTHER_KEY), "encrypts with arn:aws:kms:.*/9, not with"),
+        (set_aspect(Aspect.BUCKET_TAGS, {"foothold:stack": "x"}), "belongs to x in eu-west-1"),
+        (set_aspect(Aspect.BUCKET_POLICY, PARTNER), r"Foothold's would not \(Partner\)"),
+        (lambda a, _b, _k: a.fake.keys.clear(), "there is no key"),
+        (lambda a, _b, k: a.set_key(k, "Disabled"), "is Disabled: enable it"),
+        (
+            lambda a, _b, k: a.fake.keys.update({k: replace(a.fake.keys[k], fit=False)}),
+            "not a symmetric customer managed key",
+        ),
+        (lambda a, _b, _k: a.store(), "has the store foothold-123456789012-eu-west-1-an already"),
+    ],
+)
+def test_what_cannot_be_adopted_is_refused_and_nothing_is_changed(
+    account: Account, spoil: Spoil, words: str
+) -> None:
+    bucket, key = account.put_theirs()
+    spoil(account, bucket, key)
+    before = account.state()
+    with pytest.raises(PermanentError, match=words):
+        account.adoptions.adopt(REGION, bucket, key)
+    assert account.state() == before
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "alias/theirs",
+        "0",
+        "arn:aws:kms:us-east-1:123456789012:key/0",
+        "arn:aws:kms:eu-west-1:999999999999:key/0",
+        "arn:aws-cn:kms:eu-west-1:123456789012:key/0",
+    ],
+)
+def test_a_key_of_another_region_account_or_by_another_name_is_refused(
+    account: Account, key: str
+) -> None:
+    bucket, _ = account.put_theirs()
+    with pytest.raises(PermanentError, match="is not a key in eu-west-1 of account 123456789012"):
+        account.adoptions.adopt(REGION, bucket, key)
+    assert account.mutations() == []
+
+
+def test_policies_are_replaced_where_that_is_asked_for(account: Account) -> None:
+    bucket, key = account.put_theirs()
+    account.fake.buckets[bucket][Aspect.BUCKET_POLICY] = {
+        "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}]
+    }
+    outcome = account.adoptions.adopt(REGION, bucket, key, replace_policies=True)
+    assert outcome.error is None
+
+
+@pytest.mark.parametrize("text", ["garbage", "{}", '{"bucket": 7, "key_arn": "x"}'])
+def test_an_adoption_edited_to_nonsense_is_named_and_changes_nothing(
+    account: Account, text: str
+) -> None:
+    account.store()
+    account.parameters.put(HOME, SPEC.adoption_parameter, text)
+    before = account.state()
+    (outcome,) = account.reconciler.keep([REGION])
+    assert SPEC.adoption_parameter in str(outcome.error)
+    assert account.state() == before
