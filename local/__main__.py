@@ -49,6 +49,8 @@ def main() -> int:
                 from local import demo  # noqa: PLC0415 - needs more than up and down do
 
                 return demo.main()
+            case unknown:
+                raise LookupError(unknown)
     except EmbeddedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -347,6 +347,8 @@ class Store:
                 self.kms.enable_key(KeyId=self.key)
             case "kms:CreateGrant":
                 self.kms.revoke_grant(KeyId=self.key, GrantId=answer["GrantId"])
+            case _:
+                pass
 
 
 def document(statement: dict[str, Any]) -> str:

@@ -235,6 +235,7 @@ def fuzzed(target: Target, seeds: Sequence[int]) -> Result:
     """One event for each seed, at this door."""
     failures: list[str] = []
     originals = [saved(name) for name in target.events]
+    cloud = nowhere()
     with house() as log:
         for number, seed in enumerate(seeds):
             if number % CLOUD_LASTS == 0:

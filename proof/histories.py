@@ -122,6 +122,8 @@ def drift(kind: str, region: str, cloud: Cloud) -> list[Callable[[], Any]]:
                 parameter_changed(HOME, name),
                 parameter_changed(region, "/foothold/artifact-store/bucket"),
             ]
+        case _:
+            raise LookupError(kind)
     return []
 
 

@@ -189,6 +189,8 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Any]]:  # noqa: C901  one cas
             yield "value", ast.Constant(value=None)
         case ast.Expr(value=ast.Call() | ast.Yield() | ast.YieldFrom()):
             yield "value", ast.Constant(value=...)
+        case _:
+            pass
 
 
 def _walk(node: ast.AST, where: str) -> Iterator[tuple[str, ast.AST]]:
@@ -223,7 +225,14 @@ def _is_wording(node: ast.AST) -> bool:
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger")))):
             return True
         case ast.Call(func=ast.Name(id=name)):
-            return name in ("TypeVar", "Step", "PydanticCustomError", "Ignored", "Partition")
+            return name in (
+                "TypeVar",
+                "KeepStep",
+                "RetireStep",
+                "PydanticCustomError",
+                "Ignored",
+                "Partition",
+            )
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
         case _:

@@ -47,6 +47,8 @@ class Made:
                 self.since[call.params["Bucket"]] = now
             case "EnableKey":
                 self.revived.add(call.params["KeyId"])
+            case _:
+                pass
 
     def of(self, call: Call) -> list[str]:
         """What was made of that which the call names."""

@@ -111,7 +111,8 @@ class Answers:
                 return {"Parameters": [{"Value": "value"}]}
             case "secretsmanager":
                 return {"SecretString": json.dumps({"key": "value"})}
-        raise LookupError(f"nobody answers {service}:{operation}")
+            case _:
+                raise LookupError(f"nobody answers {service}:{operation}")
 
     def _s3(self, operation: str, params: Json, region: str) -> Json:
         match operation:
@@ -122,7 +123,8 @@ class Answers:
                 return {"Body": io.BytesIO(self._objects[params["Key"]]), "VersionId": "1"}
             case "GetBucketLocation":
                 return {"LocationConstraint": None if region == "us-east-1" else region}
-        return {"Status": "Enabled"}
+            case _:
+                return {"Status": "Enabled"}
 
     def _package(self, job: Json) -> Json:
         packed = io.BytesIO()
@@ -143,6 +145,8 @@ class Answers:
             case "ExecuteChangeSet":
                 done = "UPDATE_ROLLBACK_COMPLETE" if self.failing else "CREATE_COMPLETE"
                 self._stacks[stack] = done
+            case _:
+                pass
         change = {"Action": "Add", "LogicalResourceId": "Any", "ResourceType": "Any"}
         return {
             "Stacks": [{"StackStatus": self._stacks.get(stack)}],

@@ -231,7 +231,8 @@ def arn_of(name: str, resource: Json, place: Deployed) -> str:
             return f"arn:aws:logs:{here}:log-group:{properties['LogGroupName']}:*"
         case "AWS::Events::Rule":
             return f"arn:aws:events:{here}:rule/{name}"
-    return f"arn:aws:sqs:{here}:{name}"
+        case _:
+            return f"arn:aws:sqs:{here}:{name}"
 
 
 # Around the roles: stores, what strangers may in their own account, and what lets everybody in.
@@ -285,6 +286,8 @@ def roles_of(whole: Mapping[str, Json]) -> Roles:
                 documents["bus"] = {"Version": "2012-10-17", "Statement": [properties["Statement"]]}
             case "AWS::SQS::QueuePolicy":
                 documents["queue"] = properties["PolicyDocument"]
+            case _:
+                pass
     return Roles(whole, identities, {name: judgeable(each) for name, each in documents.items()})
 
 
@@ -502,6 +505,8 @@ def by_codepipeline(definition: Json, project: str) -> Iterator[Ask]:
         case "CodeCommit":
             repository = f"arn:aws:codecommit:{HOME}:{TOOLS}:{configuration['RepositoryName']}"
             yield from each(who, "codecommit", COMMITS, repository, why)
+        case _:
+            pass
     build = f"arn:aws:codebuild:{HOME}:{TOOLS}:project/{project}"
     yield from each(who, "codebuild", BUILDS, build, why)
     yield ask(who, "sns:Publish", TOPIC, why)

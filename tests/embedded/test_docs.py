@@ -70,6 +70,8 @@ def prepare(aws: Embedded, command: Command) -> None:
             default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
             rules = {"Rules": [{"ApplyServerSideEncryptionByDefault": default}]}
             s3.put_bucket_encryption(Bucket=ADOPTABLE, ServerSideEncryptionConfiguration=rules)
+        case _:
+            pass
 
 
 def claim_of_a_stack_that_is_gone(aws: Embedded, stack: str) -> None:

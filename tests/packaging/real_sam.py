@@ -82,6 +82,7 @@ def _serve() -> None:
             os.dup2(output, 2)
             os.environ.update(order["environment"])
             os.chdir(order["folder"])
+            code = 0
             try:
                 cli(order["arguments"], prog_name="sam")
             except SystemExit as left:

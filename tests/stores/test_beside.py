@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from foothold.stores import planner
 from foothold.stores.beside import lets_in, lifecycle_beside, policy_beside
-from foothold.stores.model import Aspect, ObservedKey, ObservedStore, StoreSpec, Use, Verb
+from foothold.stores.model import Aspect, KeepVerb, ObservedKey, ObservedStore, StoreSpec, Use
 from foothold.stores.policies import OWN_SIDS, bucket_policy, key_policy
 from tests.stores.worlds import ACCOUNT, PLANE
 
@@ -278,7 +278,7 @@ def test_what_opens_the_bucket_is_a_step_that_a_person_hears_of() -> None:
     statements = [*OURS["Statement"], OPENS["another account"], STAYS["a denial"]]
     found = seen(bucket_policy={"Statement": statements})
     (step,) = planner.plan(SPEC, found, 0, restoring=False)
-    assert step.verb is Verb.SET_ASIDE
+    assert step.verb is KeepVerb.SET_ASIDE
     assert f"Theirs lets {MEMBER} in" in step.reason
     assert "ReaderRoleNames" in step.reason
     written = planner.to_write(SPEC, KEY, found, Aspect.BUCKET_POLICY)
@@ -295,7 +295,7 @@ def test_the_command_that_a_person_would_run_keeps_the_rules_of_others() -> None
     until = {**THEIRS, "Expiration": {"Date": datetime(2030, 1, 1, tzinfo=UTC)}}
     longer = {**RULES[0], "NoncurrentVersionExpiration": {"NoncurrentDays": 365}}
     (step,) = planner.plan(SPEC, seen(lifecycle=[longer, until]), 0, restoring=False)
-    assert step.verb is Verb.LEAVE
+    assert step.verb is KeepVerb.LEAVE
     assert "expire-pipeline-zips" in str(step.command)
     assert "2030-01-01" in str(step.command)
 
@@ -306,7 +306,7 @@ def test_a_key_policy_is_kept_as_a_whole() -> None:
              "Resource": "*"}  # fmt: skip
     found = seen(key_policy={**policy, "Statement": [*policy["Statement"], added]})
     (step,) = planner.plan(SPEC, found, 0, restoring=False)
-    assert (step.verb, step.aspect) == (Verb.SET, Aspect.KEY_POLICY)
+    assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.KEY_POLICY)
 
 
 # --- The organisation's tags -------------------------------------------------------------------
@@ -321,9 +321,9 @@ def test_the_organisations_tags_are_given_at_creation_and_put_right_when_they_ch
     before = {**SPEC.tags_in(Use.IN_USE), "CostCenter": "41", "team": "theirs"}
     steps = planner.plan(TAGGED, seen(bucket_tags=before, key_tags=before), 0, restoring=False)
     assert [(step.verb, step.aspect) for step in steps] == [
-        (Verb.SET, Aspect.KEY_TAGS),
-        (Verb.TAG_PARAMETERS, None),
-        (Verb.SET, Aspect.BUCKET_TAGS),
+        (KeepVerb.SET, Aspect.KEY_TAGS),
+        (KeepVerb.TAG_PARAMETERS, None),
+        (KeepVerb.SET, Aspect.BUCKET_TAGS),
     ]
     now = {**TAGGED.tags_in(Use.IN_USE), "team": "theirs"}
     assert planner.plan(TAGGED, seen(bucket_tags=now, key_tags=now), 0, restoring=False) == ()
@@ -333,7 +333,7 @@ def test_a_tag_of_footholds_own_that_is_missing_tags_no_parameter_again() -> Non
     tags = {**TAGGED.tags_in(Use.IN_USE), "foothold:state": "unused"}
     (step,) = planner.plan(TAGGED, seen(bucket_tags=tags, key_tags=TAGGED.tags_in(Use.IN_USE)), 0,
                            restoring=False)  # fmt: skip
-    assert (step.verb, step.aspect) == (Verb.SET, Aspect.BUCKET_TAGS)
+    assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.BUCKET_TAGS)
 
 
 def test_what_is_foothold_is_not_told_by_the_organisations_tags() -> None:

@@ -9,7 +9,7 @@ import pytest
 from foothold.stores.custom_resource.claim import Claim
 from foothold.stores.events import EventDoor
 from foothold.stores.messages import Ignored, parse_event
-from foothold.stores.model import Aspect, Outcome, Verb
+from foothold.stores.model import Aspect, KeepVerb, Outcome, RetireVerb
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.orders import AddRegions, PlanRegions, RetireRegion
 from foothold.stores.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger
@@ -68,7 +68,7 @@ def test_the_schedule_goes_on_with_a_retirement() -> None:
     account.claims.ensure([REGION], claim)
     account.claims.release(claim)
     outcomes = answer(account, Scheduled())
-    assert Verb.DELETE_BUCKET in [step.verb for outcome in outcomes for step in outcome.steps]
+    assert RetireVerb.DELETE_BUCKET in [step.verb for outcome in outcomes for step in outcome.steps]
     assert account.fake.buckets == {}
 
 
@@ -94,7 +94,7 @@ def test_the_event_of_a_record_that_somebody_wrote_raises_the_alarm_at_once(
     forged = {"phase": "retiring", "since": 0, "key_arn": None, "deleted": 0}
     account.parameters.put(HOME, SPEC.retirement_parameter, json.dumps(forged))
     outcomes = answer(account, ParameterChanged(SPEC.retirement_parameter, "Create", HOME))
-    assert [step.verb for outcome in outcomes for step in outcome.alarms] == [Verb.DISTRUST]
+    assert [step.verb for outcome in outcomes for step in outcome.alarms] == [KeepVerb.DISTRUST]
     assert account.fake.buckets
 
 

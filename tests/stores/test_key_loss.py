@@ -3,7 +3,7 @@
 import pytest
 
 from foothold.errors import PermanentError
-from foothold.stores.model import STATE_TAG, Aspect, Use, Verb
+from foothold.stores.model import STATE_TAG, Aspect, KeepVerb, Use, Verb
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME
 
@@ -17,7 +17,7 @@ def verbs(account: Account) -> list[Verb]:
 def test_a_disabled_key_is_enabled_again(account: Account) -> None:
     key = account.store()
     account.set_key(key, "Disabled")
-    assert verbs(account) == [Verb.ENABLE_KEY]
+    assert verbs(account) == [KeepVerb.ENABLE_KEY]
     assert account.key(key) == "Enabled"
 
 
@@ -26,7 +26,7 @@ def test_a_key_pending_deletion_is_saved_and_a_person_hears_of_it(account: Accou
     account.set_key(key, "PendingDeletion")
     (outcome,) = account.reconciler.keep([REGION])
     assert account.key(key) == "Enabled"
-    assert [step.verb for step in outcome.alarms] == [Verb.CANCEL_KEY_DELETION]
+    assert [step.verb for step in outcome.alarms] == [KeepVerb.CANCEL_KEY_DELETION]
     assert len(account.fake.keys) == 1
 
 
@@ -36,7 +36,7 @@ def test_a_key_that_is_gone_for_good_is_replaced_and_announced(account: Account)
     done = verbs(account)
     (key,) = account.fake.keys
     assert key != gone
-    assert done.index(Verb.PUBLISH_HOME) < done.index(Verb.ANNOUNCE)
+    assert done.index(KeepVerb.PUBLISH_HOME) < done.index(KeepVerb.ANNOUNCE)
     assert [store.key_arn for store in account.fake.announced] == [key]
     assert account.published()[f"{SPEC.home_path}/key-arn"] == key
     assert verbs(account) == []
@@ -52,7 +52,7 @@ def test_an_announcement_that_failed_is_made_by_the_next_run(account: Account) -
     account.fake.before = cut_short
     assert account.reconciler.keep([REGION])[0].error
     account.fake.before = lambda _call: None
-    assert Verb.ANNOUNCE in verbs(account)
+    assert KeepVerb.ANNOUNCE in verbs(account)
     assert len(account.fake.announced) == 1
     assert verbs(account) == []
 
@@ -93,7 +93,7 @@ def test_a_spare_key_is_discarded_once_it_is_an_hour_old(account: Account) -> No
     account.now = account.fake.keys[spare].created + 3600
     assert verbs(account) == []
     account.now += 1
-    assert verbs(account) == [Verb.DISCARD_KEY]
+    assert verbs(account) == [KeepVerb.DISCARD_KEY]
     assert (account.key(spare), account.key(key)) == ("PendingDeletion", "Enabled")
     assert verbs(account) == []
 
@@ -118,7 +118,7 @@ def test_a_key_that_a_parameter_names_is_never_spare(account: Account) -> None:
 def test_a_bucket_that_was_deleted_is_made_again_and_announced(account: Account) -> None:
     account.store()
     account.fake.buckets.clear()
-    assert Verb.ANNOUNCE in verbs(account)
+    assert KeepVerb.ANNOUNCE in verbs(account)
     assert [store.bucket for store in account.fake.announced] == [SPEC.bucket]
     assert verbs(account) == []
 
@@ -146,6 +146,6 @@ def test_a_parameter_edited_to_nonsense_is_written_again(account: Account, value
         where = HOME if name.startswith(SPEC.home_path) else REGION
         account.parameters.put(where, name, value)
     account.fake.calls.clear()
-    assert verbs(account) == [Verb.PUBLISH_REGIONAL, Verb.PUBLISH_HOME]
+    assert verbs(account) == [KeepVerb.PUBLISH_REGIONAL, KeepVerb.PUBLISH_HOME]
     assert account.published() == before
     assert account.mutations() == ["put parameter"] * 4

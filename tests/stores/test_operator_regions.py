@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.model import ArtifactStore, Aspect, Verb
+from foothold.stores.model import ArtifactStore, Aspect, KeepVerb
 from foothold.stores.operator.regions import RegionDesk, State
 from foothold.stores.published import Published
 from foothold.stores.retirement_plan import Phase, Retirement
@@ -368,7 +368,7 @@ def test_a_record_that_nothing_proves_is_no_retirement_in_the_status(
 ) -> None:
     record(world, Retirement(phase, 0, reason="forged"))
     (status,) = desk.status()
-    step = {"step": Verb.DISTRUST.value, "reason": "who wrote it?", "left_to_a_person": False,
+    step = {"step": KeepVerb.DISTRUST.value, "reason": "who wrote it?", "left_to_a_person": False,
             "command": None}  # fmt: skip
     state, (line,) = status.judged({"steps": [step]})
-    assert (state, line) == (State.BROKEN, f"{Verb.DISTRUST}: who wrote it?")
+    assert (state, line) == (State.BROKEN, f"{KeepVerb.DISTRUST}: who wrote it?")

@@ -19,13 +19,13 @@ from foothold.stores.model import (
     ArtifactStore,
     Aspect,
     ControlPlane,
+    KeepStep,
+    KeepVerb,
     KeyState,
     ObservedKey,
     ObservedStore,
-    Step,
     StoreSpec,
     Use,
-    Verb,
 )
 from foothold.stores.policies import bucket_policy, key_policy
 
@@ -49,11 +49,11 @@ CONVERGED = ObservedStore(
 
 def plan(
     seen: ObservedStore, now: float = 0.0, *, restoring: bool = False, spec: StoreSpec = SPEC
-) -> tuple[Step, ...]:
+) -> tuple[KeepStep, ...]:
     return planner.plan(spec, seen, now, restoring=restoring)
 
 
-def verbs(seen: ObservedStore) -> list[Verb]:
+def verbs(seen: ObservedStore) -> list[KeepVerb]:
     return [step.verb for step in plan(seen)]
 
 
@@ -114,14 +114,14 @@ def test_a_converged_region_holds_the_store_that_it_is_asked_for() -> None:
 
 def test_an_empty_region_gets_a_key_then_a_bucket_then_its_parameters() -> None:
     steps = verbs(ObservedStore())
-    assert steps[0] is Verb.CREATE_KEY
-    assert steps.index(Verb.CREATE_KEY) < steps.index(Verb.CREATE_BUCKET)
-    assert steps[-2:] == [Verb.PUBLISH_REGIONAL, Verb.PUBLISH_HOME]
+    assert steps[0] is KeepVerb.CREATE_KEY
+    assert steps.index(KeepVerb.CREATE_KEY) < steps.index(KeepVerb.CREATE_BUCKET)
+    assert steps[-2:] == [KeepVerb.PUBLISH_REGIONAL, KeepVerb.PUBLISH_HOME]
 
 
 def test_a_new_bucket_gets_every_setting_that_its_creation_does_not_give_it() -> None:
     steps = plan(ObservedStore())
-    assert {step.aspect for step in steps if step.verb is Verb.SET} == {
+    assert {step.aspect for step in steps if step.verb is KeepVerb.SET} == {
         Aspect.KEY_ROTATION,
         Aspect.KEY_TAGS,
         Aspect.PUBLIC_ACCESS,
@@ -138,14 +138,14 @@ def test_a_setting_that_differs_is_the_only_thing_set(aspect: Aspect) -> None:
     identity = {"foothold:stack": "foothold", "foothold:home": "eu-central-1"}
     wrong = identity if "tags" in aspect else {"not": "this"}
     steps = plan(with_setting(aspect, wrong))
-    assert [(step.verb, step.aspect) for step in steps] == [(Verb.SET, aspect)]
+    assert [(step.verb, step.aspect) for step in steps] == [(KeepVerb.SET, aspect)]
     assert steps[0].reason == "it differs from the desired one"
 
 
 @pytest.mark.parametrize("aspect", [Aspect.BUCKET_POLICY, Aspect.LIFECYCLE, Aspect.ENCRYPTION])
 def test_a_setting_that_is_gone_is_set_again(aspect: Aspect) -> None:
     (step,) = plan(with_setting(aspect, None))
-    assert (step.verb, step.aspect, step.reason) == (Verb.SET, aspect, "it is not set")
+    assert (step.verb, step.aspect, step.reason) == (KeepVerb.SET, aspect, "it is not set")
 
 
 @given(st.sets(st.sampled_from(list(Aspect))))
@@ -156,18 +156,18 @@ def test_what_was_not_read_is_not_planned(unread: set[Aspect]) -> None:
 
 def test_stale_parameters_are_the_only_thing_published() -> None:
     stale = {f"{SPEC.regional_path}/bucket": "another"}
-    assert verbs(replace(CONVERGED, regional_parameters=stale)) == [Verb.PUBLISH_REGIONAL]
-    assert verbs(replace(CONVERGED, home_parameters={})) == [Verb.PUBLISH_HOME]
+    assert verbs(replace(CONVERGED, regional_parameters=stale)) == [KeepVerb.PUBLISH_REGIONAL]
+    assert verbs(replace(CONVERGED, home_parameters={})) == [KeepVerb.PUBLISH_HOME]
 
 
 def test_a_disabled_key_is_enabled() -> None:
     seen = replace(CONVERGED, key=replace(KEY, state="Disabled"))
-    assert verbs(seen) == [Verb.ENABLE_KEY]
+    assert verbs(seen) == [KeepVerb.ENABLE_KEY]
 
 
 def test_a_key_pending_deletion_is_saved_and_never_replaced() -> None:
     seen = replace(CONVERGED, key=replace(KEY, state="PendingDeletion"))
-    assert verbs(seen) == [Verb.CANCEL_KEY_DELETION, Verb.ENABLE_KEY]
+    assert verbs(seen) == [KeepVerb.CANCEL_KEY_DELETION, KeepVerb.ENABLE_KEY]
 
 
 def test_a_key_in_any_other_state_is_left_to_a_person() -> None:
@@ -178,8 +178,8 @@ def test_a_key_in_any_other_state_is_left_to_a_person() -> None:
 def test_a_tagged_key_without_an_alias_is_adopted_instead_of_a_second_one() -> None:
     seen = replace(CONVERGED, key=None, tagged_keys=(KEY,))
     steps = verbs(seen)
-    assert Verb.CREATE_KEY not in steps
-    assert steps[0] is Verb.ADOPT_KEY
+    assert KeepVerb.CREATE_KEY not in steps
+    assert steps[0] is KeepVerb.ADOPT_KEY
 
 
 def test_of_several_tagged_keys_the_published_one_is_adopted() -> None:
@@ -252,7 +252,7 @@ def test_a_store_that_no_home_region_is_written_on_is_refused_with_the_command_t
 def test_a_bucket_that_lost_its_home_region_is_told_by_its_key() -> None:
     lost = {"foothold:stack": "foothold"}
     (step,) = plan(with_setting(Aspect.BUCKET_TAGS, lost))
-    assert (step.verb, step.aspect) == (Verb.SET, Aspect.BUCKET_TAGS)
+    assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.BUCKET_TAGS)
 
 
 def test_an_adoption_that_names_another_regions_bucket_is_refused() -> None:
@@ -266,13 +266,13 @@ def test_an_adoption_that_names_another_regions_bucket_is_refused() -> None:
 def test_a_mark_without_a_retirement_is_taken_off(aspect: Aspect) -> None:
     marked = {**SPEC.tags_in(Use.IN_USE), RETIRING_TAG: "7"}
     (step,) = plan(with_setting(aspect, marked))
-    assert (step.verb, step.aspect) == (Verb.UNTAG, aspect)
+    assert (step.verb, step.aspect) == (KeepVerb.UNTAG, aspect)
 
 
 def test_a_key_that_comes_back_loses_its_mark() -> None:
     marked = replace(KEY, tags={**SPEC.tags, RETIRING_TAG: "7"})
     steps = plan(ObservedStore(named_keys=(marked,)))
-    assert (Verb.UNTAG, Aspect.KEY_TAGS) in [(step.verb, step.aspect) for step in steps]
+    assert (KeepVerb.UNTAG, Aspect.KEY_TAGS) in [(step.verb, step.aspect) for step in steps]
 
 
 @pytest.mark.parametrize(("empty", "refused"), [(True, False), (False, True)])
@@ -307,7 +307,7 @@ def test_every_tick_looks_at_what_guards_access(tick: int) -> None:
 
 def test_the_setting_of_an_adopted_key_is_not_taken_on_trust() -> None:
     steps = plan(ObservedStore(tagged_keys=(KEY,)))
-    set_first = [step for step in steps if step.verb is Verb.SET][:3]
+    set_first = [step for step in steps if step.verb is KeepVerb.SET][:3]
     assert [step.aspect for step in set_first] == list(KEY_ASPECTS)
     assert {step.reason for step in set_first} == {"the key is not in use yet"}
 
@@ -316,7 +316,7 @@ def test_a_key_that_only_a_parameter_names_is_adopted_by_its_tags() -> None:
     named = replace(KEY, tags={**SPEC.tags, "cost-centre": "platform"})
     for key in (named, replace(KEY, tags=SPEC.tags)):
         adopt = plan(replace(CONVERGED, key=None, named_keys=(key,)))[0]
-        assert (adopt.verb, adopt.key) == (Verb.ADOPT_KEY, KEY.arn)
+        assert (adopt.verb, adopt.key) == (KeepVerb.ADOPT_KEY, KEY.arn)
 
 
 def test_a_key_that_a_parameter_names_without_our_tags_is_left_to_a_person() -> None:
@@ -359,7 +359,7 @@ def test_of_many_keys_the_published_then_the_usable_then_the_oldest_is_adopted(
     seen = ObservedStore(
         tagged_keys=tuple(keys), home_parameters={name: other_key(f"k{published}").arn}
     )
-    (adopted,) = [step.key for step in plan(seen) if step.verb is Verb.ADOPT_KEY]
+    (adopted,) = [step.key for step in plan(seen) if step.verb is KeepVerb.ADOPT_KEY]
     (key,) = [key for key in keys if key.arn == adopted]
     if published < len(keys):
         assert key is keys[published]
@@ -378,7 +378,7 @@ def test_a_key_that_was_never_used_is_discarded_once_it_is_older_than_an_hour(
     spare = other_key("spare", created=50_000.0)
     steps = plan(replace(CONVERGED, spare_keys=(spare,)), now=50_000.0 + age)
     assert [(step.verb, step.key) for step in steps] == (
-        [(Verb.DISCARD_KEY, spare.arn)] if discarded else []
+        [(KeepVerb.DISCARD_KEY, spare.arn)] if discarded else []
     )
 
 
@@ -393,7 +393,7 @@ def test_a_key_that_anything_points_at_is_never_spare(path: str) -> None:
         regional_parameters={**CONVERGED.regional_parameters, **names_it},
     )
     steps = plan(seen, now=1_000_000.0)
-    assert Verb.DISCARD_KEY not in {step.verb for step in steps}
+    assert KeepVerb.DISCARD_KEY not in {step.verb for step in steps}
 
 
 # --- A store that takes the place of another ---------------------------------------------------
@@ -404,7 +404,7 @@ PUBLISHED = replace(CONVERGED, key=None, settings={}, bucket_exists=False)
 
 def test_what_is_made_first_takes_nobodys_place() -> None:
     assert planner.use_of_new(SPEC, ObservedStore(), restoring=False) is Use.UNUSED
-    assert Verb.ANNOUNCE not in verbs(ObservedStore())
+    assert KeepVerb.ANNOUNCE not in verbs(ObservedStore())
     adoption = {f"{SPEC.home_path}/adopted": "{}"}
     assert planner.use_of_new(SPEC, ObservedStore(home_parameters=adoption), restoring=False) is (
         Use.UNUSED
@@ -452,7 +452,7 @@ def test_a_replacement_is_told_once_it_is_published_and_marked_once_it_is_told(
     seen: ObservedStore, reason: str
 ) -> None:
     steps = plan(seen)
-    (announce,) = [n for n, step in enumerate(steps) if step.verb is Verb.ANNOUNCE]
+    (announce,) = [n for n, step in enumerate(steps) if step.verb is KeepVerb.ANNOUNCE]
     assert steps[announce].reason == reason
     for number, step in enumerate(steps):
         assert (step.aspect in planner.TAGS) == (number > announce)
@@ -460,32 +460,32 @@ def test_a_replacement_is_told_once_it_is_published_and_marked_once_it_is_told(
 
 @pytest.mark.parametrize("aspect", [Aspect.KEY_TAGS, Aspect.BUCKET_TAGS])
 def test_what_was_not_replaced_is_told_to_nobody(aspect: Aspect) -> None:
-    assert verbs(with_setting(aspect, SPEC.tags_in(Use.UNUSED))) == [Verb.SET]
+    assert verbs(with_setting(aspect, SPEC.tags_in(Use.UNUSED))) == [KeepVerb.SET]
 
 
 def test_an_adopted_key_is_not_announced_for_what_it_encrypted_can_be_read() -> None:
     seen = replace(CONVERGED, key=None, tagged_keys=(KEY,))
-    assert Verb.ANNOUNCE not in verbs(seen)
+    assert KeepVerb.ANNOUNCE not in verbs(seen)
 
 
 def test_the_reason_for_a_new_key_names_those_that_are_gone_for_good() -> None:
     without = f"{SPEC.key_alias} points at no key"
-    assert plan(ObservedStore())[0] == Step(Verb.CREATE_KEY, without)
+    assert plan(ObservedStore())[0] == KeepStep(KeepVerb.CREATE_KEY, without)
     another = {f"{SPEC.home_path}/key-arn": f"{KEY.arn}d", f"{SPEC.home_path}/bucket": "b"}
     seen = ObservedStore(home_parameters=another, regional_parameters=CONVERGED.regional_parameters)
     reason = f"{without}; {KEY.arn}, {KEY.arn}d is gone for good"
-    assert plan(seen)[0] == Step(Verb.CREATE_KEY, reason)
+    assert plan(seen)[0] == KeepStep(KeepVerb.CREATE_KEY, reason)
 
 
 def test_the_retirement_is_called_off_first_and_forgotten_once_the_store_is_there() -> None:
     assert plan(CONVERGED, restoring=True) == (
-        Step(Verb.RESTORE, "eu-west-1 is wanted again"),
-        Step(Verb.FORGET_RETIREMENT, "the store is there again"),
+        KeepStep(KeepVerb.RESTORE, "eu-west-1 is wanted again"),
+        KeepStep(KeepVerb.FORGET_RETIREMENT, "the store is there again"),
     )
     steps = [step.verb for step in plan(ObservedStore(), restoring=True)]
-    assert steps[:2] == [Verb.RESTORE, Verb.CREATE_KEY]
-    assert steps.index(Verb.PUBLISH_HOME) < steps.index(Verb.ANNOUNCE)
-    assert steps[-1] is Verb.FORGET_RETIREMENT
+    assert steps[:2] == [KeepVerb.RESTORE, KeepVerb.CREATE_KEY]
+    assert steps.index(KeepVerb.PUBLISH_HOME) < steps.index(KeepVerb.ANNOUNCE)
+    assert steps[-1] is KeepVerb.FORGET_RETIREMENT
 
 
 @pytest.mark.parametrize("tags", [None, {}, {"owner": "platform"}])
@@ -509,7 +509,7 @@ def test_an_adopted_bucket_is_kept_like_one_of_our_own() -> None:
     seen = replace(seen, settings=drifted)
     assert [step.aspect for step in plan(seen, spec=spec)] == [Aspect.VERSIONING]
     gone = replace(seen, settings={}, bucket_exists=False)
-    assert Verb.CREATE_BUCKET in [step.verb for step in plan(gone, spec=spec)]
+    assert KeepVerb.CREATE_BUCKET in [step.verb for step in plan(gone, spec=spec)]
 
 
 # --- Lifecycle rules that somebody chose -------------------------------------------------------
@@ -529,7 +529,7 @@ def test_rules_that_keep_replaced_artifacts_longer_are_left_to_a_person(
     rules: list[Any],
 ) -> None:
     (step,) = plan(with_setting(Aspect.LIFECYCLE, rules))
-    assert (step.verb, step.aspect) == (Verb.LEAVE, Aspect.LIFECYCLE)
+    assert (step.verb, step.aspect) == (KeepVerb.LEAVE, Aspect.LIFECYCLE)
     command, _, configuration = str(step.command).partition(" --lifecycle-configuration ")
     assert command == (
         "aws s3api put-bucket-lifecycle-configuration --region eu-west-1 "
@@ -563,34 +563,36 @@ def test_rules_that_keep_replaced_artifacts_longer_are_left_to_a_person(
 )
 def test_rules_that_keep_replaced_artifacts_no_longer_are_set_right(rules: object) -> None:
     (step,) = plan(with_setting(Aspect.LIFECYCLE, rules))
-    assert (step.verb, step.aspect, step.command) == (Verb.SET, Aspect.LIFECYCLE, None)
+    assert (step.verb, step.aspect, step.command) == (KeepVerb.SET, Aspect.LIFECYCLE, None)
 
 
 # --- From anything to a store ------------------------------------------------------------------
 
 
-def after(step: Step, seen: ObservedStore) -> ObservedStore:
+def after(step: KeepStep, seen: ObservedStore) -> ObservedStore:
     """What a region holds once a step was taken."""
     key = seen.key or next((key for key in seen.tagged_keys if key.arn == step.key), KEY)
     settings: dict[Aspect, Any] = dict(seen.settings)
     change: dict[str, Any] = {}
     match step.verb:
-        case Verb.CREATE_KEY:
+        case KeepVerb.CREATE_KEY:
             settings[Aspect.KEY_POLICY] = key_policy(SPEC)
             change = {"key": key}
-        case Verb.ADOPT_KEY:
+        case KeepVerb.ADOPT_KEY:
             change = {"key": replace(key, state=KeyState.ENABLED)}
-        case Verb.ENABLE_KEY if seen.key:
+        case KeepVerb.ENABLE_KEY if seen.key:
             change = {"key": replace(key, state=KeyState.ENABLED)}
-        case Verb.CREATE_BUCKET:
+        case KeepVerb.CREATE_BUCKET:
             settings[Aspect.OWNERSHIP] = "BucketOwnerEnforced"
             change = {"bucket_exists": True}
-        case Verb.SET if step.aspect:
+        case KeepVerb.SET if step.aspect:
             settings[step.aspect] = planner.desired_settings(SPEC, key.arn)[step.aspect]
-        case Verb.PUBLISH_REGIONAL:
+        case KeepVerb.PUBLISH_REGIONAL:
             change = {"regional_parameters": SPEC.parameters(SPEC.regional_path, key.arn)}
-        case Verb.PUBLISH_HOME:
+        case KeepVerb.PUBLISH_HOME:
             change = {"home_parameters": SPEC.parameters(SPEC.home_path, key.arn)}
+        case _:
+            pass
     return replace(seen, settings=settings, **change)
 
 
@@ -649,7 +651,7 @@ def test_whatever_is_found_its_plan_leads_to_a_store_that_needs_nothing(
 def test_nobody_is_pointed_at_a_store_before_it_is_whole(seen: ObservedStore) -> None:
     steps = plan(seen)
     pointing = [n for n, step in enumerate(steps) if step.verb.startswith("publish")]
-    told = any(step.verb is Verb.ANNOUNCE for step in steps)
+    told = any(step.verb is KeepVerb.ANNOUNCE for step in steps)
     for number, step in enumerate(steps):
-        if step.verb is Verb.SET and not (told and step.aspect in planner.TAGS):
+        if step.verb is KeepVerb.SET and not (told and step.aspect in planner.TAGS):
             assert all(number < publishing for publishing in pointing)

@@ -188,6 +188,8 @@ def test_a_refused_region_says_which_check_and_what_to_do(
             account.fake.bucket_room = 0
         case "permissions":
             account.fake.denied = ("kms:CreateKey",)
+        case _:
+            raise LookupError(fault)
     found = checked(account)
     assert found.verdict is Verdict.REFUSED
     (refused,) = [each for each in found.checks if each.verdict is Verdict.REFUSED]

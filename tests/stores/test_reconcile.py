@@ -12,7 +12,7 @@ from foothold.errors import (
     TemporaryError,
 )
 from foothold.stores import planner
-from foothold.stores.model import ArtifactStore, Aspect, Outcome, StoreSpec, Use, Verb
+from foothold.stores.model import ArtifactStore, Aspect, KeepVerb, Outcome, StoreSpec, Use
 from tests.stores.worlds import HOME, PLANE, World, in_memory
 
 SPEC = PLANE.spec("eu-west-1")
@@ -81,7 +81,7 @@ def test_a_drifted_setting_is_put_right_and_nothing_else(
         world.buckets.write(SPEC, aspect, drifted)
     (outcome,) = world.reconciler.reconcile(["eu-west-1"])
     assert outcome.error is None
-    assert [(step.verb, step.aspect) for step in outcome.steps] == [(Verb.SET, aspect)]
+    assert [(step.verb, step.aspect) for step in outcome.steps] == [(KeepVerb.SET, aspect)]
     assert world.reconciler.plan(["eu-west-1"]) == {"eu-west-1": ()}
 
 
@@ -89,7 +89,7 @@ def test_a_parameter_overwritten_by_hand_is_written_again(world: World) -> None:
     ready(world.reconciler.reconcile(["eu-west-1"]))
     world.parameters.put("eu-west-1", f"{SPEC.regional_path}/bucket", "somebody-elses")
     (outcome,) = world.reconciler.reconcile(["eu-west-1"])
-    assert [step.verb for step in outcome.steps] == [Verb.PUBLISH_REGIONAL]
+    assert [step.verb for step in outcome.steps] == [KeepVerb.PUBLISH_REGIONAL]
     found = world.parameters.below("eu-west-1", SPEC.regional_path)
     assert found[f"{SPEC.regional_path}/bucket"] == SPEC.bucket
 

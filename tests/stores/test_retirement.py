@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.stores.custom_resource.claim import Claim
-from foothold.stores.model import RETIRING_TAG, Aspect, Verb
+from foothold.stores.model import RETIRING_TAG, Aspect, RetireVerb
 from foothold.stores.usage import PipelineUse
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
@@ -347,7 +347,7 @@ def test_whoever_comes_after_a_retirement_began_calls_it_off_with_the_reason(
     come(account)
     (outcome,) = account.retirements.go_on(account.now + 60)
     (step,) = outcome.alarms
-    assert step.verb is Verb.CALL_OFF
+    assert step.verb is RetireVerb.CALL_OFF
     assert words in step.reason
     assert (outcome.store and outcome.store.key_arn, outcome.error) == (key, None)
     assert account.fake.versions[SPEC.bucket] == 2500
@@ -630,7 +630,8 @@ def test_a_plan_says_what_a_retirement_has_left_to_do_and_does_nothing(account: 
     account.fake.versions[SPEC.bucket] = 1
     before = account.state()
     assert [step.verb for step in account.retirements.plan(REGION)] == [
-        Verb.WITHDRAW_HOME, Verb.WITHDRAW_REGIONAL, Verb.DRAIN_BUCKET, Verb.DELETE_BUCKET,
-        Verb.SCHEDULE_KEY_DELETION, Verb.DELETE_ALIAS, Verb.RECORD_RETIREMENT,
+        RetireVerb.WITHDRAW_HOME, RetireVerb.WITHDRAW_REGIONAL, RetireVerb.DRAIN_BUCKET,
+        RetireVerb.DELETE_BUCKET, RetireVerb.SCHEDULE_KEY_DELETION, RetireVerb.DELETE_ALIAS,
+        RetireVerb.RECORD_RETIREMENT,
     ]  # fmt: skip
     assert account.state() == before

@@ -129,6 +129,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.endpoint.taken.append(put)
             case "drip":
                 self._drip()
+            case str():
+                raise LookupError(todo)
             case int(status):
                 if status == 200:
                     self.endpoint.taken.append(put)

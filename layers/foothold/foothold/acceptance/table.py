@@ -366,8 +366,8 @@ class Run:
                 and (run.home_bucket is None or BUCKET_NAME.fullmatch(run.home_bucket))
             )
         except (KeyError, TypeError, ValueError, PermanentError):
-            sound = None
-        if not sound:
+            run, sound = None, None
+        if not run or not sound:
             raise PermanentError(
                 f"the parameter {name} does not hold an acceptance run, nothing was changed: "
                 "delete the parameter"

@@ -212,6 +212,8 @@ def _learn(run: _Run, operation: str, things: frozenset[str], answer: Any, now: 
             run.revived |= dict.fromkeys(things, operation)
         case "DeleteAlias" | "DeleteBucket":
             run.made -= things
+        case _:
+            pass
 
 
 def _learn_of_error(run: _Run, operation: str, things: frozenset[str], error: ClientError) -> str:

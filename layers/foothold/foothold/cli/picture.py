@@ -98,6 +98,8 @@ def _details(action: Mapping[str, Any], beside: Resources) -> Iterator[str]:
             found = beside.get(project["Ref"], {}) if isinstance(project, Mapping) else {}
             environment = found.get("Properties", {}).get("Environment", {})
             yield from (environment[name] for name in ("Image", "ComputeType") if environment)
+        case _:
+            pass
     branch = configuration.get("BranchName", configuration.get("Branch"))
     if branch:
         yield f"branch {branch}"

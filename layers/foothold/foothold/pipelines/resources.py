@@ -7,7 +7,7 @@ renamed or replaced when a region comes or goes.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from foothold.pipelines.declaration import (
     BUILD_VARIABLES,
@@ -577,6 +577,8 @@ def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
                 ],
                 _sub(f"codecommit:${{AWS::Region}}:${{AWS::AccountId}}:{repository}"),
             )
+        case GitHub():
+            pass  # read with the token that the action carries
 
 
 def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
@@ -701,6 +703,8 @@ def _start(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
             }
         case CodeConnections():
             return {}
+        case unknown:
+            assert_never(unknown)
     start = _allow("Start", ["codepipeline:StartPipelineExecution"], names.pipeline_arn)
     return {
         names.start_role: _role(names.start_role_name, "events.amazonaws.com", [start]),

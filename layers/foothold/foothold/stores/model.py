@@ -310,8 +310,8 @@ class ObservedStore:
     regional_parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-class Verb(StrEnum):
-    """What a step does."""
+class KeepVerb(StrEnum):
+    """What a step of `planner.plan` does: it makes, repairs or brings back a store."""
 
     RESTORE = "call off the retirement"
     CREATE_KEY = "create the key"
@@ -331,6 +331,10 @@ class Verb(StrEnum):
     FORGET_RETIREMENT = "forget the retirement"
     LEAVE = "leave to a person: the"
 
+
+class RetireVerb(StrEnum):
+    """What a step of `retirement.plan` does: it takes a store away."""
+
     WITHDRAW_HOME = "withdraw the store in the home region"
     WITHDRAW_REGIONAL = "withdraw the store in its region"
     DRAIN_BUCKET = "delete every version in the bucket"
@@ -342,15 +346,17 @@ class Verb(StrEnum):
     FORGET_ADOPTION = "give the adopted bucket and key back"
 
 
+Verb = KeepVerb | RetireVerb
+
 # What a person should hear about, though (or because) it is being dealt with.
-LOUD = frozenset(
+LOUD: frozenset[Verb] = frozenset(
     {
-        Verb.CANCEL_KEY_DELETION,
-        Verb.ANNOUNCE,
-        Verb.LEAVE,
-        Verb.DISTRUST,
-        Verb.CALL_OFF,
-        Verb.SET_ASIDE,
+        KeepVerb.CANCEL_KEY_DELETION,
+        KeepVerb.ANNOUNCE,
+        KeepVerb.LEAVE,
+        KeepVerb.DISTRUST,
+        KeepVerb.SET_ASIDE,
+        RetireVerb.CALL_OFF,
     }
 )
 
@@ -374,6 +380,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepStep(Step):
+    """A step of `planner.plan`."""
+
+    verb: KeepVerb
+
+
+@dataclass(frozen=True, slots=True)
+class RetireStep(Step):
+    """A step of `retirement.plan`."""
+
+    verb: RetireVerb
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one region: the store where it is ready, the steps that were taken, and
     the error that stopped it, if one did. `ignored`: the error only says why an event that asked
@@ -392,6 +412,6 @@ class Outcome:
     @property
     def alarms(self) -> tuple[Step, ...]:
         """The steps that a person should hear about, unless a person has asked for them."""
-        if any(step.verb is Verb.RESTORE for step in self.steps):
-            return tuple(step for step in self.steps if step.verb is Verb.LEAVE)
+        if any(step.verb is KeepVerb.RESTORE for step in self.steps):
+            return tuple(step for step in self.steps if step.verb is KeepVerb.LEAVE)
         return tuple(step for step in self.steps if step.verb in LOUD)

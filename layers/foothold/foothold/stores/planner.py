@@ -16,13 +16,13 @@ from foothold.stores.model import (
     STATE_TAG,
     ArtifactStore,
     Aspect,
+    KeepStep,
+    KeepVerb,
     KeyState,
     ObservedKey,
     ObservedStore,
-    Step,
     StoreSpec,
     Use,
-    Verb,
 )
 from foothold.stores.ownership import is_anothers, refuse_others
 from foothold.stores.policies import bucket_policy, canonical, key_policy
@@ -90,7 +90,7 @@ def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
 
 def plan(
     spec: StoreSpec, seen: ObservedStore, now: float, *, restoring: bool, drained: bool = False
-) -> tuple[Step, ...]:
+) -> tuple[KeepStep, ...]:
     """The steps that turn `seen` into `spec`, in running order; none means converged.
 
     `now` is in seconds since the epoch; `restoring` says that the store was being retired and
@@ -101,12 +101,12 @@ def plan(
     what is not provably ours, or where a repair could take access to artifacts away.
     """
     _refuse_what_is_not_ours(spec, seen)
-    steps = [Step(Verb.RESTORE, f"{spec.region} is wanted again")] if restoring else []
+    steps = [KeepStep(KeepVerb.RESTORE, f"{spec.region} is wanted again")] if restoring else []
     steps += _key_steps(spec, seen)
     adopted = next((step.key for step in steps if step.key), None)
     key_arn = seen.key.arn if seen.key else adopted
     if not seen.bucket_exists:
-        steps.append(Step(Verb.CREATE_BUCKET, f"{spec.bucket} does not exist"))
+        steps.append(KeepStep(KeepVerb.CREATE_BUCKET, f"{spec.bucket} does not exist"))
     settings = _setting_steps(spec, seen, key_arn)
     replaced = _replaced(spec, seen, key_arn, restoring=restoring)
     if drained and not replaced:
@@ -115,22 +115,22 @@ def plan(
     steps += [step for step in settings if step.aspect not in late]
     steps += _unmarking_steps(seen, adopted)
     for verb, path, published in (
-        (Verb.PUBLISH_REGIONAL, spec.regional_path, seen.regional_parameters),
-        (Verb.PUBLISH_HOME, spec.home_path, seen.home_parameters),
+        (KeepVerb.PUBLISH_REGIONAL, spec.regional_path, seen.regional_parameters),
+        (KeepVerb.PUBLISH_HOME, spec.home_path, seen.home_parameters),
     ):
         wrong = key_arn is None or _unlike(spec.parameters(path, key_arn), published)
         if wrong:
-            steps.append(Step(verb, f"{path} does not name the store"))
+            steps.append(KeepStep(verb, f"{path} does not name the store"))
     if replaced:
-        steps.append(Step(Verb.ANNOUNCE, replaced))
+        steps.append(KeepStep(KeepVerb.ANNOUNCE, replaced))
     steps += [step for step in settings if step.aspect in late]
     if restoring:
-        steps.append(Step(Verb.FORGET_RETIREMENT, "the store is there again"))
+        steps.append(KeepStep(KeepVerb.FORGET_RETIREMENT, "the store is there again"))
     in_use = {key_arn, *_published_keys(spec, seen)}
     for key in seen.spare_keys:
         if key.arn not in in_use and now - key.created > SPARE_AFTER_SECONDS:
             reason = f"{key.arn} was created for {spec.region} and never used"
-            steps.append(Step(Verb.DISCARD_KEY, reason, key=key.arn))
+            steps.append(KeepStep(KeepVerb.DISCARD_KEY, reason, key=key.arn))
     return tuple(steps)
 
 
@@ -207,7 +207,7 @@ def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
         )
 
 
-def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
+def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[KeepStep]:
     ours = tuple(key for key in seen.named_keys if spec.tags.items() <= key.tags.items())
     if seen.key:
         _refuse_a_moved_alias(spec, seen.key, ours)
@@ -225,7 +225,7 @@ def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
     if candidates:
         found = candidates[0]
         reason = f"{spec.key_alias} points at no key, and {found.arn} carries its tags"
-        return [*_revive(found), Step(Verb.ADOPT_KEY, reason, key=found.arn)]
+        return [*_revive(found), KeepStep(KeepVerb.ADOPT_KEY, reason, key=found.arn)]
     for key in seen.named_keys:
         tags = " ".join(f"TagKey={name},TagValue={value}" for name, value in spec.tags.items())
         raise PermanentError(
@@ -235,7 +235,7 @@ def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
             "parameter"
         )
     gone = f"; {', '.join(sorted(published))} is gone for good" if published else ""
-    return [Step(Verb.CREATE_KEY, f"{spec.key_alias} points at no key{gone}")]
+    return [KeepStep(KeepVerb.CREATE_KEY, f"{spec.key_alias} points at no key{gone}")]
 
 
 def _published_keys(spec: StoreSpec, seen: ObservedStore) -> set[str]:
@@ -258,20 +258,20 @@ def _refuse_a_moved_alias(
         )
 
 
-def _revive(key: ObservedKey) -> list[Step]:
+def _revive(key: ObservedKey) -> list[KeepStep]:
     """CancelKeyDeletion leaves a key disabled (AWS KMS Developer Guide, "Deleting keys")."""
     if key.state == KeyState.ENABLED:
         return []
-    enable = Step(Verb.ENABLE_KEY, f"{key.arn} is {key.state}", key=key.arn)
+    enable = KeepStep(KeepVerb.ENABLE_KEY, f"{key.arn} is {key.state}", key=key.arn)
     if key.state == KeyState.DISABLED:
         return [enable]
     if key.state == KeyState.PENDING_DELETION:
-        cancel = Step(Verb.CANCEL_KEY_DELETION, f"{key.arn} is {key.state}", key=key.arn)
+        cancel = KeepStep(KeepVerb.CANCEL_KEY_DELETION, f"{key.arn} is {key.state}", key=key.arn)
         return [cancel, enable]
     raise PermanentError(f"{key.arn} is {key.state}: only a person can tell what it needs")
 
 
-def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) -> list[Step]:
+def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) -> list[KeepStep]:
     steps = []
     # Without a key the values that name it are still unknown, but so is every comparison.
     desired = desired_settings(spec, key_arn or "")
@@ -279,19 +279,19 @@ def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) ->
     for aspect in KEY_ASPECTS:
         if seen.key is None:
             if aspect not in SET_AT_CREATION or not key_is_new:
-                steps.append(Step(Verb.SET, "the key is not in use yet", aspect))
+                steps.append(KeepStep(KeepVerb.SET, "the key is not in use yet", aspect))
         elif aspect in seen.settings and _differs(aspect, desired[aspect], seen.settings[aspect]):
-            steps.append(Step(Verb.SET, _reason(seen.settings[aspect]), aspect))
+            steps.append(KeepStep(KeepVerb.SET, _reason(seen.settings[aspect]), aspect))
     for aspect in BUCKET_ASPECTS:
         if not seen.bucket_exists:
             if aspect not in SET_AT_CREATION:
-                steps.append(Step(Verb.SET, "the bucket is new", aspect))
+                steps.append(KeepStep(KeepVerb.SET, "the bucket is new", aspect))
         elif aspect in seen.settings:
             steps += _bucket_steps(spec, seen, aspect, desired[aspect])
     return steps
 
 
-def _unmarking_steps(seen: ObservedStore, adopted: str | None) -> list[Step]:
+def _unmarking_steps(seen: ObservedStore, adopted: str | None) -> list[KeepStep]:
     """The mark of a retirement goes where there is none, whoever was cut short."""
     found = (*seen.named_keys, *seen.tagged_keys)
     tags = {
@@ -301,13 +301,15 @@ def _unmarking_steps(seen: ObservedStore, adopted: str | None) -> list[Step]:
         else next((key.tags for key in found if key.arn == adopted), None),
     }
     return [
-        Step(Verb.UNTAG, "no retirement is under way", aspect)
+        KeepStep(KeepVerb.UNTAG, "no retirement is under way", aspect)
         for aspect, carried in tags.items()
         if RETIRING_TAG in (carried or {})
     ]
 
 
-def _bucket_steps(spec: StoreSpec, seen: ObservedStore, aspect: Aspect, ours: Any) -> list[Step]:
+def _bucket_steps(
+    spec: StoreSpec, seen: ObservedStore, aspect: Aspect, ours: Any
+) -> list[KeepStep]:
     """What puts one setting of a bucket right that is there."""
     value = seen.settings[aspect]
     wanted = beside(spec, aspect, ours, value)
@@ -316,10 +318,10 @@ def _bucket_steps(spec: StoreSpec, seen: ObservedStore, aspect: Aspect, ours: An
     if aspect is Aspect.LIFECYCLE and _keeps_longer(value):
         return [_leave_lifecycle(spec, wanted.value)]
     if wanted.set_aside:
-        return [Step(Verb.SET_ASIDE, _opens(wanted.set_aside), aspect)]
-    steps = [Step(Verb.SET, _reason(value), aspect)]
+        return [KeepStep(KeepVerb.SET_ASIDE, _opens(wanted.set_aside), aspect)]
+    steps = [KeepStep(KeepVerb.SET, _reason(value), aspect)]
     if aspect is Aspect.BUCKET_TAGS and _tags_are_new(spec, seen):
-        steps.insert(0, Step(Verb.TAG_PARAMETERS, "they may lack the stack's Tags"))
+        steps.insert(0, KeepStep(KeepVerb.TAG_PARAMETERS, "they may lack the stack's Tags"))
     return steps
 
 
@@ -366,9 +368,9 @@ def _keeps_longer(rules: Any) -> bool:
     return bool(days) and min(days) > NONCURRENT_DAYS
 
 
-def _leave_lifecycle(spec: StoreSpec, desired: Any) -> Step:
-    return Step(
-        Verb.LEAVE,
+def _leave_lifecycle(spec: StoreSpec, desired: Any) -> KeepStep:
+    return KeepStep(
+        KeepVerb.LEAVE,
         "it keeps replaced artifacts longer than Foothold does, which would delete them",
         Aspect.LIFECYCLE,
         command=(

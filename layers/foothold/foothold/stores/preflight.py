@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from foothold.errors import FootholdError, TemporaryError
 from foothold.partitions import everywhere
-from foothold.stores.model import ControlPlane, Step, Verb
+from foothold.stores.model import ControlPlane, KeepVerb, Step
 from foothold.stores.ports import Capacity
 from foothold.stores.reconcile import Reconciler
 
@@ -75,7 +75,7 @@ class Preflights:
         if isinstance(found, FootholdError):
             return (Check("store", Verdict.REFUSED, str(found)),)
         verbs = {step.verb for step in found}
-        if Verb.CREATE_BUCKET not in verbs:
+        if KeepVerb.CREATE_BUCKET not in verbs:
             changes = f"{len(found)} changes" if found else "nothing to do"
             there = Check("store", Verdict.PASSED, f"it is there: {changes}")
             return (there, *self._pipelines(region))

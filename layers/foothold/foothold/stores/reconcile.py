@@ -29,13 +29,13 @@ from foothold.stores.model import (
     ArtifactStore,
     Aspect,
     ControlPlane,
+    KeepStep,
+    KeepVerb,
     KeyState,
     ObservedStore,
     Outcome,
-    Step,
     StoreSpec,
     Use,
-    Verb,
 )
 from foothold.stores.ownership import is_anothers, refuse_others
 from foothold.stores.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
@@ -47,7 +47,12 @@ Answer = TypeVar("Answer")
 
 AT_ONCE = 40
 AFTER_VERIFYING = frozenset(
-    {Verb.PUBLISH_REGIONAL, Verb.PUBLISH_HOME, Verb.ANNOUNCE, Verb.FORGET_RETIREMENT}
+    {
+        KeepVerb.PUBLISH_REGIONAL,
+        KeepVerb.PUBLISH_HOME,
+        KeepVerb.ANNOUNCE,
+        KeepVerb.FORGET_RETIREMENT,
+    }
 )
 BY_REQUEST = "an event that asked for it"
 # Account Management API Reference, "Region": the two statuses in which a region can be used.
@@ -164,7 +169,7 @@ class Reconciler:
         statuses = self._regions.statuses()
 
         def converge(region: str) -> Outcome:
-            steps: list[Step] = []
+            steps: list[KeepStep] = []
             try:
                 self._refuse(region, statuses, refused)
                 spec, called_off, distrusted = self._wish(
@@ -179,7 +184,7 @@ class Reconciler:
 
         return _side_by_side(converge, names)
 
-    def plan(self, regions: Iterable[str]) -> Mapping[str, tuple[Step, ...] | FootholdError]:
+    def plan(self, regions: Iterable[str]) -> Mapping[str, tuple[KeepStep, ...] | FootholdError]:
         """What `keep` would do in each region, or the error it would meet. Reads only."""
         names = tuple(dict.fromkeys(regions))
         statuses = self._regions.statuses()
@@ -188,7 +193,7 @@ class Reconciler:
         exempt = self._named_in(published) - going
         refused = self._refused(names, published, going, exempt=exempt)
 
-        def look(region: str) -> tuple[Step, ...] | FootholdError:
+        def look(region: str) -> tuple[KeepStep, ...] | FootholdError:
             try:
                 self._refuse(region, statuses, refused)
                 spec, called_off, distrusted = self._wish(region, published, going)
@@ -339,7 +344,7 @@ class Reconciler:
         *,
         calls_off: bool = False,
         asked: bool = False,
-    ) -> tuple[StoreSpec, Retirement | None, tuple[Step, ...]]:
+    ) -> tuple[StoreSpec, Retirement | None, tuple[KeepStep, ...]]:
         """The desired store, the retirement that is to be called off for it, and what a person
         should hear about a record that is none of the control plane's own."""
         spec = desired_spec(self._control_plane, region, published)
@@ -400,7 +405,7 @@ class Reconciler:
 
     def _plan(
         self, spec: StoreSpec, seen: ObservedStore, called_off: Retirement | None
-    ) -> tuple[Step, ...]:
+    ) -> tuple[KeepStep, ...]:
         return planner.plan(
             spec,
             seen,
@@ -445,7 +450,7 @@ class Reconciler:
         spec: StoreSpec,
         published: Mapping[str, str],
         aspects: Sequence[Aspect],
-        taken: list[Step],
+        taken: list[KeepStep],
         called_off: Retirement | None,
     ) -> ArtifactStore:
         restoring = called_off is not None
@@ -455,7 +460,7 @@ class Reconciler:
         if steps and _partly_seen(seen):
             seen = self._observe(spec, published, planner.EVERYTHING, called_off)
             steps = self._plan(spec, seen, called_off)
-        if any(step.verb in (Verb.CREATE_KEY, Verb.CREATE_BUCKET) for step in steps):
+        if any(step.verb in (KeepVerb.CREATE_KEY, KeepVerb.CREATE_BUCKET) for step in steps):
             self._refuse_below_anothers_root(spec, published)
             self._refuse_without_capacity(spec)
         use = planner.use_of_new(spec, seen, restoring=restoring)
@@ -468,7 +473,7 @@ class Reconciler:
             if step.verb in AFTER_VERIFYING and not verified:
                 self._verify(spec)
                 verified = True
-            if step.verb is Verb.FORGET_RETIREMENT and called_off and called_off.reason:
+            if step.verb is KeepVerb.FORGET_RETIREMENT and called_off and called_off.reason:
                 self._record(spec, called_off.to(Phase.CALLED_OFF))
             else:
                 key_arn = self._apply(spec, step, key_arn, seen, use)
@@ -534,46 +539,57 @@ class Reconciler:
             bucket_empty=self._buckets.is_empty(spec) if untagged else None,
         )
 
-    def _apply(
-        self, spec: StoreSpec, step: Step, key_arn: str | None, seen: ObservedStore, use: Use
+    def _apply(  # noqa: C901, PLR0912  one case a verb
+        self, spec: StoreSpec, step: KeepStep, key_arn: str | None, seen: ObservedStore, use: Use
     ) -> str | None:
         """Take one step; return the ARN of the key that the store has from now on."""
         match step.verb:
-            case Verb.CREATE_BUCKET:
+            case KeepVerb.CREATE_BUCKET:
                 self._refuse_to_replace_an_adopted_bucket(spec)
                 self._buckets.create(spec, use)
                 self._refuse_foreign_bucket(spec)
-            case Verb.SET | Verb.SET_ASIDE | Verb.UNTAG | Verb.TAG_PARAMETERS:
+            case KeepVerb.SET | KeepVerb.SET_ASIDE | KeepVerb.UNTAG | KeepVerb.TAG_PARAMETERS:
                 self._apply_to_setting(spec, step, _named(key_arn), seen)
-            case Verb.PUBLISH_REGIONAL:
+            case KeepVerb.PUBLISH_REGIONAL:
                 self._publish(spec, spec.region, spec.regional_path, key_arn, seen)
-            case Verb.PUBLISH_HOME:
+            case KeepVerb.PUBLISH_HOME:
                 home = self._control_plane.home_region
                 self._publish(spec, home, spec.home_path, key_arn, seen)
-            case Verb.ANNOUNCE:
+            case KeepVerb.ANNOUNCE:
                 if self._announcements:
                     self._announcements.replaced(planner.store(spec, _named(key_arn)))
-            case Verb.FORGET_RETIREMENT:
+            case KeepVerb.FORGET_RETIREMENT:
                 self._parameters.delete(
                     self._control_plane.home_region, (spec.retirement_parameter,)
                 )
-            case Verb.RESTORE | Verb.LEAVE:
+            case KeepVerb.CREATE_KEY:
+                return self._create_key(spec, use)
+            case KeepVerb.ADOPT_KEY:
+                winner = self._keys.point_alias(spec, _named(step.key))
+                if winner != step.key:
+                    self._refuse_foreign_key(spec, winner)
+                return winner
+            case KeepVerb.ENABLE_KEY:
+                self._keys.enable(spec, _named(step.key))
+            case KeepVerb.CANCEL_KEY_DELETION:
+                self._keys.cancel_deletion(spec, _named(step.key))
+            case KeepVerb.DISCARD_KEY:
+                self._keys.discard(spec, _named(step.key))
+            case KeepVerb.RESTORE | KeepVerb.LEAVE | KeepVerb.DISTRUST:
                 pass  # recorded before the first step; told by the outcome
-            case _:
-                return self._apply_to_key(spec, step, key_arn, use)
         return key_arn
 
     def _apply_to_setting(
-        self, spec: StoreSpec, step: Step, key_arn: str, seen: ObservedStore
+        self, spec: StoreSpec, step: KeepStep, key_arn: str, seen: ObservedStore
     ) -> None:
         match step.verb, step.aspect:
-            case Verb.TAG_PARAMETERS, _:
+            case KeepVerb.TAG_PARAMETERS, _:
                 home = self._control_plane.home_region
                 self._parameters.tag(home, tuple(seen.home_parameters))
                 self._parameters.tag(spec.region, tuple(seen.regional_parameters))
-            case Verb.UNTAG, Aspect.KEY_TAGS:
+            case KeepVerb.UNTAG, Aspect.KEY_TAGS:
                 self._keys.untag(spec, key_arn, (RETIRING_TAG,))
-            case Verb.UNTAG, _:
+            case KeepVerb.UNTAG, _:
                 self._buckets.untag(spec, (RETIRING_TAG,))
             case _, aspect if aspect in KEY_ASPECTS:
                 value = planner.desired_settings(spec, key_arn)[aspect]
@@ -617,33 +633,18 @@ class Reconciler:
                 "gets a bucket of Foothold's own"
             )
 
-    def _apply_to_key(
-        self, spec: StoreSpec, step: Step, key_arn: str | None, use: Use
-    ) -> str | None:
-        match step.verb:
-            case Verb.CREATE_KEY:
-                policy = planner.desired_settings(spec, "")[Aspect.KEY_POLICY]
-                created = self._keys.create(spec, policy, use)
-                winner = self._keys.point_alias(spec, created)
-                if winner != created:
-                    # Its tags take minutes to count, so KMS may refuse: then it is a spare key,
-                    # which is discarded an hour later.
-                    with suppress(FootholdError):
-                        self._keys.discard(spec, created)
-                    self._refuse_foreign_key(spec, winner)
-                return winner
-            case Verb.ADOPT_KEY:
-                winner = self._keys.point_alias(spec, _named(step.key))
-                if winner != step.key:
-                    self._refuse_foreign_key(spec, winner)
-                return winner
-            case Verb.ENABLE_KEY:
-                self._keys.enable(spec, _named(step.key))
-            case Verb.CANCEL_KEY_DELETION:
-                self._keys.cancel_deletion(spec, _named(step.key))
-            case Verb.DISCARD_KEY:
-                self._keys.discard(spec, _named(step.key))
-        return key_arn
+    def _create_key(self, spec: StoreSpec, use: Use) -> str:
+        """Create a key for the alias; return the ARN of the one that the alias points at then."""
+        policy = planner.desired_settings(spec, "")[Aspect.KEY_POLICY]
+        created = self._keys.create(spec, policy, use)
+        winner = self._keys.point_alias(spec, created)
+        if winner != created:
+            # Its tags take minutes to count, so KMS may refuse: then it is a spare key, which is
+            # discarded an hour later.
+            with suppress(FootholdError):
+                self._keys.discard(spec, created)
+            self._refuse_foreign_key(spec, winner)
+        return winner
 
     def _refuse_foreign_key(self, spec: StoreSpec, key_arn: str) -> None:
         """Whoever was faster with the alias need not be a parallel run of our own."""

@@ -23,9 +23,9 @@ from foothold.stores.model import (
     ControlPlane,
     ObservedStore,
     Outcome,
-    Step,
+    RetireStep,
+    RetireVerb,
     StoreSpec,
-    Verb,
 )
 from foothold.stores.ports import Buckets, Keys, Parameters, Usage
 from foothold.stores.published import desired_spec
@@ -56,7 +56,7 @@ class Preview:
     more: bool
     key_arn: str | None
     readers: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[RetireStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Progress:
 
     region: str
     retirement: Retirement
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RetireStep, ...] = ()
 
 
 class Retirements:
@@ -154,7 +154,7 @@ class Retirements:
             try:
                 outcomes.append(Outcome(region, None, self.retire(region, until).steps))
             except CalledOffError as error:
-                step = Step(Verb.CALL_OFF, error.reason)
+                step = RetireStep(RetireVerb.CALL_OFF, error.reason)
                 outcomes.append(Outcome(region, error.store, (step,)))
             except FootholdError as error:
                 outcomes.append(Outcome(region, None, (), error))
@@ -178,12 +178,12 @@ class Retirements:
                 regions.append(name)
         return tuple(regions)
 
-    def plan(self, region: str) -> tuple[Step, ...]:
+    def plan(self, region: str) -> tuple[RetireStep, ...]:
         """What `retire` has left to do in a region. Reads only."""
         spec, published = self._look(region)
         retirement = self._written(spec, published)
         steps = domain.plan(spec, self._reconciler.left(spec, published, retirement))
-        last = Step(Verb.RECORD_RETIREMENT, f"{region} can be brought back for 30 days")
+        last = RetireStep(RetireVerb.RECORD_RETIREMENT, f"{region} can be brought back for 30 days")
         return (*steps, last)
 
     def _look(self, region: str) -> tuple[StoreSpec, Mapping[str, str]]:
@@ -283,10 +283,10 @@ class Retirements:
     def _go_on(self, spec: StoreSpec, retirement: Retirement, until: float) -> Progress:
         published = self._parameters.below(self._home, self._control_plane.stores_path)
         seen = self._reconciler.left(spec, published, retirement)
-        taken: list[Step] = []
+        taken: list[RetireStep] = []
         for step in domain.plan(spec, seen):
             self._look_again(spec, seen, retirement)
-            if step.verb is Verb.DRAIN_BUCKET:
+            if step.verb is RetireVerb.DRAIN_BUCKET:
                 self._wait_for_followers(spec)
                 retirement, done = self._drain(spec, retirement, until)
                 if not done:
@@ -360,28 +360,30 @@ class Retirements:
         ):
             raise TemporaryError(f"{spec.region} is wanted again: its retirement was called off")
 
-    def _apply(self, spec: StoreSpec, step: Step, seen: ObservedStore) -> None:
+    def _apply(self, spec: StoreSpec, step: RetireStep, seen: ObservedStore) -> None:
         match step.verb:
-            case Verb.WITHDRAW_HOME:
+            case RetireVerb.WITHDRAW_HOME:
                 names = set(spec.parameters(spec.home_path, "")) & set(seen.home_parameters)
                 self._parameters.delete(self._home, tuple(sorted(names)))
-            case Verb.WITHDRAW_REGIONAL:
+            case RetireVerb.WITHDRAW_REGIONAL:
                 names = set(spec.parameters(spec.regional_path, "")) & set(seen.regional_parameters)
                 self._parameters.delete(spec.region, tuple(sorted(names)))
-            case Verb.DELETE_BUCKET:
+            case RetireVerb.DELETE_BUCKET:
                 self._buckets.delete(spec)
-            case Verb.SCHEDULE_KEY_DELETION:
+            case RetireVerb.SCHEDULE_KEY_DELETION:
                 assert step.key is not None  # the plan names the key
                 self._keys.schedule_deletion(spec, step.key)
-            case Verb.DELETE_ALIAS:
+            case RetireVerb.DELETE_ALIAS:
                 self._keys.delete_alias(spec)
-            case Verb.FORGET_ADOPTION:
+            case RetireVerb.FORGET_ADOPTION:
                 assert spec.adopted is not None  # the plan of an adopted store only
                 ours = (*spec.tags, STATE_TAG, RETIRING_TAG)
                 if self._keys.find(spec, spec.adopted.key_arn):
                     self._keys.untag(spec, spec.adopted.key_arn, ours)
                 self._buckets.untag(spec, ours)
                 self._parameters.delete(self._home, (spec.adoption_parameter,))
+            case RetireVerb.DRAIN_BUCKET | RetireVerb.RECORD_RETIREMENT | RetireVerb.CALL_OFF:
+                pass  # whoever goes on with the retirement does these
 
     def _write(self, spec: StoreSpec, retirement: Retirement) -> None:
         self._parameters.put(self._home, spec.retirement_parameter, retirement.text)

@@ -18,11 +18,13 @@ from foothold.stores.model import (
     RETIRING_TAG,
     STACK_TAG,
     Aspect,
+    KeepStep,
+    KeepVerb,
     ObservedKey,
     ObservedStore,
-    Step,
+    RetireStep,
+    RetireVerb,
     StoreSpec,
-    Verb,
 )
 from foothold.stores.ownership import is_anothers, refuse_others
 
@@ -102,18 +104,18 @@ def _tags_left(seen: ObservedStore) -> list[Mapping[str, str]]:
     return keys + ([seen.settings.get(Aspect.BUCKET_TAGS) or {}] if seen.bucket_exists else [])
 
 
-def distrust(spec: StoreSpec) -> Step:
+def distrust(spec: StoreSpec) -> KeepStep:
     """What a person hears of a record that nothing proves."""
     name = spec.retirement_parameter
-    return Step(
-        Verb.DISTRUST,
+    return KeepStep(
+        KeepVerb.DISTRUST,
         f"the parameter {name} says that {spec.region} goes, but no tag {RETIRING_TAG} of its "
         "bucket or key does, so the control plane did not begin it: find out who wrote it; "
         f"`foothold regions retire {spec.region} --undo` deletes the parameter",
     )
 
 
-def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[Step, ...]:
+def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[RetireStep, ...]:
     """The steps that take away what is left of a store, in running order; none means retired.
 
     Parameters go first, so that nobody is pointed at what is about to go; the key goes last,
@@ -123,30 +125,36 @@ def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[Step, ...]:
     _refuse_what_is_not_ours(spec, seen)
     steps = []
     if _published(spec, spec.home_path, seen.home_parameters):
-        steps.append(Step(Verb.WITHDRAW_HOME, f"{spec.region} is being retired"))
+        steps.append(RetireStep(RetireVerb.WITHDRAW_HOME, f"{spec.region} is being retired"))
     if _published(spec, spec.regional_path, seen.regional_parameters):
-        steps.append(Step(Verb.WITHDRAW_REGIONAL, f"{spec.region} is being retired"))
+        steps.append(RetireStep(RetireVerb.WITHDRAW_REGIONAL, f"{spec.region} is being retired"))
     if spec.adopted:
         return (*steps, *_give_back(spec, seen))
     if seen.bucket_exists:
         if not seen.bucket_empty:
-            steps.append(Step(Verb.DRAIN_BUCKET, f"{spec.bucket} holds artifacts"))
-        steps.append(Step(Verb.DELETE_BUCKET, f"{spec.bucket} holds nothing that is published"))
+            steps.append(RetireStep(RetireVerb.DRAIN_BUCKET, f"{spec.bucket} holds artifacts"))
+        steps.append(
+            RetireStep(RetireVerb.DELETE_BUCKET, f"{spec.bucket} holds nothing that is published")
+        )
     for key in _keys(seen):
         if not key.is_pending_deletion:
             reason = f"{key.arn} encrypts nothing once the bucket is gone"
-            steps.append(Step(Verb.SCHEDULE_KEY_DELETION, reason, key=key.arn))
+            steps.append(RetireStep(RetireVerb.SCHEDULE_KEY_DELETION, reason, key=key.arn))
     if seen.key:
-        steps.append(Step(Verb.DELETE_ALIAS, f"{spec.key_alias} points at {seen.key.arn}"))
+        steps.append(
+            RetireStep(RetireVerb.DELETE_ALIAS, f"{spec.key_alias} points at {seen.key.arn}")
+        )
     return tuple(steps)
 
 
-def _give_back(spec: StoreSpec, seen: ObservedStore) -> list[Step]:
+def _give_back(spec: StoreSpec, seen: ObservedStore) -> list[RetireStep]:
     steps = []
     if seen.key:
-        steps.append(Step(Verb.DELETE_ALIAS, f"{spec.key_alias} points at {seen.key.arn}"))
+        steps.append(
+            RetireStep(RetireVerb.DELETE_ALIAS, f"{spec.key_alias} points at {seen.key.arn}")
+        )
     reason = f"{spec.bucket} was not made by Foothold: it and its key stay as they are"
-    return [*steps, Step(Verb.FORGET_ADOPTION, reason)]
+    return [*steps, RetireStep(RetireVerb.FORGET_ADOPTION, reason)]
 
 
 def _published(spec: StoreSpec, path: str, seen: Mapping[str, str]) -> bool:

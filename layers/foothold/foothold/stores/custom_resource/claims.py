@@ -8,7 +8,7 @@ from dataclasses import replace
 from foothold.errors import FootholdError, PermanentError, TemporaryError
 from foothold.partitions import partition_of
 from foothold.stores.custom_resource.claim import Claim, HeldClaim
-from foothold.stores.model import ArtifactStore, ControlPlane, Outcome, Verb
+from foothold.stores.model import ArtifactStore, ControlPlane, KeepVerb, Outcome
 from foothold.stores.ports import Parameters, Stacks
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.retirement_plan import Phase, Retirement
@@ -157,7 +157,7 @@ class Claims:
         new = {
             outcome.region
             for outcome in outcomes
-            if any(step.verb is Verb.CREATE_BUCKET for step in outcome.steps)
+            if any(step.verb is KeepVerb.CREATE_BUCKET for step in outcome.steps)
         }
         with suppress(FootholdError):
             self._drop(made, new)

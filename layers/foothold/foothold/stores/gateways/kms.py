@@ -186,7 +186,8 @@ class KmsKeys:
                     return {
                         tag["TagKey"]: tag["TagValue"] for page in pages for tag in page["Tags"]
                     }
-        raise ValueError(aspect)
+                case _:
+                    raise ValueError(aspect)
 
     def write(self, spec: StoreSpec, key_arn: str, aspect: Aspect, value: Any) -> None:
         kms = self._changing(spec)

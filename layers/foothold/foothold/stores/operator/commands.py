@@ -9,7 +9,7 @@ from foothold.stores.custom_resource.claim import HeldClaim
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.events import report
 from foothold.stores.handover import HandOvers
-from foothold.stores.model import Outcome, Step, Verb
+from foothold.stores.model import KeepVerb, Outcome, Step
 from foothold.stores.operator.orders import (
     AddRegions,
     AdoptStore,
@@ -222,6 +222,6 @@ def _step(step: Step) -> dict[str, Any]:
     return {
         "step": f"{step.verb} {step.aspect}" if step.aspect else step.verb.value,
         "reason": step.reason,
-        "left_to_a_person": step.verb is Verb.LEAVE,
+        "left_to_a_person": step.verb is KeepVerb.LEAVE,
         "command": step.command,
     }

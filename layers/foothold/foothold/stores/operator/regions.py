@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.partitions import partition_of
-from foothold.stores.model import RETIREMENT, ArtifactStore, Verb
+from foothold.stores.model import RETIREMENT, ArtifactStore, KeepVerb
 from foothold.stores.ports import Parameters, Regions
 from foothold.stores.published import Published, named_stores
 from foothold.stores.reconcile import USABLE
@@ -79,7 +79,7 @@ class RegionStatus:
         if self.phase == UNREADABLE:
             return State.BROKEN, ("the record of its retirement is garbage", *noted)
         steps = [step["step"] for step in (found or {}).get("steps", ())]
-        if self.phase in (Phase.ASKED, Phase.RETIRING) and Verb.DISTRUST not in steps:
+        if self.phase in (Phase.ASKED, Phase.RETIRING) and KeepVerb.DISTRUST not in steps:
             return State.RETIRING, noted
         if found is None:
             return self._unseen(noted)
@@ -124,7 +124,7 @@ UNREADABLE = "unreadable"
 
 def _matters(step: Mapping[str, Any]) -> bool:
     """Whether the store cannot be trusted without this step."""
-    return not step["left_to_a_person"] and step["step"] != Verb.DISCARD_KEY
+    return not step["left_to_a_person"] and step["step"] != KeepVerb.DISCARD_KEY
 
 
 class RegionDesk:
@@ -277,6 +277,7 @@ class RegionDesk:
         written down, and TemporaryError naming those that are not ready after five minutes.
         """
         missing = dict.fromkeys(regions)
+        published = Published({})
         noted: dict[str, OpenRequest] | None = None
         for look in range(int(WAIT_SECONDS / LOOK_EVERY_SECONDS)):
             below = self._below()
