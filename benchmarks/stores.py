@@ -25,7 +25,7 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
 from foothold.stores.reconcile import Reconciler
-from local.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
+from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 
 DELAY_SECONDS = 0.1
 MANY = 34

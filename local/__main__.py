@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from local.embedded import Embedded, EmbeddedError
+from local.aws.embedded import Embedded, EmbeddedError
 
 INTERRUPTED = 130  # as a shell has it
 
@@ -46,7 +46,7 @@ def main() -> int:
             case "down":
                 down(aws)
             case "demo":
-                from local import demo  # noqa: PLC0415 - needs more than up and down do
+                from local.demo import main as demo  # noqa: PLC0415 - needs more than up and down do
 
                 return demo.main()
             case unknown:

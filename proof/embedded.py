@@ -26,7 +26,7 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
 from foothold.stores.reconcile import Reconciler
-from local.embedded import FOREIGN, ORGANIZATION, PRODUCTION, Embedded
+from local.aws.embedded import FOREIGN, ORGANIZATION, PRODUCTION, Embedded
 from proof import decisions
 from proof.decisions import (
     FULL,

@@ -6,7 +6,6 @@ action of every statement there is a request that nothing else allows.
 """
 
 import copy
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +15,7 @@ from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has 
 
 from foothold.stores.model import ControlPlane
 from foothold.stores.policies import key_policy
+from local.rehearsal.template import Given, resolve
 from proof.cloud import ACCOUNT, HOME, STACK, STACK_TAG, Call, Cloud, Json, Perform
 from proof.flows import (
     FLOWS,
@@ -459,14 +459,14 @@ class Grant:
         return f"{self.policy} {self.sid} {self.value}"
 
 
-@dataclass(frozen=True)
-class Given:
-    """What a template is deployed with: the values of its parameters and AWS's own, the attributes
-    of its resources, and the names of the conditions that hold."""
+class PartlyGiven(Given):
+    """What is not given stands for itself: `<Name>`."""
 
-    values: Mapping[str, Any]
-    attributes: Mapping[str, str]
-    conditions: frozenset[str] = frozenset()
+    def value(self, name: str) -> Any:
+        return self.values.get(name, f"<{name}>")
+
+    def attribute(self, path: str) -> str:
+        return self.attributes.get(path, f"<{path}>")
 
 
 ATTRIBUTES = {
@@ -490,41 +490,16 @@ LISTS = {
     "StackReaderRoleArns": ENVIRONMENT["FOOTHOLD_STACK_READER_ROLE_ARNS"].split(","),
 }
 # Everything is given that can be.
-OF_TEMPLATE = Given(
+OF_TEMPLATE = PartlyGiven(
     {**VALUES, **LISTS},
     ATTRIBUTES,
     frozenset({"HasAdoptableBuckets", "HasStackReaders", "HasTags", "TakesTurns"}),
 )
 
-NO_VALUE = "<AWS::NoValue>"
 
-
-def resolved(value: Any, given: Given = OF_TEMPLATE) -> Any:  # noqa: PLR0911  one case a function
-    """The template's value with its intrinsic functions worked out, as far as policies use them."""
-    if isinstance(value, list):
-        return [one for one in (resolved(each, given) for each in value) if one != NO_VALUE]
-    if not isinstance(value, dict):
-        return value
-    match value:
-        case {"Ref": name}:
-            return given.values.get(name, f"<{name}>")
-        case {"Fn::Sub": [str(text), more]}:
-            known = {name: resolved(one, given) for name, one in more.items()}
-            return resolved({"Fn::Sub": text}, replace(given, values={**given.values, **known}))
-        case {"Fn::Join": [separator, parts]}:
-            return separator.join(resolved(parts, given))
-        case {"Fn::Split": [separator, text]}:
-            return resolved(text, given).split(separator)
-        case {"Fn::Sub": str(text)}:
-            return re.sub(r"\$\{([^}]+)\}", lambda m: given.values.get(m[1], f"<{m[1]}>"), text)
-        case {"Fn::GetAtt": name}:
-            path = name if isinstance(name, str) else ".".join(name)
-            return given.attributes.get(path, f"<{path}>")
-        case {"Fn::If": [condition, then, otherwise]}:
-            return resolved(then if condition in given.conditions else otherwise, given)
-        case _:
-            values = {name: resolved(one, given) for name, one in value.items()}
-            return {name: one for name, one in values.items() if one != NO_VALUE}
+def resolved(value: Any, given: Given = OF_TEMPLATE) -> Any:
+    """The template's value with its intrinsic functions worked out."""
+    return resolve(value, given)
 
 
 def template() -> dict[str, Any]:

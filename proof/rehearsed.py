@@ -1,6 +1,6 @@
 """What a pipeline asks of AWS, taken from the rehearsal: its calls are noted, and answered here.
 
-The code of local/rehearsal_actions.py runs, with roles assumed as in a rehearsal; in the place of
+The code of local/rehearsal/actions.py runs, with roles assumed as in a rehearsal; in the place of
 AWS stand answers with which all goes well, or with which every stack fails in the end.
 """
 
@@ -17,8 +17,9 @@ from unittest.mock import patch
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from local.embedded import HOME_REGION, SECRET, Embedded
-from local.rehearsal_actions import ActionFailedError, Execution, Player, stores_of
+from local.aws.embedded import HOME_REGION, SECRET, Embedded
+from local.rehearsal.actions import Player, stores_of
+from local.rehearsal.execution import ActionFailedError, Execution
 
 Json = dict[str, Any]
 

@@ -33,7 +33,7 @@ from proof.decisions import MEMBER as TEST
 from proof.house import ROOT
 from proof.judge import Row, allowed
 from proof.privileges import (
-    Given,
+    PartlyGiven,
     attached,
     grants,
     listed,
@@ -204,7 +204,7 @@ def resources(
             "AWS::Region": place.region,
             "AWS::URLSuffix": "amazonaws.com",
         }
-        given = Given(
+        given = PartlyGiven(
             {**pseudo, **place.parameters},
             {f"{name}.Arn": arn_of(name, each, place) for name, each in declared.items()},
             frozenset(place.conditions),

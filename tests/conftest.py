@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from local.embedded import ROOT, Embedded
+from local.aws.embedded import ROOT, Embedded
 
 # How fast the machine is decides nothing. The proof's mutants run under a profile of their own.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -4,7 +4,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from local.embedded import ROOT
+from local.aws.embedded import ROOT
 
 PROGRAMS = ("aws", "export", "foothold", "make", "sam", ".")
 # docs/decisions tells what was measured; docs/proof.md is written by the proof.

@@ -13,7 +13,7 @@ import typer
 from botocore import xform_name
 
 from foothold.cli.main import app
-from local.embedded import BINARIES, ROOT, RUNTIME
+from local.aws.embedded import BINARIES, ROOT, RUNTIME
 from tests.embedded import test_docs as on_the_embedded_aws
 from tests.embedded import test_readme as readme
 from tests.packaging import test_docs as packaging

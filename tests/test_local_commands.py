@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from foothold.cli import local
 from foothold.cli.main import app
-from local.embedded import ROOT, Embedded, EmbeddedError
+from local.aws.embedded import ROOT, Embedded, EmbeddedError
 
 FILE = ROOT / "pipelines" / "example.yaml"
 

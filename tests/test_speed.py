@@ -5,7 +5,7 @@ import sys
 
 from hypothesis import HealthCheck, settings
 
-from local.embedded import ROOT
+from local.aws.embedded import ROOT
 
 
 def test_no_property_has_a_deadline_or_is_stopped_for_being_slow() -> None:

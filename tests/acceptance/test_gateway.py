@@ -20,7 +20,7 @@ from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.functions import LambdaFunction
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ArtifactStore
-from local.embedded import MODELS
+from local.aws.embedded import MODELS
 
 ROOT = Path(__file__).parent.parent.parent
 HOME, REGION = "eu-central-1", "eu-west-1"

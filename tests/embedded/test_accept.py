@@ -21,8 +21,8 @@ import pytest
 from foothold.acceptance.run import AcceptanceRequest
 from foothold.acceptance.table import CLAIMS, MOST_CALLS, Finding, Verdict
 from foothold.bootstrap_accept import acceptance
-from local.embedded import HOME_REGION, ROOT, TEST, TOOLS, Embedded
-from local.rehearsal import deploy_stack
+from local.aws.embedded import HOME_REGION, ROOT, TEST, TOOLS, Embedded
+from local.rehearsal.stacks import deploy_stack
 from tests.embedded.test_control_plane import bucket_of, deploy_role, foothold, parameters
 from tests.embedded.test_readme import commands
 

@@ -11,7 +11,7 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.ports import Usage
 from foothold.stores.retirement import Retirements
-from local.embedded import FOREIGN, HOME_REGION, TOOLS, Embedded
+from local.aws.embedded import FOREIGN, HOME_REGION, TOOLS, Embedded
 from tests.embedded.test_lifecycle_table import REGION, Store
 from tests.fakes import FakeUsage, FakeWorld
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from local.embedded import (
+from local.aws.embedded import (
     FOREIGN,
     HOME_REGION,
     PRODUCTION,

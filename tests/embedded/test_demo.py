@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from local import demo
-from local.embedded import ROOT, Embedded, EmbeddedError
+from local.aws.embedded import ROOT, Embedded, EmbeddedError
+from local.demo import main as demo
 
 pytestmark = pytest.mark.embedded
 Chapter = Callable[[Embedded], None]
@@ -128,7 +128,7 @@ def test_what_was_started_is_stopped_where_the_deployment_is_interrupted_or_fail
         script = (
             "import sys\n"
             "from local import __main__ as main\n"
-            "from local.embedded import Embedded, EmbeddedError\n"
+            "from local.aws.embedded import Embedded, EmbeddedError\n"
             f"def deploy(self, say): raise {raised}\n"
             "Embedded.deploy = deploy\n"
             f"sys.argv = ['local', '--state', {str(tmp_path)!r}, 'up']\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded import ADOPTABLE, BINARIES, HOME_REGION, ROOT, TOOLS, Embedded
+from local.aws.embedded import ADOPTABLE, BINARIES, HOME_REGION, ROOT, TOOLS, Embedded
 from tests.pages import Command, commands_of
 
 pytestmark = pytest.mark.embedded

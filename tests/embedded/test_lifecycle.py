@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from local.embedded import BINARIES, ROOT, TOOLS, Embedded, EmbeddedError
+from local.aws.embedded import BINARIES, ROOT, TOOLS, Embedded, EmbeddedError
 
 pytestmark = pytest.mark.embedded
 
@@ -51,11 +51,11 @@ def test_a_server_that_hangs_is_replaced(aws: Embedded, monkeypatch: pytest.Monk
     spawn = aws._spawn
 
     def spawn_in_its_time() -> None:
-        monkeypatch.setattr("local.embedded.HEALTH_SECONDS", 60.0)
+        monkeypatch.setattr("local.aws.embedded.HEALTH_SECONDS", 60.0)
         spawn()
 
-    monkeypatch.setattr("local.embedded.HEALTH_SECONDS", 0.2)
-    monkeypatch.setattr("local.embedded.STOP_SECONDS", 1.0)
+    monkeypatch.setattr("local.aws.embedded.HEALTH_SECONDS", 0.2)
+    monkeypatch.setattr("local.aws.embedded.STOP_SECONDS", 1.0)
     monkeypatch.setattr(aws, "_spawn", spawn_in_its_time)
     hung = aws.pid
     assert hung is not None
@@ -96,7 +96,7 @@ def test_stopping_leaves_no_process_not_even_a_functions(aws: Embedded) -> None:
 def test_stopping_does_not_wait_for_a_function_that_runs(
     aws: Embedded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("local.embedded.STOP_SECONDS", 1.0)
+    monkeypatch.setattr("local.aws.embedded.STOP_SECONDS", 1.0)
     aws.start()
     code = "import os, time\ndef handler(e, c):\n    print(os.getpid())\n    time.sleep(60)"
     make_function(aws, code)

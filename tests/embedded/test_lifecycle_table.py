@@ -17,7 +17,7 @@ from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ArtifactStore, ControlPlane, Outcome, StoreSpec, Use
 from foothold.stores.planner import SPARE_AFTER_SECONDS
 from foothold.stores.reconcile import Reconciler
-from local.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
+from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 
 pytestmark = pytest.mark.embedded
 REGION = "eu-west-1"

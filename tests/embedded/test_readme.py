@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 
-from local.embedded import HOME_REGION, ROOT, TOOLS, Embedded
+from local.aws.embedded import HOME_REGION, ROOT, TOOLS, Embedded
 from tests.embedded.test_control_plane import Stack, foothold, parameters
 
 pytestmark = pytest.mark.embedded

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded import HOME_REGION, TOOLS, Embedded
+from local.aws.embedded import HOME_REGION, TOOLS, Embedded
 from tests.embedded.test_control_plane import Stack, bucket_of, one, reconcile, saved, template
 from tests.stores.test_operator import run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.embedded import HOME_REGION, TEST, TOOLS, Embedded
+from local.aws.embedded import HOME_REGION, TEST, TOOLS, Embedded
 from tests.embedded.test_control_plane import PATH, bucket_of, foothold, parameters
 
 pytestmark = pytest.mark.embedded

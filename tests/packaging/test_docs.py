@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded import HOME_REGION, ROOT, RUNTIME, TOOLS, Embedded
+from local.aws.embedded import HOME_REGION, ROOT, RUNTIME, TOOLS, Embedded
 
 pytestmark = pytest.mark.embedded
 BIN = Path(sys.executable).parent

@@ -17,8 +17,8 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
 from foothold.stores.reconcile import Reconciler
-from local.embedded import HOME_REGION, ORGANIZATION, TOOLS, Embedded
-from local.rehearsal import deploy_stack
+from local.aws.embedded import HOME_REGION, ORGANIZATION, TOOLS, Embedded
+from local.rehearsal.stacks import deploy_stack
 
 HERE = Path(__file__).parent
 REGIONS = (HOME_REGION, "eu-west-1", "us-east-1")

@@ -18,8 +18,8 @@ from foothold.cli.pipeline import read_template
 from foothold.pipelines.declaration import resolve
 from foothold.pipelines.form import read_declaration
 from foothold.stores.published import Published
-from local.embedded import PRODUCTION, ROOT, TEST, TOOLS, Embedded
-from local.rehearsal import deploy_stack
+from local.aws.embedded import PRODUCTION, ROOT, TEST, TOOLS, Embedded
+from local.rehearsal.stacks import deploy_stack
 from tests.pipelines.declarations import HOME, KNOWN, TOPIC, declared, pipeline, stores, target
 from tests.pipelines.test_declaration import refused
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from foothold.pipelines.resources import expand
-from local.rehearsal import resolved
-from local.rehearsal_actions import ActionFailedError
+from local.rehearsal.execution import ActionFailedError
+from local.rehearsal.run import resolved
 from proof.rehearsed import Nowhere, RoleCall, rehearsed
 from tests.pipelines.declarations import declared, pipeline, target
 

@@ -10,8 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from local import rehearsal
-from local.embedded import (
+from local.aws.embedded import (
     FOREIGN,
     HOME_REGION,
     ORGANIZATION,
@@ -22,6 +21,9 @@ from local.embedded import (
     TOOLS,
     Embedded,
 )
+from local.rehearsal import __main__ as command
+from local.rehearsal import run
+from local.rehearsal.stacks import deploy_stack
 
 pytestmark = pytest.mark.embedded
 
@@ -44,14 +46,14 @@ def app(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def template(aws: Embedded) -> Json:
-    return rehearsal.rendered(aws, HERE / "pipeline.yaml", [])
+    return run.rendered(aws, HERE / "pipeline.yaml", [])
 
 
 def rehearse(aws: Embedded, template: Json, source: Path, *, approve: bool = True) -> str:
     """What the console shows of a rehearsal; `passed` or `failed` is its last word."""
     screen = io.StringIO()
     console = Console(file=screen, width=200, highlight=False)
-    passed = rehearsal.rehearse(aws, template, "Pipeline", source, console, approve=approve)
+    passed = run.rehearse(aws, template, "Pipeline", source, console, approve=approve)
     return screen.getvalue() + ("passed" if passed else "failed")
 
 
@@ -124,7 +126,7 @@ def test_a_stack_that_fails_says_why_and_stops_the_next_stage(
         },
     }
     (app / "template.yaml").write_text(json.dumps(built))
-    shown = rehearse(aws, rehearsal.rendered(aws, file, []), app)
+    shown = rehearse(aws, run.rendered(aws, file, []), app)
     assert shown.endswith("failed")
     assert "late is ROLLBACK_COMPLETE: Nobody: WaitCondition timed out" in shown
     assert "✓ ExecuteChangeSet" not in shown
@@ -157,7 +159,7 @@ def test_a_person_sees_every_change_set_and_is_asked(
 ) -> None:
     (app / "src" / "index.py").write_text(f"def handler(event, context):\n    return {typed!r}\n")
     monkeypatch.setattr("sys.stdin", Person(typed))
-    template = rehearsal.rendered(aws, HERE / "pipeline.yaml", [])
+    template = run.rendered(aws, HERE / "pipeline.yaml", [])
     shown = rehearse(aws, template, app, approve=False)
     assert shown.endswith(end)
     _, _, asked = shown.partition("eu-central-1 of 333333333333: 0 to add, 1 to modify")
@@ -228,14 +230,14 @@ def document(statement: Json) -> str:
 def target_account(aws: Embedded) -> str:
     """The Test account with its deploy role, which lets one pipeline in."""
     arn = f"arn:aws:iam::{TOOLS}:role/foothold-hello-pipeline"
-    rehearsal.deploy_target_account(aws, TEST, arn)
+    run.deploy_target_account(aws, TEST, arn)
     return f"arn:aws:iam::{TEST}:role/foothold-deploy"
 
 
 def test_the_deploy_role_lets_in_the_pipelines_role_and_nobody_else(
     aws: Embedded, template: Json, target_account: str
 ) -> None:
-    rehearsal.deploy_roles(aws, "hello", template["Resources"])
+    run.deploy_roles(aws, "hello", template["Resources"])
     session = aws.role_session(f"arn:aws:iam::{TOOLS}:role/foothold-hello-pipeline")
     session.client("sts").assume_role(RoleArn=target_account, RoleSessionName="test")
     for account, role in (
@@ -254,7 +256,7 @@ def test_a_pipeline_of_another_organisation_is_refused(aws: Embedded) -> None:
         "OrganizationId": ORGANIZATION,
         "PipelineRoleArns": arn,
     }
-    rehearsal.deploy_stack(aws, "555555555555", "target", template, parameters)
+    deploy_stack(aws, "555555555555", "target", template, parameters)
     deploy_role = "arn:aws:iam::555555555555:role/foothold-deploy"
     assert assume(aws, FOREIGN, "foothold-hello-pipeline", deploy_role) == "AccessDenied"
 
@@ -293,7 +295,7 @@ def test_a_build_is_played_with_the_python_that_is_here_unless_it_is_told_otherw
     text = (ROOT / "pipelines" / "example.yaml").read_text()
     file = tmp_path / "pipeline.yaml"
     file.write_text(text.replace("Default: python3.13", f"Default: {default}"))
-    assert rehearsal.pythons_of_here(file, given) == added
+    assert command.pythons_of_here(file, given) == added
 
 
 def test_a_version_managers_stand_in_for_a_python_counts_for_nothing(
@@ -304,7 +306,7 @@ def test_a_version_managers_stand_in_for_a_python_counts_for_nothing(
     for code, missing in ((127, True), (0, False)):
         python.write_text(f"#!/bin/sh\nexit {code}\n")
         python.chmod(0o755)
-        assert rehearsal.is_missing_python("python3.98") is missing
+        assert command.is_missing_python("python3.98") is missing
 
 
 # Bad input
@@ -314,5 +316,5 @@ def test_a_source_that_is_no_folder_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["rehearsal", "x.yaml", "--source", "/nowhere"])
-    assert rehearsal.main() == 1
+    assert command.main() == 1
     assert "--source /nowhere: there is no such folder" in capsys.readouterr().out

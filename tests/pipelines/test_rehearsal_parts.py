@@ -10,15 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from local.rehearsal import DONE, FAILED, Board, resources_of
-from local.rehearsal_actions import (
-    ActionFailedError,
-    buildspec,
-    deletion,
-    missing_arguments,
-    run_phases,
-    why_failed,
-)
+from local.rehearsal.board import DONE, FAILED, Board
+from local.rehearsal.buildspec import buildspec, missing_arguments, run_phases
+from local.rehearsal.execution import ActionFailedError
+from local.rehearsal.run import resources_of
+from local.rehearsal.stacks import deletion, why_failed
 
 Json = dict[str, Any]
 

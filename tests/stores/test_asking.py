@@ -19,7 +19,7 @@ from foothold.stores.gateways.functions import LambdaFunction
 from foothold.stores.operator.commands import ask_patiently
 from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
 from foothold.stores.operator.orders import AddRegions
-from local.embedded import ROOT
+from local.aws.embedded import ROOT
 from tests.stores.worlds import HOME
 
 COMMAND = {"command": "plan", "regions": []}

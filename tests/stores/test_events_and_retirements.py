@@ -13,7 +13,7 @@ from foothold.stores.model import Aspect, KeepVerb, Outcome, RetireVerb
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.orders import AddRegions, PlanRegions, RetireRegion
 from foothold.stores.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger
-from local.embedded import ROOT
+from local.aws.embedded import ROOT
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.test_preflight import RETIRING
 from tests.stores.test_two_control_planes import hand_overs

@@ -22,7 +22,7 @@ from foothold.stores.model import ControlPlane
 from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
 from foothold.stores.operator.orders import AdoptStore, PlanRegions, RetireRegion
 from foothold.stores.reconcile import Reconciler
-from local.embedded import ADOPTABLE, HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
+from local.aws.embedded import ADOPTABLE, HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 from tests.stores.test_gateway_calls import pipeline
 
 REGION = "sa-east-1"

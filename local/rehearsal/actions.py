@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import threading
@@ -17,80 +16,38 @@ import time
 import urllib.request
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import boto3
-import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from foothold.pipelines.declaration import PIPELINE_VARIABLE
-from local.embedded import TOOLS, Embedded, EmbeddedSession
-
-Json = dict[str, Any]
+from local.aws.embedded import TOOLS, Embedded, EmbeddedSession
+from local.rehearsal.buildspec import (
+    buildspec,
+    built_artifact,
+    exported_variables,
+    looked_up,
+    run_phases,
+    zip_of,
+)
+from local.rehearsal.execution import ActionFailedError, Artifact, Execution, Json
+from local.rehearsal.stacks import (
+    SUCCEEDED,
+    WAIT_SECONDS,
+    create_change_set,
+    deletion,
+    ended,
+    why_failed,
+)
 
 JOBS_PATH = "/_rehearsal/jobs/"
-WAIT_SECONDS = 600
 # AWS CodeBuild User Guide, "Running builds on AWS Lambda compute".
 LAMBDA_MINUTES = 15
-LOOK_EVERY_SECONDS = 0.2
-PHASES = ("install", "pre_build", "build", "post_build")
-ON_FAILURE = re.compile(
-    r"|ABORT|CONTINUE|(?P<retry>RETRY)(?:-(?P<count>[0-9]+))?(?:-(?P<regex>.+))?"
-)
-SHOWN = 60  # characters of a buildspec that is no path
 PATIENT = Config(read_timeout=WAIT_SECONDS, retries={"total_max_attempts": 1})
-
-
-class ActionFailedError(Exception):
-    """An action that did not succeed; the message is its one-line reason, `command` what a person
-    would run next, if anything."""
-
-    def __init__(self, message: str, command: str = "") -> None:
-        super().__init__(message)
-        self.command = command
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """One version of one object in an artifact store."""
-
-    bucket: str
-    key: str
-    version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a change set would do: how many of what, and the lines that say so."""
-
-    added: int = 0
-    modified: int = 0
-    removed: int = 0
-    lines: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        if not self.lines:
-            return "nothing to change"
-        return f"{self.added} to add, {self.modified} to modify, {self.removed} to remove"
-
-
-@dataclass
-class Execution:
-    """What one execution knows: the pipeline's definition, its artifacts, its change sets."""
-
-    definition: Json
-    home_region: str
-    source: Path
-    work: Path
-    approve: Callable[[Json, Mapping[tuple[str, str], Changes]], bool]
-    id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    artifacts: dict[str, Artifact] = field(default_factory=dict)
-    variables: dict[str, dict[str, str]] = field(default_factory=dict)
-    changes: dict[tuple[str, str], Changes] = field(default_factory=dict)
 
 
 class Player:
@@ -422,147 +379,13 @@ class Player:
         cloudformation.execute_change_set(
             StackName=stack, ChangeSetName=configuration["ChangeSetName"]
         )
-        status = wait_for(
-            lambda: cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"],
-            lambda status: not status.endswith("_IN_PROGRESS"),
-        )
-        if status not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
+        status = ended(cloudformation, stack)
+        if status not in SUCCEEDED:
             reason = why_failed(cloudformation, stack, self._person(where))
             raise ActionFailedError(
                 f"{stack} is {status}: {reason}", deletion(stack, status, where)
             )
-        return str(status).lower().replace("_", " ")
-
-
-# Change sets
-
-
-def deletion(stack: str, status: str, where: tuple[str, str]) -> str:
-    """The command that takes away a stack which can only be deleted, if it can only be deleted."""
-    if status not in {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"}:
-        return ""
-    account, region = where
-    command = f"sam delete --stack-name {stack} --region {region} --no-prompts"
-    return f"AWS_ACCESS_KEY_ID={account} {command}"
-
-
-def create_change_set(
-    cloudformation: Any,
-    configuration: Json,
-    template: str,
-    where: tuple[str, str],
-    person: Any,
-) -> Changes:
-    """Replace the change set, wait for it, and return what it would do."""
-    names = {
-        "StackName": configuration["StackName"],
-        "ChangeSetName": configuration["ChangeSetName"],
-    }
-    status = stack_status(cloudformation, names["StackName"])
-    if status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-        raise ActionFailedError(f"stack {names['StackName']} is {status}")
-    if status == "ROLLBACK_COMPLETE":
-        raise ActionFailedError(
-            f"stack {names['StackName']} is {status}: delete it first",
-            deletion(names["StackName"], status, where),
-        )
-    if status:
-        cloudformation.delete_change_set(**names)
-    overrides = json.loads(configuration.get("ParameterOverrides", "{}"))
-    cloudformation.create_change_set(
-        **names,
-        ChangeSetType="UPDATE" if status not in {"", "REVIEW_IN_PROGRESS"} else "CREATE",
-        TemplateBody=template,
-        RoleARN=configuration["RoleArn"],
-        Capabilities=[name for name in configuration.get("Capabilities", "").split(",") if name],
-        Parameters=[
-            {"ParameterKey": name, "ParameterValue": value} for name, value in overrides.items()
-        ],
-    )
-    found = wait_for(
-        lambda: cloudformation.describe_change_set(**names),
-        lambda found: found["Status"] in {"CREATE_COMPLETE", "FAILED"},
-    )
-    if found["Status"] == "FAILED":
-        reason = found.get("StatusReason", "")
-        if "didn't contain changes" in reason or "No updates are to be performed" in reason:
-            return Changes()
-        more = reported_events(person, **names) if "DescribeEvents" in reason else ()
-        raise ActionFailedError(f"change set of {names['StackName']}: {'; '.join((reason, *more))}")
-    each = [change["ResourceChange"] for change in found["Changes"]]
-    actions = [change["Action"] for change in each]
-    return Changes(
-        actions.count("Add"),
-        actions.count("Modify"),
-        actions.count("Remove"),
-        tuple(
-            f"{change['Action']} {change['LogicalResourceId']} ({change['ResourceType']})"
-            for change in each
-        ),
-    )
-
-
-def stack_status(cloudformation: Any, name: str) -> str:
-    try:
-        return str(cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return ""
-        raise
-
-
-# What CloudFormation says of resources that it only stopped because another one failed.
-CANCELLED = ("resource creation cancelled", "resource update cancelled")
-
-
-def why_failed(cloudformation: Any, name: str, person: Any = None) -> str:
-    """Each resource that failed in the stack's last operation, the first one first, with its
-    reason; where that only points to DescribeEvents, with what `person` is told there."""
-    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-    found: list[str] = []
-    for event in events:  # newest first
-        status, logical_id = event["ResourceStatus"], event["LogicalResourceId"]
-        reason = event.get("ResourceStatusReason", status)
-        own = event.get("PhysicalResourceId") == event.get("StackId")
-        if status.endswith("_FAILED") and not own and not reason.lower().startswith(CANCELLED):
-            found.append(f"{logical_id}: {reason}")
-        if own and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
-            break
-        if own and status.endswith("_FAILED") and reason != status:
-            found.append(reason)
-    reasons = list(dict.fromkeys(reversed(found)))
-    if not reasons or any("DescribeEvents" in reason for reason in reasons):
-        reasons += reported_events(person or cloudformation, StackName=name)
-    return "; ".join(reasons) or "no reason given"
-
-
-def reported_events(cloudformation: Any, **names: str) -> tuple[str, ...]:
-    """What the failed events of an operation say: validations and hooks, too (AWS CloudFormation
-    API Reference, "DescribeEvents"). Nothing where CloudFormation does not tell."""
-    try:
-        events = cloudformation.describe_events(**names, Filters={"FailedEvents": True})
-    except (ClientError, BotoCoreError):
-        return ()
-    told = []
-    for event in events.get("OperationEvents", ()):
-        for kind in ("ValidationStatusReason", "HookStatusReason", "ResourceStatusReason"):
-            if reason := event.get(kind):
-                where = event.get("ValidationPath") or event.get("LogicalResourceId") or ""
-                told.append(f"{where}: {reason}" if where else str(reason))
-                break
-    return tuple(dict.fromkeys(told))
-
-
-Found = TypeVar("Found")
-
-
-def wait_for(look: Callable[[], Found], done: Callable[[Found], bool]) -> Found:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not done(found := look()):
-        if time.monotonic() > deadline:
-            raise ActionFailedError(f"not done after {WAIT_SECONDS} s")
-        time.sleep(LOOK_EVERY_SECONDS)
-    return found
+        return status.lower().replace("_", " ")
 
 
 def stores_of(definition: Json, home_region: str) -> dict[str, Json]:
@@ -570,156 +393,6 @@ def stores_of(definition: Json, home_region: str) -> dict[str, Json]:
     if "ArtifactStore" in definition:
         return {home_region: definition["ArtifactStore"]}
     return {store["Region"]: store["ArtifactStore"] for store in definition["ArtifactStores"]}
-
-
-# The build
-
-
-def buildspec(given: str, folder: Path) -> Json:
-    """The buildspec: the text itself, or the file of that name in the source."""
-    title = shortened(given)
-    if given.startswith("arn:"):
-        raise ActionFailedError(f"buildspec {title} lies in S3, which a rehearsal does not read")
-    try:
-        spec = yaml.safe_load(given)
-        if isinstance(spec, str):  # any one line without a colon
-            spec = yaml.safe_load((folder / given).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ActionFailedError(f"buildspec {title}: {error}") from error
-    if not isinstance(spec, dict) or not isinstance(spec.get("phases"), dict):
-        raise ActionFailedError(f"buildspec {title} has no phases")
-    return spec
-
-
-def shortened(given: str) -> str:
-    first = given.splitlines()[0]
-    return first if len(first) <= SHOWN else f"{first[:SHOWN]} ..."
-
-
-def looked_up(session: boto3.Session, kind: str, value: str) -> str:
-    """An environment variable's value, read with the build's own role."""
-    if kind == "PARAMETER_STORE":
-        found = session.client("ssm").get_parameters(Names=[value], WithDecryption=True)
-        if not found["Parameters"]:
-            raise ActionFailedError(f"there is no parameter {value}")
-        return str(found["Parameters"][0]["Value"])
-    if kind == "SECRETS_MANAGER":
-        length = 7 if value.startswith("arn:") else 1  # an ARN has colons of its own
-        parts = value.split(":")
-        key, stage, version = (*parts[length:], "", "", "")[:3]
-        more = {"VersionStage": stage, "VersionId": version}
-        answer = session.client("secretsmanager").get_secret_value(
-            SecretId=":".join(parts[:length]), **{name: text for name, text in more.items() if text}
-        )
-        return str(json.loads(answer["SecretString"])[key]) if key else str(answer["SecretString"])
-    return str(value)
-
-
-def run_phases(
-    spec: Json, folder: Path, environment: Mapping[str, str], log: Path, seconds: float
-) -> None:
-    """Run the buildspec's phases in one shell, as CodeBuild does from version 0.2 on: what one
-    command exports, the next one sees. A phase's `finally` runs whatever its commands did, and
-    its `on-failure` decides what comes next; without one, post_build still runs after a failed
-    build (AWS CodeBuild User Guide, "Build specification reference" and "Build phase
-    transitions")."""
-    failed = log.with_suffix(".failed")
-    failed.unlink(missing_ok=True)
-    phases = [(phase, spec["phases"].get(phase) or {}) for phase in PHASES]
-    script = log.with_suffix(".sh")
-    lines = [f"trap 'env -0 > \"{log.with_suffix('.env')}\"' EXIT"]
-    lines += shell_lines(phases, failed, log)
-    script.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shell = (spec.get("env") or {}).get("shell", "sh")
-    with log.open("wb") as output:
-        try:
-            done = subprocess.run(
-                [shell, str(script)],
-                cwd=folder,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise ActionFailedError(f"the build took longer than {seconds / 60:.0f} min") from error
-    if done.returncode:
-        text = failed.read_text() if failed.exists() else "build 1 commands -1"
-        phase, code, block, number = text.split()
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        commands = dict(phases)[phase].get(block) or ()
-        command = str(commands[int(number)]) if int(number) >= 0 else ""
-        last = said[-1].strip() if said else f"{shortened(command or 'it')} said nothing"
-        hint = missing_arguments(command) if "AccessDenied" in " ".join(said[-20:]) else ""
-        raise ActionFailedError(f"phase {phase} ended with {code}: {last}{hint} (all of it: {log})")
-
-
-def shell_lines(phases: list[tuple[str, Json]], failed: Path, log: Path) -> Iterator[str]:
-    """The shell script of the phases. `failed` is written by the first command that fails."""
-    yield "export CODEBUILD_BUILD_SUCCEEDING=1"
-    for phase, declared in phases:
-        for block in ("commands", "finally"):
-            yield f"{phase}_{block}() {{"
-            for number, command in enumerate(declared.get(block) or ()):
-                note = f"printf '%s %s %s %s' {phase} $code {block} {number} > '{failed}'"
-                yield str(command)
-                noted = f"[ -e '{failed}' ] || {note}"
-                yield f"code=$?; if [ $code -ne 0 ]; then {noted}; return 1; fi"
-            yield ":; }"
-        yield f"{phase}() {{ {phase}_commands; bad=$?; {phase}_finally || bad=1; return $bad; }}"
-    for phase, declared in phases:
-        yield from _in_turn(phase, str(declared.get("on-failure", "")), failed, log)
-    yield '[ "$CODEBUILD_BUILD_SUCCEEDING" = 1 ]'
-
-
-def _in_turn(phase: str, on_failure: str, failed: Path, log: Path) -> Iterator[str]:
-    """Run a phase, and go on as it says."""
-    policy = ON_FAILURE.fullmatch(on_failure)
-    if policy is None:
-        raise ActionFailedError(
-            f"phase {phase}: on-failure is {on_failure!r}; CodeBuild knows ABORT, CONTINUE, "
-            "RETRY, RETRY-count, RETRY-regex and RETRY-count-regex"
-        )
-    attempt = phase
-    if policy["retry"]:
-        times, pattern = int(policy["count"] or 3), policy["regex"]
-        again = f" && grep -Eq -- {shlex.quote(pattern)} '{log}'" if pattern else ""
-        attempt = f"{phase}_tried"
-        yield (
-            f"{attempt}() {{ tries=0; while ! {phase}; do [ $tries -lt {times} ]{again} || "
-            f"return 1; tries=$((tries + 1)); rm -f '{failed}'; done; }}"
-        )
-    if on_failure == "CONTINUE":
-        yield f"{attempt} || rm -f '{failed}'"
-    elif phase == "build" and not on_failure:
-        yield f"{attempt} || export CODEBUILD_BUILD_SUCCEEDING=0"
-    else:
-        yield f"{attempt} || exit 1"
-
-
-def missing_arguments(command: str) -> str:
-    """What a command that writes to an artifact store lacks, where it is known: the store takes
-    objects under its own key only, and a build's role writes below its project's name only."""
-    bucket = re.search(r"S3_BUCKET_(\w+)", command)
-    region = bucket[1] if bucket else "REGION"
-    if re.search(r"\b(sam (package|deploy)|cloudformation package)\b", command):
-        wanted = {
-            "--kms-key-id": f'--kms-key-id "$KMS_KEY_{region}"',
-            "--s3-prefix": '--s3-prefix "$PROJECT_ID/builds"',
-        }
-    elif re.search(r"\bs3 (cp|sync|mv)\b", command):
-        wanted = {"--sse-kms-key-id": f'--sse aws:kms --sse-kms-key-id "$KMS_KEY_{region}"'}
-    else:
-        return ""
-    lacking = [text for option, text in wanted.items() if option not in command]
-    if not lacking:
-        return ""
-    return (
-        f"; the artifact store takes what is written under its own key and below the project's "
-        f"name: add {' '.join(lacking)}"
-    )
 
 
 def source_variables(action: Json, body: bytes, version: str) -> dict[str, str]:
@@ -745,42 +418,6 @@ def source_variables(action: Json, body: bytes, version: str) -> dict[str, str]:
     return {**dict.fromkeys((*of_the_host, "ProviderType"), "rehearsal"), **given}
 
 
-def exported_variables(spec: Json, log: Path) -> dict[str, str]:
-    """What the buildspec exports, as its shell had it at the end."""
-    names = (spec.get("env") or {}).get("exported-variables") or []
-    pairs = (
-        line.partition("=")
-        for line in log.with_suffix(".env").read_text(errors="replace").split("\0")
-    )
-    values = {name: value for name, _, value in pairs}
-    return {name: values.get(name, "") for name in names}
-
-
-def built_artifact(spec: Json, folder: Path) -> tuple[bytes, int]:
-    """The build's output artifact as a zip, and how many files are in it."""
-    declared = spec.get("artifacts") or {}
-    base = folder / str(declared.get("base-directory", ""))
-    patterns = declared.get("files") or []
-    excluded = matching(base, declared.get("exclude-paths") or [])
-    files = [path for path in matching(base, patterns) if path not in excluded]
-    if not files:
-        raise ActionFailedError(f"artifacts: no file matches {', '.join(patterns) or 'nothing'}")
-    return zip_of(base, files), len(files)
-
-
-def matching(base: Path, patterns: list[str]) -> dict[Path, None]:
-    """The files below the folder that match any of the patterns, each once."""
-    return {
-        path.relative_to(base): None
-        for pattern in patterns
-        for path in sorted(base.glob(pattern))
-        if path.is_file()
-    }
-
-
-# Files
-
-
 def source_files(folder: Path) -> Iterator[Path]:
     """The project's files: those that git would commit, or all where there is no git."""
     listed = subprocess.run(
@@ -798,14 +435,6 @@ def source_files(folder: Path) -> Iterator[Path]:
         relative = path.relative_to(folder)
         if path.is_file() and not {".git", ".aws-sam"} & set(relative.parts):
             yield relative
-
-
-def zip_of(folder: Path, files: Any) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive:
-        for relative in files:
-            archive.write(folder / relative, relative.as_posix())
-    return packed.getvalue()
 
 
 def unzip(body: bytes, folder: Path) -> None:

@@ -1,31 +1,27 @@
 """The demo's chapter on the life of a store: drift repaired, a region retired and brought back."""
 
-from collections.abc import Callable
 from typing import Any
 
-from local.embedded import HOME_REGION, TOOLS, Embedded
+from local.aws.embedded import HOME_REGION, TOOLS, Embedded
+from local.demo.console import DemoError, console, foothold
+from local.demo.stores import ADDED_REGION
 
 ALIAS = "alias/foothold/artifacts"
 
 
-def life_of_a_store(
-    embedded: Embedded, region: str, foothold: Callable[..., None], say: Callable[[str], None]
-) -> None:
-    """Break the region's store, have it repaired, retire the region and bring it back.
-
-    `foothold` runs the command line with these arguments, and shows it; `say` shows a line.
-    Raises AssertionError where the store is not as it should be.
-    """
+def life_of_a_store(embedded: Embedded) -> None:
+    """Break a region's store, have it repaired, retire the region and bring it back."""
+    region = ADDED_REGION
     session = embedded.session(TOOLS, region)
     s3, kms = session.client("s3"), session.client("kms")
     bucket = f"foothold-{TOOLS}-{region}-an"
     foothold("regions", "remove", region)  # nobody wants it now; its store is kept
 
-    say(f"Somebody removes the bucket's policy and disables the key in {region}:")
+    console.print(f"Somebody removes the bucket's policy and disables the key in {region}:")
     s3.delete_bucket_policy(Bucket=bucket, ExpectedBucketOwner=TOOLS)
     kms.disable_key(KeyId=key(kms)["Arn"])
     foothold("plan", region)
-    say("The next schedule, or an event before it, repairs what differs:")
+    console.print("The next schedule, or an event before it, repairs what differs:")
     tick(embedded)
     foothold("plan", region)
     expect(key(kms)["KeyState"], "Enabled")
@@ -35,12 +31,12 @@ def life_of_a_store(
     foothold("regions", "retire", region, "--yes")
     state = kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
     expect(state, "PendingDeletion")
-    say(f"The bucket is gone; the key waits for 30 days: {state}.")
+    console.print(f"The bucket is gone; the key waits for 30 days: {state}.")
     tick(embedded)
     expect(bucket in [each["Name"] for each in s3.list_buckets()["Buckets"]], wanted=False)
     foothold("regions", "retire", region, "--undo")
     expect((key(kms)["Arn"], key(kms)["KeyState"]), (arn, "Enabled"))
-    say("The same key and the same bucket name are back:")
+    console.print("The same key and the same bucket name are back:")
     foothold("plan", region)
 
 
@@ -60,4 +56,4 @@ def tick(embedded: Embedded) -> None:
 
 def expect(found: object, wanted: object) -> None:
     if found != wanted:
-        raise AssertionError(f"{found!r} where {wanted!r} was promised")
+        raise DemoError(f"{found!r} where {wanted!r} was promised")

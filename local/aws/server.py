@@ -1,8 +1,8 @@
 """The embedded AWS's process: MiniStack with what it lacks of AWS added.
 
-Run by the interpreter of .venv-emulator, as `local.embedded` does it:
+Run by the interpreter of .venv-emulator, as `local.aws.embedded` does it:
 
-    python -m local.server STATE_FILE [--without SHIM]...
+    python -m local.aws.server STATE_FILE [--without SHIM]...
 
 The port is a free one of 127.0.0.1, held from the moment it is chosen. STATE_FILE says which
 process serves on which port, and that process keeps it locked for as long as it lives: whoever
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="local.server", description=__doc__)
+    parser = argparse.ArgumentParser(prog="local.aws.server", description=__doc__)
     parser.add_argument("state_file", type=Path)
     parser.add_argument(
         "--without",
@@ -50,7 +50,7 @@ def serve(listener: int, without: list[str]) -> None:
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack import app  # noqa: PLC0415
 
-    from local import shims  # noqa: PLC0415
+    from local.aws import shims  # noqa: PLC0415
 
     shims.apply(without)
     config = Config()

@@ -1,23 +1,18 @@
-"""Templates that differ by region, account and stage come out as they do on AWS.
-
-Each shim of local/stack_shims.py has tests of AWS's behaviour, and one that a MiniStack without
-it still lacks it: where that one fails, upstream has closed the gap, and the shim goes.
-"""
+"""Templates that differ by region, account and stage come out as they do on AWS."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from local.embedded import PRODUCTION, TEST, Embedded
-from tests.embedded.test_shims import wait_for_stack
+from foothold.errors import PermanentError
+from local.aws.embedded import HOME_REGION, PRODUCTION, TEST, TOOLS, Embedded
+from local.rehearsal.stacks import deploy_stack
+from tests.embedded.shims.world import CLOSED, ELSEWHERE, HERE, wait_for_stack
 
 pytestmark = pytest.mark.embedded
 
-CLOSED = "upstream has closed this gap: remove the shim"
-HERE, ELSEWHERE = "eu-central-1", "eu-west-1"
 TOPIC = {"Type": "AWS::SNS::Topic"}
 
 BY_REGION = """
@@ -64,18 +59,6 @@ Outputs:
 """
 EVERYWHERE = {"Always", "OnlyTest", "OnlyWritten", "OfAccount", "OnlyZoned", "Shown"}
 IN_IRELAND = {"OnlyIreland", "IrelandAndTest", "IrelandOrProduction", "OnlyJoined"}
-
-
-@pytest.fixture(scope="module")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
-    """MiniStack without what it lacks of conditions, parameters and bodies."""
-    shims = ["condition_values", "conditional_changes", "declared_parameters"]
-    aws = Embedded(tmp_path_factory.mktemp("conditions"), without=shims)
-    try:
-        aws.start()
-        yield aws
-    finally:
-        aws.stop()
 
 
 def client(aws: Embedded, region: str, account: str = TEST) -> Any:
@@ -286,3 +269,35 @@ def test_an_update_takes_declared_parameters_and_their_previous_values(embedded:
 def test_upstream_drops_parameters_that_no_template_declares(ministack: Embedded) -> None:
     assert refused(ministack, NEEDY, Stage="test", Other="x") == "", CLOSED
     assert "must have values" not in refused(ministack, NEEDY), CLOSED
+
+
+# --- nested_transforms ----------------------------------------------------------------------------
+
+
+def nested_stack(aws: Embedded) -> str:
+    """How a stack ends whose nested stack uses the SAM transform."""
+    child = {
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Resources": {"Table": {"Type": "AWS::Serverless::SimpleTable"}},
+    }
+    s3 = aws.session().client("s3")
+    there: Any = {"LocationConstraint": HOME_REGION}
+    s3.create_bucket(Bucket="nested-templates", CreateBucketConfiguration=there)
+    s3.put_object(Bucket="nested-templates", Key="child.json", Body=json.dumps(child))
+    url = f"{aws.endpoint}/nested-templates/child.json"
+    parent = {"Child": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}}
+    try:
+        deploy_stack(aws, TOOLS, "nesting", {"Resources": parent}, {})
+    except PermanentError as error:
+        return str(error)
+    return "deployed"
+
+
+def test_a_nested_stack_may_use_a_transform(embedded: Embedded) -> None:
+    assert nested_stack(embedded) == "deployed"
+
+
+def test_upstream_leaves_the_transforms_of_nested_stacks_undone(ministack: Embedded) -> None:
+    assert "Unsupported resource type: AWS::Serverless::SimpleTable" in nested_stack(ministack), (
+        CLOSED
+    )

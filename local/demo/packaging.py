@@ -3,21 +3,20 @@
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from local.embedded import HOME_REGION, ROOT, RUNTIME, TOOLS, Embedded, EmbeddedError
+from local.aws.embedded import BINARIES, HOME_REGION, ROOT, RUNTIME, TOOLS, Embedded
+from local.demo.console import LOOK, DemoError, console, show
 
 PROJECT = "orders"
 SOURCE = "demo/orders.zip"
 
 
-def package_once(embedded: Embedded, console: Console, look: dict[str, Any]) -> None:
+def package_once(embedded: Embedded) -> None:
     """Build the example, hand its zip to the deployed function, and show what came back."""
     session = embedded.session(TOOLS, HOME_REGION)
     ssm = session.client("ssm")
@@ -30,33 +29,33 @@ def package_once(embedded: Embedded, console: Console, look: dict[str, Any]) -> 
         # The whole project, as a build's artifact: state machines and APIs stay in its source.
         project = Path(folder) / PROJECT
         shutil.copytree(ROOT / "examples" / PROJECT, project)
-        sam_build(project, console)
+        sam_build(project)
         archive = shutil.make_archive(str(project), "zip", project)
         session.client("s3").upload_file(
             archive, home, SOURCE, ExtraArgs={"ExpectedBucketOwner": TOOLS}
         )
     event = json.dumps({"project": PROJECT, "source": {"bucket": home, "key": SOURCE}})
     invoke = ("sam", "remote", "invoke", "PackageFunction", "--stack-name", "foothold")
-    show(console, *invoke, "--event", f"'{event}'")
+    show(*invoke, "--event", f"'{event}'")
     answer = session.client("lambda").invoke(
         FunctionName=parameter("package-function"), Payload=event
     )
     result = json.loads(answer["Payload"].read())
     if "FunctionError" in answer or result["failed"]:
-        raise EmbeddedError(f"packaging failed: {result}")
+        raise DemoError(f"packaging failed: {result}")
     manifest = read_manifest(embedded, result["regions"][HOME_REGION]["manifest"])
-    table = Table("Region", "Objects", "Template", **look)
+    table = Table("Region", "Objects", "Template", **LOOK)
     for region, package in sorted(manifest["regions"].items()):
         table.add_row(region, str(len(package["objects"])), package["template"]["file"])
     console.print(table)
     console.print(result["summary"])
 
 
-def sam_build(project: Path, console: Console) -> None:
+def sam_build(project: Path) -> None:
     command = ("sam", "build", "--parameter-overrides", f"PythonRuntime={RUNTIME}")
-    show(console, *command)
+    show(*command)
     done = subprocess.run(
-        [Path(sys.executable).parent / "sam", *command[1:]],
+        [BINARIES / "sam", *command[1:]],
         cwd=project,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -64,7 +63,7 @@ def sam_build(project: Path, console: Console) -> None:
         check=False,
     )
     if done.returncode:
-        raise EmbeddedError(f"sam build failed:\n{done.stderr}")
+        raise DemoError(f"sam build failed:\n{done.stderr}")
 
 
 def read_manifest(embedded: Embedded, url: str) -> dict[str, Any]:
@@ -73,7 +72,3 @@ def read_manifest(embedded: Embedded, url: str) -> dict[str, Any]:
     found = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=TOOLS)
     manifest: dict[str, Any] = json.loads(found["Body"].read())
     return manifest
-
-
-def show(console: Console, *command: str) -> None:
-    console.print(f"[bold cyan]$ {' '.join(command)}[/]", soft_wrap=True)

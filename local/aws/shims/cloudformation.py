@@ -1,4 +1,4 @@
-"""What CloudFormation decides before it makes anything: shims for local/shims.py.
+"""What CloudFormation decides before it makes anything.
 
 Templates that differ by region, account or stage differ in their conditions; a template that is
 right in the embedded AWS and wrong on AWS would be rehearsed for nothing.
@@ -6,12 +6,15 @@ right in the embedded AWS and wrong on AWS would be rehearsed for nothing.
 
 # ruff: noqa: SLF001 - what MiniStack does not do, it offers no hook for
 
+import os
 import sys
+import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
-from ministack.services.cloudformation import changesets, engine, handlers, stacks
+from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 Json = dict[str, Any]
 
@@ -134,6 +137,39 @@ def declared_parameters() -> None:
         return resolve(template, provided, previous_params)
 
     _rebind("_resolve_parameters", resolve_parameters)
+
+
+def nested_transforms() -> None:
+    """The template of a nested stack may use transforms, as its parent's may (AWS SAM Developer
+    Guide, "AWS::Serverless::Application").
+
+    Upstream applies them to the templates of its API calls only. Here they are applied when a
+    nested stack's parameters are resolved, which is after its capabilities were checked against
+    the template as it was written.
+    """
+    deploy = provisioners._cfn_nested_stack_deploy
+    transform, resolve = engine._apply_transforms, engine._resolve_parameters
+    waiting: ContextVar[bool] = ContextVar("waiting", default=False)
+    # Upstream hands the region to the SAM translator through the environment, and nested stacks
+    # are deployed in threads: one at a time, and the variable is never gone.
+    alone = threading.Lock()
+    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+
+    def deploy_nested_stack(*args: Any, **kwargs: Any) -> Any:
+        waiting.set(True)
+        return deploy(*args, **kwargs)
+
+    def transform_and_resolve(template: Json, provided: list[Json], *args: Any) -> Any:
+        if waiting.get():
+            waiting.set(False)  # a transform resolves parameters itself
+            with alone:
+                transformed = dict(transform(template, provided))
+            template.clear()
+            template.update(transformed)
+        return resolve(template, provided, *args)
+
+    provisioners._cfn_nested_stack_deploy = deploy_nested_stack
+    engine._resolve_parameters = transform_and_resolve
 
 
 def _rebind(name: str, function: Callable[..., Any]) -> None:

@@ -25,7 +25,7 @@ import boto3
 import botocore.loaders
 import botocore.session
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".local"
 FOLDER_VARIABLE = "FOOTHOLD_LOCAL"  # names another; FOLDER/env sets it
 BINARIES = Path(sys.executable).parent  # foothold, sam and the Python that builds
@@ -84,7 +84,7 @@ class EmbeddedSession(boto3.Session):
 class Embedded:
     """One embedded AWS, known by its folder: the one that FOOTHOLD_LOCAL names, or the checkout's.
 
-    `without` names the shims (local/shims.py) that it is to run without; `all` is every one.
+    `without` names the shims (local/aws/shims) that it is to run without; `all` is every one.
     """
 
     def __init__(self, folder: Path | None = None, without: Sequence[str] = ()) -> None:
@@ -290,7 +290,7 @@ class Embedded:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *(PYTHON, "-m", "local.server", self._state_file),
+                    *(PYTHON, "-m", "local.aws.server", self._state_file),
                     *(f"--without={shim}" for shim in self._without),
                 ],
                 cwd=ROOT,

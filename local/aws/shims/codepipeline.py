@@ -1,0 +1,132 @@
+"""CodePipeline, of which MiniStack has nothing: the calls that Foothold and a rehearsal make.
+
+They are answered under the caller's signature and IAM policies, with AWS's own errors.
+"""
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ministack import app
+from ministack.core import iam_actions, router
+from ministack.core.responses import get_account_id, get_region
+
+from local.aws.shims.iam import authorize_on
+
+JOBS_PATH = "/_rehearsal/jobs/"
+JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+MESSAGE_LENGTH = 5000
+FAILURE_TYPES = frozenset(
+    {
+        "JobFailed",
+        "ConfigurationError",
+        "PermissionError",
+        "RevisionOutOfSync",
+        "RevisionUnavailable",
+        "SystemUnavailable",
+    }
+)
+
+Json = dict[str, Any]
+Answer = tuple[int, dict[str, str], bytes]
+
+
+class RefusedError(Exception):
+    """A call that CodePipeline refuses: the error's code, and its message."""
+
+
+def codepipeline() -> None:
+    """CodePipeline keeps pipelines, and a job worker can say how its job went, once.
+
+    Who wants to know which artifact stores the pipelines use, can. The rehearsal opens a job, and
+    asks after it, on a path of its own that AWS does not have (AWS CodePipeline API Reference).
+    """
+    pipelines: dict[tuple[str, str], Json] = {}
+    jobs: dict[str, dict[str, str]] = {}
+    router.SERVICE_PATTERNS["codepipeline"] = {"target_prefixes": ["CodePipeline_20150709"]}
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["codepipeline"] = "codepipeline"
+    # The API's own pattern where no pipeline is named (AWS CodePipeline User Guide, "CodePipeline
+    # permissions reference").
+    authorize_on("codepipeline", lambda *asked: f"arn:aws:codepipeline:{asked[-2]}:{asked[-1]}:*")
+
+    async def answer(
+        _method: str, _path: str, headers: dict[str, str], body: bytes, _query: Json
+    ) -> Answer:
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        asked = json.loads(body or b"{}")
+        try:
+            status = 200
+            if operation in {"PutJobSuccessResult", "PutJobFailureResult"}:
+                found = _put_job_result(jobs, operation, asked)
+            else:
+                found = _of_pipelines(pipelines, operation, asked)
+        except RefusedError as error:
+            code, message = error.args
+            status, found = 400, {"__type": code, "message": message}
+        text = json.dumps(found).encode() if found else b""
+        return status, {"Content-Type": "application/x-amz-json-1.1"}, text
+
+    app.SERVICE_HANDLERS["codepipeline"] = answer
+    serve = app.app
+
+    async def with_jobs(
+        scope: Json,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(JOBS_PATH):
+            await serve(scope, receive, send)
+            return
+        job = scope["path"].removeprefix(JOBS_PATH)
+        if scope["method"] == "POST":
+            jobs[job] = {"status": "InProgress"}
+        status = 200 if job in jobs else 404
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps(jobs.get(job)).encode()})
+
+    app.app = with_jobs
+
+
+def _of_pipelines(pipelines: dict[tuple[str, str], Json], operation: str, asked: Json) -> Json:
+    account = get_account_id()
+    name = asked.get("name") or str(asked.get("resourceArn", "")).rpartition(":")[2]
+    if operation == "CreatePipeline":
+        pipelines[account, asked["pipeline"]["name"]] = asked
+        return {"pipeline": asked["pipeline"], "tags": asked.get("tags", [])}
+    if operation == "ListPipelines":
+        names = sorted(each for owner, each in pipelines if owner == account)
+        return {"pipelines": [{"name": each, "version": 1} for each in names]}
+    if operation not in {"DeletePipeline", "GetPipeline", "ListTagsForResource"}:
+        raise RefusedError("UnknownOperationException", operation)
+    found = pipelines.get((account, name))
+    if found is None:
+        raise RefusedError("PipelineNotFoundException", name)
+    if operation == "DeletePipeline":
+        del pipelines[account, name]
+        return {}
+    if operation == "GetPipeline":
+        arn = f"arn:aws:codepipeline:{get_region()}:{account}:{name}"
+        return {"pipeline": found["pipeline"], "metadata": {"pipelineArn": arn}}
+    return {"tags": found.get("tags", [])}
+
+
+def _put_job_result(jobs: dict[str, dict[str, str]], operation: str, asked: Json) -> Json:
+    job = str(asked.get("jobId", ""))
+    details = asked.get("failureDetails") or {}
+    message, kind = str(details.get("message", "")), str(details.get("type", ""))
+    succeeded = operation == "PutJobSuccessResult"
+    if not JOB_ID.fullmatch(job):
+        raise RefusedError("ValidationException", "jobId does not have a job id's form")
+    if not succeeded and not (1 <= len(message) <= MESSAGE_LENGTH and kind in FAILURE_TYPES):
+        raise RefusedError("ValidationException", "failureDetails has no valid type and message")
+    if job not in jobs:
+        raise RefusedError("JobNotFoundException", f"job {job} does not exist")
+    if jobs[job]["status"] != "InProgress":
+        raise RefusedError("InvalidJobStateException", f"job {job} is {jobs[job]['status']}")
+    jobs[job] = (
+        {"status": "Succeeded"}
+        if succeeded
+        else {"status": "Failed", "type": kind, "message": message}
+    )
+    return {}

@@ -1,0 +1,221 @@
+"""What the person at the console sees of a rehearsal."""
+
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from local.aws.embedded import HOME_REGION, TOOLS
+from local.rehearsal.execution import ActionFailedError, Changes, Json
+
+UNBOUND = 100_000  # columns
+WAITING, RUNNING, DONE, FAILED, SKIPPED = "waiting", "running", "done", "failed", "not run"
+# The worst first.
+MARKS = {
+    FAILED: ("✗", "bold red"),
+    SKIPPED: ("-", "dim"),
+    DONE: ("✓", "green"),
+    WAITING: ("·", "dim"),
+}
+
+
+@dataclass
+class ActionState:
+    """How one action stands."""
+
+    action: Json
+    result: str = WAITING
+    note: str = ""
+    command: str = ""
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return str(self.action["Name"].removesuffix(f"-{self.where[1]}"))
+
+    @property
+    def where(self) -> tuple[str, str]:
+        """Account and region; the pipeline's own for an action that names neither."""
+        account = self.action["RoleArn"].split(":")[4] if "RoleArn" in self.action else TOOLS
+        return account, self.action.get("Region", HOME_REGION)
+
+
+@dataclass
+class StageState:
+    """One stage and its actions, in the order in which they run."""
+
+    name: str
+    actions: list[ActionState] = field(default_factory=list)
+
+
+class Board:
+    """A live tree of stages, actions and regions; at its end, what came of each region in each
+    stage, and every failure in full."""
+
+    def __init__(self, definition: Json, console: Console) -> None:
+        self._name = definition["Name"]
+        self._console = console
+        self._live: Live | None = None
+        self._asking = threading.Lock()
+        self.stages = [
+            StageState(
+                stage["Name"],
+                [
+                    ActionState(action)
+                    for action in sorted(stage["Actions"], key=lambda action: action["RunOrder"])
+                ],
+            )
+            for stage in definition["Stages"]
+        ]
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        with Live(console=self._console, refresh_per_second=8, transient=True) as live:
+            self._live = live
+            self.refresh()
+            yield
+            self._live = None
+        for state in (state for stage in self.stages for state in stage.actions):
+            if state.result == WAITING:
+                state.result = SKIPPED
+        self._console.print(self.tree())
+
+    def refresh(self) -> None:
+        if self._live:
+            self._live.update(self.tree())
+
+    def tree(self) -> Tree:
+        tree = Tree(f"[bold]{escape(self._name)}[/]", guide_style="dim")
+        for stage in self.stages:
+            results = {state.result for state in stage.actions}
+            branch = tree.add(Text(stage.name, style="bold" if results != {WAITING} else "dim"))
+            for state in stage.actions:
+                branch.add(self._line(state))
+        return tree
+
+    def _line(self, state: ActionState) -> Text | Spinner:
+        account, region = state.where
+        text = Text(f"{state.name} ")
+        text.append(region if account == TOOLS else f"{region} of {account}", style="cyan")
+        if state.result in {SKIPPED, FAILED}:  # a failure's reason stands below, whole
+            text.append(f"  {state.result}", style="red" if state.result == FAILED else "dim")
+        elif state.note:
+            text.append(f"  {state.note}", style="dim")
+        if state.result == RUNNING:
+            return Spinner("dots", text=text)
+        mark, style = MARKS[state.result]
+        return Text.assemble((f"{mark} ", style), text)
+
+    def print_summary(self) -> None:
+        """Regions by stages where that fits, else a line for each; then the failures, whole."""
+        self._console.print()
+        for table in (self._matrix(), self._list()):
+            if self._fits(table):
+                self._console.print(table)
+                break
+        else:
+            for name, region, states in self._rows():
+                self._console.print(
+                    Text.assemble(_cell(states), f" {name} {region}"), soft_wrap=True
+                )
+        failures = [
+            (stage, state)
+            for stage in self.stages
+            for state in stage.actions
+            if state.result == FAILED
+        ]
+        for stage, state in failures:
+            account, region = state.where
+            line = f"{stage.name}: {state.name} in {region} of {account} failed: {state.note}"
+            self._console.print(f"[bold red]✗[/] {escape(line)}", soft_wrap=True)
+        commands = dict.fromkeys(state.command for _, state in failures if state.command)
+        for command in commands:
+            self._console.print(f"next: {command}", soft_wrap=True, markup=False)
+
+    def _matrix(self) -> Table:
+        """A row for each region of the targets, and one for what belongs to no target."""
+        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
+        table.add_column("Region", no_wrap=True)
+        places = dict.fromkeys(
+            state.where[1]
+            for stage in self.stages
+            for state in stage.actions
+            if "Region" in state.action
+        )
+        for stage in self.stages:
+            accounts = {s.where[0] for s in stage.actions if "Region" in s.action}
+            table.add_column("\n".join((stage.name, *sorted(accounts))), no_wrap=True)
+        of_none = [
+            [state for state in stage.actions if "Region" not in state.action]
+            for stage in self.stages
+        ]
+        table.add_row("the pipeline", *(_cell(states) for states in of_none))
+        for region in places:
+            table.add_row(
+                region,
+                *(
+                    _cell([s for s in stage.actions if s.action.get("Region") == region])
+                    for stage in self.stages
+                ),
+            )
+        return table
+
+    def _list(self) -> Table:
+        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
+        for column in ("Stage", "Region", "Result"):
+            table.add_column(column, no_wrap=True)
+        for stage, region, states in self._rows():
+            table.add_row(stage, region, _cell(states))
+        return table
+
+    def _rows(self) -> Iterator[tuple[str, str, list[ActionState]]]:
+        for stage in self.stages:
+            for region in dict.fromkeys(state.action.get("Region") for state in stage.actions):
+                states = [s for s in stage.actions if s.action.get("Region") == region]
+                account = f" of {states[0].where[0]}" if region else ""
+                yield stage.name, f"{region or 'the pipeline'}{account}", states
+
+    def _fits(self, table: Table) -> bool:
+        unbound = self._console.options.update(max_width=UNBOUND)
+        width = Measurement.get(self._console, unbound, table).maximum
+        return width <= self._console.width
+
+    def ask(self, action: Json, changes: Mapping[tuple[str, str], Changes]) -> bool:
+        """Show the stage's change sets and ask. Raises ActionFailedError with nobody to ask."""
+        if not sys.stdin.isatty():
+            raise ActionFailedError("nobody is there to ask; give --approve to say yes")
+        stage = next(
+            stage for stage in self.stages if any(state.action is action for state in stage.actions)
+        )
+        places = dict.fromkeys(state.where for state in stage.actions if "Region" in state.action)
+        with self._asking:
+            if self._live:
+                self._live.stop()
+            for place in places:
+                account, region = place
+                self._console.print(f"[bold]{region} of {account}[/]: {changes[place]}")
+                for line in changes[place].lines:
+                    self._console.print(f"  {line}", markup=False)
+            answer = self._console.input(f"Approve {stage.name}? [y/N] ", markup=False)
+            if self._live:
+                self._live.start()
+        return answer.strip().lower() in {"y", "yes"}
+
+
+def _cell(states: Sequence[ActionState]) -> Text:
+    """What came of some actions: the worst of them, and the seconds of all."""
+    for result, (mark, style) in MARKS.items():
+        if any(state.result == result for state in states):
+            seconds = sum(state.seconds for state in states)
+            return Text(mark if result == SKIPPED else f"{mark} {seconds:.1f} s", style=style)
+    return Text("")
