@@ -307,16 +307,27 @@ def test_what_cannot_be_asked_is_one_line(
         assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_an_interrupted_run_is_found_and_cleaned_up(
-    deployed: Embedded, operator: dict[str, str], tmp_path: Path
-) -> None:
-    running = subprocess.Popen(
-        [Path(sys.executable).parent / "foothold", "accept", "--region", REGION, "-o", tmp_path],
+def heeding_interruptions() -> None:
+    """A test run in the background ignores Ctrl-C, and so would every process that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def begun(operator: dict[str, str], folder: Path) -> subprocess.Popen[str]:
+    """A run in the region, whose report goes into this folder; what it does is on its stderr."""
+    return subprocess.Popen(
+        [Path(sys.executable).parent / "foothold", "accept", "--region", REGION, "-o", folder],
         env={**os.environ, **operator},
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heeding_interruptions,  # noqa: PLW1509  # there are no threads here
     )
+
+
+def test_an_interrupted_run_is_found_and_cleaned_up(
+    deployed: Embedded, operator: dict[str, str], tmp_path: Path
+) -> None:
+    running = begun(operator, tmp_path)
     assert running.stderr is not None
     for line in running.stderr:
         if line.startswith("delay-tag"):  # the stack and the store are there
@@ -339,22 +350,10 @@ def test_an_interrupted_run_is_found_and_cleaned_up(
     assert (twice.returncode, twice.stdout) == (0, "there is no run to clean up after\n")
 
 
-def heeding_interruptions() -> None:
-    """A test run in the background ignores Ctrl-C, and so would every process that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_ctrl_c_takes_everything_away_before_the_command_ends(
     deployed: Embedded, operator: dict[str, str], tmp_path: Path
 ) -> None:
-    running = subprocess.Popen(
-        [Path(sys.executable).parent / "foothold", "accept", "--region", REGION, "-o", tmp_path],
-        env={**os.environ, **operator},
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=heeding_interruptions,  # noqa: PLW1509  # there are no threads here
-    )
+    running = begun(operator, tmp_path)
     assert running.stderr is not None
     lines = []
     for line in running.stderr:
