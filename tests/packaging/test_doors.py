@@ -21,7 +21,8 @@ from foothold.observability import logger, metrics
 from foothold.packaging import jobs as packaging_doors
 from foothold.packaging.gateways.codepipeline import PipelineJobs
 from foothold.packaging.jobs import answer_job
-from foothold.packaging.messages import Ignored, InvalidRequestError, Job, parse
+from foothold.packaging.messages import InvalidRequestError, Job, parse
+from foothold.reading import Ignored
 from functions.package.app import lambda_handler
 from tests.packaging.side_by_side import SideBySide, store
 

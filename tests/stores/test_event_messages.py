@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.stores.messages import Ignored, parse_event
+from foothold.reading import Ignored
+from foothold.stores.messages import parse_event
 from foothold.stores.triggers import (
     ParameterChanged,
     RegionOptIn,

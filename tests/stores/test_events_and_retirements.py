@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from foothold.reading import Ignored
 from foothold.stores.custom_resource.claim import Claim
 from foothold.stores.events import EventDoor
-from foothold.stores.messages import Ignored, parse_event
+from foothold.stores.messages import parse_event
 from foothold.stores.model import Aspect, KeepVerb, Outcome, RetireVerb
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.orders import AddRegions, PlanRegions, RetireRegion

@@ -14,6 +14,7 @@ from foothold.aws.patience import OF_A_KEY, OF_A_STACK, OF_AN_EVENT, Patience
 from foothold.aws.regional import RegionalClient
 from foothold.errors import FootholdError, PermanentError
 from foothold.observability import logger, metrics
+from foothold.reading import Ignored
 from foothold.settings import Settings
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.events import EventDoor, raise_what_a_retry_may_help, report
@@ -24,7 +25,7 @@ from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import PUTS_A_SECOND, SsmNumberedParameter, SsmParameters
 from foothold.stores.gateways.usage import DeployedUsage
-from foothold.stores.messages import Ignored, parse_event
+from foothold.stores.messages import parse_event
 from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.operator.regions import RegionDesk
 from foothold.stores.policies import key_policy

@@ -11,7 +11,8 @@ from foothold.packaging.gateways.archive import unpack
 from foothold.packaging.gateways.codepipeline import BuildProjects, JobArtifacts, PipelineJobs
 from foothold.packaging.gateways.samconfig import read_samconfig
 from foothold.packaging.jobs import PackageDoors, answer_job
-from foothold.packaging.messages import Build, Ignored, Job, JobCredentials, parse
+from foothold.packaging.messages import Build, Job, JobCredentials, parse
+from foothold.reading import Ignored
 from foothold.settings import Settings
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from foothold import stack_parameters
 from foothold.errors import PermanentError
+from foothold.reading import wrong_fields
 from foothold.stores.model import ControlPlane
 from foothold.stores.wanted import RegionPolicy
 
@@ -61,7 +62,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(os.environ if environment is None else environment))
         except ValidationError as error:
-            wrong = ", ".join(str(part["loc"][0]) for part in error.errors())
+            wrong = wrong_fields(error)
             raise PermanentError(
                 f"the environment variables {wrong} are missing or wrong"
             ) from None

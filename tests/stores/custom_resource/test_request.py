@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from foothold.errors import PermanentError
 from foothold.stores.custom_resource.claim import (
+from foothold.reading import STRICT
     Claim,
     ClaimDropped,
     NothingClaimed,
@@ -18,7 +19,7 @@ from foothold.stores.custom_resource.claim import (
     physical_id,
     success,
 )
-from foothold.stores.messages import STRICT, parse_request
+from foothold.stores.messages import parse_request
 
 EVENTS = Path(__file__).parents[3] / "events"
 STACK = "arn:aws:cloudformation:eu-central-1:111111111111:stack/consumer/5d1e8f60-7a3c-11f1"

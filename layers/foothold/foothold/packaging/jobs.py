@@ -20,7 +20,6 @@ from foothold.packaging.messages import (
     ArtifactRefusedError,
     Build,
     DirectOrder,
-    Ignored,
     InvalidRequestError,
     Job,
     JobCredentials,
@@ -37,6 +36,7 @@ from foothold.packaging.packager import (
     manifest_file,
     unused_entries,
 )
+from foothold.reading import Ignored
 from foothold.stores.model import ArtifactStore
 from foothold.stores.ports import Stores
 from foothold.stores.published import Published

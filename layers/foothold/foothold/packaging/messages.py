@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import builds_prefix
 from foothold.packaging.options import Options, SigningProfile, parse_signing_profiles
-from foothold.partitions import partition_of
+from foothold.reading import CLOSED, STRICT, Ignored, RegionName, complaints
 
 
 class InvalidRequestError(PermanentError):
@@ -32,11 +32,6 @@ class ArtifactMissingError(PermanentError):
 
 def _project(name: str) -> str:
     builds_prefix(name)
-    return name
-
-
-def _region(name: str) -> str:
-    partition_of(name)
     return name
 
 
@@ -67,29 +62,19 @@ def _signing_profiles(value: object) -> object:
 
 
 Project = Annotated[str, _as_value_error(_project)]
-Region = Annotated[str, _as_value_error(_region)]
 RelativePath = Annotated[str, Field(min_length=1, max_length=1024), _as_value_error(_relative)]
 Bucket = Annotated[str, Field(min_length=3, max_length=63)]
 Key = Annotated[str, Field(min_length=1, max_length=1024)]
-STRICT = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
-# What AWS sends may grow; what people send may not be misspelt.
-AWS = ConfigDict(
-    strict=True,
-    frozen=True,
-    extra="ignore",
-    hide_input_in_errors=True,
-    alias_generator=to_camel,
-    validate_by_name=True,
-)
+AWS = STRICT | ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
 
 class Order(BaseModel):
     """What to package, as a person writes it: the UserParameters of a pipeline's action."""
 
-    model_config = STRICT
+    model_config = CLOSED
 
     project: Project
-    regions: list[Region] = []
+    regions: list[RegionName] = []
     template: RelativePath | None = None
     metadata: dict[str, str] = {}
     signing_profiles: Annotated[dict[str, SigningProfile], BeforeValidator(_signing_profiles)] = {}
@@ -100,7 +85,7 @@ class Order(BaseModel):
 
 
 class ObjectLocation(BaseModel):
-    model_config = STRICT
+    model_config = CLOSED
 
     bucket: Bucket
     key: Key
@@ -253,13 +238,6 @@ class Build:
     artifact: ObjectLocation | None
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """An event that asks for nothing, and why."""
-
-    reason: str
-
-
 def parse(event: object) -> Job | Build | DirectOrder | Ignored:
     """What an event asks for, by its shape.
 
@@ -303,8 +281,4 @@ def checked(model: type[Model], value: object, what: str) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in one['loc']) or 'it'}: {one['msg']}"
-            for one in error.errors(include_url=False, include_input=False)
-        )
-        raise InvalidRequestError(f"{wrong} ({what})") from None
+        raise InvalidRequestError(f"{complaints(error)} ({what})") from None

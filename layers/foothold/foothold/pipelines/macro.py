@@ -31,6 +31,7 @@ from foothold.pipelines.declaration import (
 )
 from foothold.pipelines.form import MacroRequest, read_declaration
 from foothold.pipelines.resources import expand
+from foothold.reading import wrong_fields
 from foothold.stores.model import ArtifactStore
 from foothold.stores.ports import Stores
 
@@ -85,8 +86,8 @@ def answer_macro(
             left_out = fragment["Outputs"][LEFT_OUT_OUTPUT]["Value"]
             logger.warning("regions without CodePipeline left out", regions=left_out)
     except ValidationError as error:
-        wrong = ", ".join(str(problem["loc"][0]) for problem in error.errors())
-        return _refused(request_id, f"the call to the macro {MACRO} lacks, or garbles, {wrong}")
+        reason = f"the call to the macro {MACRO} lacks, or garbles, {wrong_fields(error)}"
+        return _refused(request_id, reason)
     except FootholdError as error:
         return _refused(request_id, str(error))
     except Exception:  # noqa: BLE001  # CloudFormation is answered whatever happens

@@ -6,21 +6,14 @@ nobody waits for an answer to it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from foothold.errors import PermanentError
 from foothold.partitions import partition_of
+from foothold.reading import CLOSED, STRICT, Ignored, RegionName, RegionNames, complaints
 from foothold.stores.custom_resource.claim import (
     Claim,
     ClaimDropped,
@@ -41,21 +34,11 @@ from foothold.stores.triggers import (
     Trigger,
 )
 
-# Far above the number of AWS regions; far below what would hold a function up.
-MOST_REGIONS = 100
-LONGEST_REGION_NAME = 32
-
-
-def _region(name: str) -> str:
-    try:
-        if name.isascii() and len(name) <= LONGEST_REGION_NAME:
-            partition_of(name)
-            return name
-    except PermanentError:
-        pass
-    raise PydanticCustomError(
-        "region", "{name} is not the name of an AWS region", {"name": repr(name[:40])}
-    )
+# What is said of a property, which people write in a template.
+PROPERTIES = {
+    "extra_forbidden": "there is no property {name}; remove it",
+    "missing": "{name} is missing",
+}
 
 
 def _list(value: object) -> object:
@@ -68,17 +51,11 @@ def _list(value: object) -> object:
     return value
 
 
-RegionName = Annotated[str, AfterValidator(_region)]
-RegionNames = Annotated[list[RegionName], Field(min_length=1, max_length=MOST_REGIONS)]
-
-STRICT = ConfigDict(strict=True, frozen=True, hide_input_in_errors=True)
-
-
 # --- Custom resource requests (AWS CloudFormation User Guide, "Custom resource reference") ---
 
 
 class _Resource(BaseModel):
-    model_config = STRICT | ConfigDict(extra="forbid")
+    model_config = CLOSED
 
     # CloudFormation's own: where the request goes, and how long it waits for the answer.
     service_token: Any = Field(alias="ServiceToken", default=None)
@@ -172,31 +149,10 @@ def _checked(model: type[Model], value: object, subject: str) -> Model:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        complaints = [
-            _complaint(".".join(map(str, part["loc"])), part["type"], part["msg"])
-            for part in error.errors()
-        ]
-        raise PermanentError(f"{subject}: {'; '.join(complaints)}") from None
-
-
-def _complaint(name: str, kind: str, message: str) -> str:
-    match kind:
-        case "extra_forbidden":
-            return f"there is no property {name}; remove it"
-        case "missing":
-            return f"{name} is missing"
-        case _:
-            return f"{name}: {message}"
+        raise PermanentError(f"{subject}: {complaints(error, PROPERTIES)}") from None
 
 
 # --- EventBridge events ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """An event that asks for nothing; `reason` is one of a few constant texts."""
-
-    reason: str
 
 
 class _Envelope(BaseModel):
@@ -213,7 +169,7 @@ class _Envelope(BaseModel):
 class _RegionsRequested(BaseModel):
     """Our own event, which anybody with PutEvents may send."""
 
-    model_config = STRICT | ConfigDict(extra="forbid")
+    model_config = CLOSED
 
     regions: RegionNames
 

@@ -8,18 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from foothold.errors import BusyError, FootholdError, PermanentError, TemporaryError
-from foothold.stores.messages import RegionName, RegionNames
+from foothold.reading import CLOSED, MOST_REGIONS, RegionName, RegionNames, complaints
 from foothold.stores.model import Use
 from foothold.stores.operator.orders import (
     AddRegions,
@@ -40,12 +33,12 @@ LONGEST_SECONDS = 120.0
 
 
 class _Command(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = CLOSED
 
 
 class _Plan(_Command):
     command: Literal["plan"]
-    regions: list[RegionName] = Field(default=[], max_length=100)
+    regions: list[RegionName] = Field(default=[], max_length=MOST_REGIONS)
 
     def value(self) -> PlanRegions:
         return PlanRegions(tuple(dict.fromkeys(self.regions)))
@@ -126,7 +119,7 @@ class _Claims(_Command):
 
 
 class _HeldClaim(BaseModel):
-    model_config = _Command.model_config
+    model_config = CLOSED
 
     region: RegionName
     claim: str = Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_.-]+$")
@@ -176,9 +169,7 @@ def parse_command(event: Mapping[str, Any]) -> Command:
     try:
         return _COMMAND.validate_python(event).value()
     except ValidationError as error:
-        parts = error.errors(include_url=False, include_input=False)
-        lines = [f"{'.'.join(map(str, part['loc'])) or 'it'}: {part['msg']}" for part in parts]
-        raise PermanentError(f"the command cannot be understood: {'; '.join(lines)}") from None
+        raise PermanentError(f"the command cannot be understood: {complaints(error)}") from None
 
 
 def refusal(error: FootholdError) -> dict[str, Any]:
