@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from foothold.errors import PermanentError
-from foothold.stores.custom_resource.claim import (
 from foothold.reading import STRICT
+from foothold.stores.custom_resource.claim import (
     Claim,
     ClaimDropped,
     NothingClaimed,
