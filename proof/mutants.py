@@ -96,7 +96,6 @@ SUBJECTS = (
 EQUIVALENT: Mapping[str, Mapping[str, str]] = {
     "foothold.stores.planner": {
         "use_of_new: '' -> '-mutated'": "only the names of the parameters are looked at",
-        "_setting_steps: '' -> '-mutated'": "neither is the ARN of the key that is in use",
         "_keeps_longer: 0 -> 1": "both are less than our 30 days",
     },
     "foothold.stores.custom_resource.claim": {

@@ -277,24 +277,23 @@ def seen(**settings: Any) -> ObservedStore:
 def test_what_opens_the_bucket_is_a_step_that_a_person_hears_of() -> None:
     statements = [*OURS["Statement"], OPENS["another account"], STAYS["a denial"]]
     found = seen(bucket_policy={"Statement": statements})
-    (step,) = planner.plan(SPEC, found, 0, restoring=False)
+    (step,) = planner.plan(SPEC, found, 0)
     assert step.verb is KeepVerb.SET_ASIDE
     assert f"Theirs lets {MEMBER} in" in step.reason
     assert "ReaderRoleNames" in step.reason
-    written = planner.to_write(SPEC, KEY, found, Aspect.BUCKET_POLICY)
-    assert written["Statement"] == [*OURS["Statement"], STAYS["a denial"]]
+    assert step.value["Statement"] == [*OURS["Statement"], STAYS["a denial"]]
 
 
 def test_what_others_have_added_is_in_nobodys_plan() -> None:
     statements = [*OURS["Statement"], *STAYS.values()]
     found = seen(bucket_policy={"Statement": statements}, lifecycle=[*RULES, THEIRS])
-    assert planner.plan(SPEC, found, 0, restoring=False) == ()
+    assert planner.plan(SPEC, found, 0) == ()
 
 
 def test_the_command_that_a_person_would_run_keeps_the_rules_of_others() -> None:
     until = {**THEIRS, "Expiration": {"Date": datetime(2030, 1, 1, tzinfo=UTC)}}
     longer = {**RULES[0], "NoncurrentVersionExpiration": {"NoncurrentDays": 365}}
-    (step,) = planner.plan(SPEC, seen(lifecycle=[longer, until]), 0, restoring=False)
+    (step,) = planner.plan(SPEC, seen(lifecycle=[longer, until]), 0)
     assert step.verb is KeepVerb.LEAVE
     assert "expire-pipeline-zips" in str(step.command)
     assert "2030-01-01" in str(step.command)
@@ -305,7 +304,7 @@ def test_a_key_policy_is_kept_as_a_whole() -> None:
     added = {"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "kms:Encrypt",
              "Resource": "*"}  # fmt: skip
     found = seen(key_policy={**policy, "Statement": [*policy["Statement"], added]})
-    (step,) = planner.plan(SPEC, found, 0, restoring=False)
+    (step,) = planner.plan(SPEC, found, 0)
     assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.KEY_POLICY)
 
 
@@ -319,20 +318,24 @@ def test_the_organisations_tags_are_given_at_creation_and_put_right_when_they_ch
         "CostCenter": "42", "Owner": "platform", **SPEC.tags, "foothold:state": "unused",
     }  # fmt: skip
     before = {**SPEC.tags_in(Use.IN_USE), "CostCenter": "41", "team": "theirs"}
-    steps = planner.plan(TAGGED, seen(bucket_tags=before, key_tags=before), 0, restoring=False)
+    steps = planner.plan(TAGGED, seen(bucket_tags=before, key_tags=before), 0)
     assert [(step.verb, step.aspect) for step in steps] == [
         (KeepVerb.SET, Aspect.KEY_TAGS),
         (KeepVerb.TAG_PARAMETERS, None),
         (KeepVerb.SET, Aspect.BUCKET_TAGS),
     ]
+    assert steps[1].value == (
+        ("eu-central-1", tuple(SPEC.parameters(SPEC.home_path, ""))),
+        (REGION, tuple(SPEC.parameters(SPEC.regional_path, ""))),
+    )
     now = {**TAGGED.tags_in(Use.IN_USE), "team": "theirs"}
-    assert planner.plan(TAGGED, seen(bucket_tags=now, key_tags=now), 0, restoring=False) == ()
+    assert planner.plan(TAGGED, seen(bucket_tags=now, key_tags=now), 0) == ()
 
 
 def test_a_tag_of_footholds_own_that_is_missing_tags_no_parameter_again() -> None:
     tags = {**TAGGED.tags_in(Use.IN_USE), "foothold:state": "unused"}
-    (step,) = planner.plan(TAGGED, seen(bucket_tags=tags, key_tags=TAGGED.tags_in(Use.IN_USE)), 0,
-                           restoring=False)  # fmt: skip
+    found = seen(bucket_tags=tags, key_tags=TAGGED.tags_in(Use.IN_USE))
+    (step,) = planner.plan(TAGGED, found, 0)
     assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.BUCKET_TAGS)
 
 

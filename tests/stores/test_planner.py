@@ -28,6 +28,7 @@ from foothold.stores.model import (
     Use,
 )
 from foothold.stores.policies import bucket_policy, key_policy
+from foothold.stores.retirement_plan import Phase, Retirement
 
 PLANE = ControlPlane(
     account="111111111111",
@@ -48,9 +49,12 @@ CONVERGED = ObservedStore(
 
 
 def plan(
-    seen: ObservedStore, now: float = 0.0, *, restoring: bool = False, spec: StoreSpec = SPEC
+    seen: ObservedStore,
+    now: float = 0.0,
+    called_off: Retirement | None = None,
+    spec: StoreSpec = SPEC,
 ) -> tuple[KeepStep, ...]:
-    return planner.plan(spec, seen, now, restoring=restoring)
+    return planner.plan(spec, seen, now, called_off)
 
 
 def verbs(seen: ObservedStore) -> list[KeepVerb]:
@@ -109,7 +113,7 @@ def test_every_setting_of_a_store_has_the_shape_that_aws_takes() -> None:
 
 
 def test_a_converged_region_holds_the_store_that_it_is_asked_for() -> None:
-    assert planner.store(SPEC, KEY.arn) == ArtifactStore("eu-west-1", SPEC.bucket, KEY.arn)
+    assert SPEC.store(KEY.arn) == ArtifactStore("eu-west-1", SPEC.bucket, KEY.arn)
 
 
 def test_an_empty_region_gets_a_key_then_a_bucket_then_its_parameters() -> None:
@@ -259,7 +263,7 @@ def test_an_adoption_that_names_another_regions_bucket_is_refused() -> None:
     spec = SPEC.control_plane.spec("eu-west-1", Adoption("theirs", KEY.arn))
     tags = {**SPEC.tags_in(Use.IN_USE), "foothold:region": "eu-north-1"}
     with pytest.raises(NotOursError, match="is the store of eu-north-1"):
-        planner.plan(spec, with_setting(Aspect.BUCKET_TAGS, tags), 0.0, restoring=False)
+        planner.plan(spec, with_setting(Aspect.BUCKET_TAGS, tags), 0.0)
 
 
 @pytest.mark.parametrize("aspect", [Aspect.BUCKET_TAGS, Aspect.KEY_TAGS])
@@ -300,6 +304,26 @@ def test_five_ticks_in_a_row_look_at_everything(first: int) -> None:
 def test_every_tick_looks_at_what_guards_access(tick: int) -> None:
     assert {Aspect.KEY_POLICY, Aspect.BUCKET_POLICY} <= set(planner.turn(tick))
     assert len(planner.turn(tick)) == 4
+
+
+def test_whichever_key_the_alias_will_point_at_is_the_one_that_the_values_name() -> None:
+    winner = other_key("winner").arn
+    for seen in (ObservedStore(), ObservedStore(tagged_keys=(KEY,))):
+        steps = plan(seen)
+        values = {step.aspect: step.value_with(winner) for step in steps if step.aspect}
+        desired = planner.desired_settings(SPEC, winner)
+        assert values == {aspect: desired[aspect] for aspect in values}
+        assert {Aspect.ENCRYPTION, Aspect.BUCKET_POLICY} < set(values)
+        put = [step.value_with(winner) for step in steps if step.verb.startswith("publish")]
+        assert put == [
+            SPEC.parameters(path, winner) for path in (SPEC.regional_path, SPEC.home_path)
+        ]
+
+
+def test_what_is_written_is_what_differs() -> None:
+    stale = {**CONVERGED.home_parameters, f"{SPEC.home_path}/bucket": "another"}
+    (step,) = plan(replace(CONVERGED, home_parameters=stale))
+    assert step.value == {f"{SPEC.home_path}/bucket": SPEC.bucket}
 
 
 # --- Keys that something else leads to ---------------------------------------------------------
@@ -470,22 +494,32 @@ def test_an_adopted_key_is_not_announced_for_what_it_encrypted_can_be_read() -> 
 
 def test_the_reason_for_a_new_key_names_those_that_are_gone_for_good() -> None:
     without = f"{SPEC.key_alias} points at no key"
-    assert plan(ObservedStore())[0] == KeepStep(KeepVerb.CREATE_KEY, without)
+    policy = key_policy(SPEC)
+    assert plan(ObservedStore())[0] == KeepStep(KeepVerb.CREATE_KEY, without, value=policy)
     another = {f"{SPEC.home_path}/key-arn": f"{KEY.arn}d", f"{SPEC.home_path}/bucket": "b"}
     seen = ObservedStore(home_parameters=another, regional_parameters=CONVERGED.regional_parameters)
     reason = f"{without}; {KEY.arn}, {KEY.arn}d is gone for good"
-    assert plan(seen)[0] == KeepStep(KeepVerb.CREATE_KEY, reason)
+    assert plan(seen)[0] == KeepStep(KeepVerb.CREATE_KEY, reason, value=policy, use=Use.REPLACEMENT)
 
 
 def test_the_retirement_is_called_off_first_and_forgotten_once_the_store_is_there() -> None:
-    assert plan(CONVERGED, restoring=True) == (
-        KeepStep(KeepVerb.RESTORE, "eu-west-1 is wanted again"),
+    retired = Retirement(Phase.RETIRED, 7, KEY.arn, reason="of old")
+    restoring = Retirement(Phase.RESTORING, 7, KEY.arn)
+    assert plan(CONVERGED, called_off=retired) == (
+        KeepStep(KeepVerb.RESTORE, "eu-west-1 is wanted again", value=restoring),
         KeepStep(KeepVerb.FORGET_RETIREMENT, "the store is there again"),
     )
-    steps = [step.verb for step in plan(ObservedStore(), restoring=True)]
+    steps = [step.verb for step in plan(ObservedStore(), called_off=retired)]
     assert steps[:2] == [KeepVerb.RESTORE, KeepVerb.CREATE_KEY]
     assert steps.index(KeepVerb.PUBLISH_HOME) < steps.index(KeepVerb.ANNOUNCE)
     assert steps[-1] is KeepVerb.FORGET_RETIREMENT
+
+
+def test_what_is_restored_already_is_not_written_down_again_and_its_reason_is_kept() -> None:
+    restoring = Retirement(Phase.RESTORING, 7, KEY.arn, reason="it is used")
+    first, last = plan(CONVERGED, called_off=restoring)
+    assert (first.verb, first.value) == (KeepVerb.RESTORE, None)
+    assert last.value == Retirement(Phase.CALLED_OFF, 7, KEY.arn, reason="it is used")
 
 
 @pytest.mark.parametrize("tags", [None, {}, {"owner": "platform"}])
@@ -586,11 +620,13 @@ def after(step: KeepStep, seen: ObservedStore) -> ObservedStore:
             settings[Aspect.OWNERSHIP] = "BucketOwnerEnforced"
             change = {"bucket_exists": True}
         case KeepVerb.SET if step.aspect:
-            settings[step.aspect] = planner.desired_settings(SPEC, key.arn)[step.aspect]
+            settings[step.aspect] = step.value_with(key.arn)
         case KeepVerb.PUBLISH_REGIONAL:
-            change = {"regional_parameters": SPEC.parameters(SPEC.regional_path, key.arn)}
+            put = step.value_with(key.arn)
+            change = {"regional_parameters": {**seen.regional_parameters, **put}}
         case KeepVerb.PUBLISH_HOME:
-            change = {"home_parameters": SPEC.parameters(SPEC.home_path, key.arn)}
+            put = step.value_with(key.arn)
+            change = {"home_parameters": {**seen.home_parameters, **put}}
         case _:
             pass
     return replace(seen, settings=settings, **change)

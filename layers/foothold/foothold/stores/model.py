@@ -233,6 +233,10 @@ class StoreSpec:
         """Where it is written which bucket and key were adopted for this region."""
         return f"{self.home_path}/{ADOPTION}"
 
+    def store(self, key_arn: str) -> ArtifactStore:
+        """The store that a converged region holds."""
+        return ArtifactStore(self.region, self.bucket, key_arn)
+
     def parameters(self, path: str, key_arn: str) -> dict[str, str]:
         """Name and value of the two parameters that publish this store below `path`."""
         return {f"{path}/bucket": self.bucket, f"{path}/key-arn": key_arn}
@@ -333,7 +337,7 @@ class KeepVerb(StrEnum):
 
 
 class RetireVerb(StrEnum):
-    """What a step of `retirement.plan` does: it takes a store away."""
+    """What a step of `retirement_plan.plan` does: it takes a store away."""
 
     WITHDRAW_HOME = "withdraw the store in the home region"
     WITHDRAW_REGIONAL = "withdraw the store in its region"
@@ -363,14 +367,14 @@ LOUD: frozenset[Verb] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change, and why it is made. `aspect` goes with `SET`, `SET_ASIDE`, `UNTAG` and `LEAVE`,
-    `key` with the verbs that act on a key that exists already; `command` is what a person would
-    run where the step is left to a person."""
+    """One change, and why it is made. `aspect` goes with `SET`, `SET_ASIDE`, `UNTAG` and `LEAVE`;
+    `key` is the ARN of the key that the step acts on where that is not, or not yet, the one that
+    the alias points at; `command` is what a person would run where the step is left to a person."""
 
     verb: Verb
     reason: str
     aspect: Aspect | None = None
-    key: str | None = None
+    key: str = ""
     command: str | None = None
 
     def __str__(self) -> str:
@@ -381,16 +385,43 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class KeepStep(Step):
-    """A step of `planner.plan`."""
+    """A step of `planner.plan`, with all that carrying it out takes.
+
+    `use` is what is created is tagged with. `value` is what is written: the setting, the policy of
+    a new key, name and value of the parameters, the record of the retirement (None: none is
+    written, or kept); of `TAG_PARAMETERS`, names by region."""
 
     verb: KeepVerb
+    value: Any = None
+    use: Use = Use.UNUSED
+
+    def value_with(self, key_arn: str) -> Any:
+        """The value, with this ARN in place of `KEY_TO_COME`."""
+        return _with_key(self.value, key_arn)
+
+
+# Stands in the values of a plan for the ARN that only carrying it out tells: of the key that the
+# alias will point at.
+KEY_TO_COME = "the key that the alias will point at"
+
+
+def _with_key(value: Any, key_arn: str) -> Any:
+    match value:
+        case Mapping():
+            return {name: _with_key(each, key_arn) for name, each in value.items()}
+        case list():
+            return [_with_key(each, key_arn) for each in value]
+        case _:
+            return key_arn if value == KEY_TO_COME else value
 
 
 @dataclass(frozen=True, slots=True)
 class RetireStep(Step):
-    """A step of `retirement.plan`."""
+    """A step of `retirement_plan.plan`, with all that carrying it out takes: `names` are those of
+    the parameters, or of the tags, that are taken away."""
 
     verb: RetireVerb
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

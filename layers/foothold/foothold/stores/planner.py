@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from foothold.errors import NotOursError, PermanentError
@@ -10,11 +11,11 @@ from foothold.stores.model import (
     BUCKET_ASPECTS,
     HOME_TAG,
     KEY_ASPECTS,
+    KEY_TO_COME,
     REGION_TAG,
     RETIRING_TAG,
     STACK_TAG,
     STATE_TAG,
-    ArtifactStore,
     Aspect,
     KeepStep,
     KeepVerb,
@@ -26,6 +27,7 @@ from foothold.stores.model import (
 )
 from foothold.stores.ownership import is_anothers, refuse_others
 from foothold.stores.policies import bucket_policy, canonical, key_policy
+from foothold.stores.retirement_plan import Phase, Retirement
 
 # There from the creation on: the key's policy is given with it, and the ownership is the default of
 # S3. So what is about to be created needs no step for them.
@@ -89,27 +91,27 @@ def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
 
 
 def plan(
-    spec: StoreSpec, seen: ObservedStore, now: float, *, restoring: bool, drained: bool = False
+    spec: StoreSpec, seen: ObservedStore, now: float, called_off: Retirement | None = None
 ) -> tuple[KeepStep, ...]:
     """The steps that turn `seen` into `spec`, in running order; none means converged.
 
-    `now` is in seconds since the epoch; `restoring` says that the store was being retired and
-    is wanted again, `drained` that some of its artifacts were deleted by then. Only what was
-    read is compared. Parameters come late, so that nobody ever reads half a store. A replacement
-    is tagged as in use only after that has been told, so that a run cut short is finished by the
-    next one. Raises PermanentError, with the command that would help, where the region holds
-    what is not provably ours, or where a repair could take access to artifacts away.
+    `now` is in seconds since the epoch; `called_off` is the retirement of a store that is wanted
+    again. Only what was read is compared. Parameters come late, so that nobody ever reads half a
+    store. A replacement is tagged as in use only after that has been told, so that a run cut short
+    is finished by the next one. Raises PermanentError, with the command that would help, where the
+    region holds what is not provably ours, or where a repair could take access to artifacts away.
     """
     _refuse_what_is_not_ours(spec, seen)
-    steps = [KeepStep(KeepVerb.RESTORE, f"{spec.region} is wanted again")] if restoring else []
-    steps += _key_steps(spec, seen)
-    adopted = next((step.key for step in steps if step.key), None)
-    key_arn = seen.key.arn if seen.key else adopted
+    use = use_of_new(spec, seen, restoring=called_off is not None)
+    steps = _key_steps(spec, seen, use)
+    adopted = next((step.key for step in steps if step.key), "")
+    key_arn = seen.key.arn if seen.key else adopted or KEY_TO_COME
     if not seen.bucket_exists:
-        steps.append(KeepStep(KeepVerb.CREATE_BUCKET, f"{spec.bucket} does not exist"))
+        reason = f"{spec.bucket} does not exist"
+        steps.append(KeepStep(KeepVerb.CREATE_BUCKET, reason, use=use))
     settings = _setting_steps(spec, seen, key_arn)
-    replaced = _replaced(spec, seen, key_arn, restoring=restoring)
-    if drained and not replaced:
+    replaced = _replaced(spec, seen, key_arn, use)
+    if called_off and called_off.deleted > 0 and not replaced:
         replaced = f"artifacts in {spec.bucket} were deleted while it was being retired"
     late = TAGS if replaced else ()
     steps += [step for step in settings if step.aspect not in late]
@@ -118,20 +120,39 @@ def plan(
         (KeepVerb.PUBLISH_REGIONAL, spec.regional_path, seen.regional_parameters),
         (KeepVerb.PUBLISH_HOME, spec.home_path, seen.home_parameters),
     ):
-        wrong = key_arn is None or _unlike(spec.parameters(path, key_arn), published)
-        if wrong:
-            steps.append(KeepStep(verb, f"{path} does not name the store"))
+        if _unlike(spec.parameters(path, key_arn), published):
+            named = spec.parameters(path, _key_in_values(seen)).items()
+            value = {name: text for name, text in named if published.get(name) != text}
+            steps.append(KeepStep(verb, f"{path} does not name the store", value=value))
     if replaced:
         steps.append(KeepStep(KeepVerb.ANNOUNCE, replaced))
     steps += [step for step in settings if step.aspect in late]
-    if restoring:
-        steps.append(KeepStep(KeepVerb.FORGET_RETIREMENT, "the store is there again"))
     in_use = {key_arn, *_published_keys(spec, seen)}
-    for key in seen.spare_keys:
-        if key.arn not in in_use and now - key.created > SPARE_AFTER_SECONDS:
-            reason = f"{key.arn} was created for {spec.region} and never used"
-            steps.append(KeepStep(KeepVerb.DISCARD_KEY, reason, key=key.arn))
-    return tuple(steps)
+    spare = [
+        KeepStep(
+            KeepVerb.DISCARD_KEY,
+            f"{key.arn} was created for {spec.region} and never used",
+            key=key.arn,
+        )
+        for key in seen.spare_keys
+        if key.arn not in in_use and now - key.created > SPARE_AFTER_SECONDS
+    ]
+    if called_off:
+        restoring, forgetting = _restoring_steps(spec, called_off)
+        return (restoring, *steps, forgetting, *spare)
+    return (*steps, *spare)
+
+
+def _restoring_steps(spec: StoreSpec, called_off: Retirement) -> tuple[KeepStep, KeepStep]:
+    """What is written down before the first step, so that whoever comes next goes on with it, and
+    after the last: nothing but why the retirement was called off, where it was by itself."""
+    going_on = called_off.phase is Phase.RESTORING
+    restoring = None if going_on else replace(called_off.to(Phase.RESTORING), reason=None)
+    kept = called_off.to(Phase.CALLED_OFF) if going_on and called_off.reason else None
+    return (
+        KeepStep(KeepVerb.RESTORE, f"{spec.region} is wanted again", value=restoring),
+        KeepStep(KeepVerb.FORGET_RETIREMENT, "the store is there again", value=kept),
+    )
 
 
 def use_of_new(spec: StoreSpec, seen: ObservedStore, *, restoring: bool) -> Use:
@@ -148,24 +169,17 @@ def use_of_new(spec: StoreSpec, seen: ObservedStore, *, restoring: bool) -> Use:
     return Use.REPLACEMENT if restoring or published else Use.UNUSED
 
 
-def _replaced(
-    spec: StoreSpec, seen: ObservedStore, key_arn: str | None, *, restoring: bool
-) -> str | None:
+def _replaced(spec: StoreSpec, seen: ObservedStore, key_arn: str, use: Use) -> str | None:
     """Why packages must be made again; None where they need not."""
-    new = use_of_new(spec, seen, restoring=restoring) is Use.REPLACEMENT
+    new = use is Use.REPLACEMENT
     if not seen.bucket_exists and new:
         return f"{spec.bucket} is new and empty"
-    if key_arn is None and new:
+    if key_arn == KEY_TO_COME and new:
         return "the key is new: what the old one encrypted cannot be read any more"
     for aspect in TAGS:
         if (seen.settings.get(aspect) or {}).get(STATE_TAG) == Use.REPLACEMENT:
             return "it was replaced, and nobody has been told yet"
     return None
-
-
-def store(spec: StoreSpec, key_arn: str) -> ArtifactStore:
-    """The store that a converged region holds."""
-    return ArtifactStore(spec.region, spec.bucket, key_arn)
 
 
 def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
@@ -207,7 +221,7 @@ def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
         )
 
 
-def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[KeepStep]:
+def _key_steps(spec: StoreSpec, seen: ObservedStore, use: Use) -> list[KeepStep]:
     ours = tuple(key for key in seen.named_keys if spec.tags.items() <= key.tags.items())
     if seen.key:
         _refuse_a_moved_alias(spec, seen.key, ours)
@@ -235,7 +249,8 @@ def _key_steps(spec: StoreSpec, seen: ObservedStore) -> list[KeepStep]:
             "parameter"
         )
     gone = f"; {', '.join(sorted(published))} is gone for good" if published else ""
-    return [KeepStep(KeepVerb.CREATE_KEY, f"{spec.key_alias} points at no key{gone}")]
+    reason = f"{spec.key_alias} points at no key{gone}"
+    return [KeepStep(KeepVerb.CREATE_KEY, reason, value=key_policy(spec), use=use)]
 
 
 def _published_keys(spec: StoreSpec, seen: ObservedStore) -> set[str]:
@@ -271,27 +286,30 @@ def _revive(key: ObservedKey) -> list[KeepStep]:
     raise PermanentError(f"{key.arn} is {key.state}: only a person can tell what it needs")
 
 
-def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str | None) -> list[KeepStep]:
+def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str) -> list[KeepStep]:
     steps = []
-    # Without a key the values that name it are still unknown, but so is every comparison.
-    desired = desired_settings(spec, key_arn or "")
-    key_is_new = key_arn is None
+    desired = desired_settings(spec, key_arn)
     for aspect in KEY_ASPECTS:
+        ours, found = desired[aspect], seen.settings.get(aspect)
         if seen.key is None:
-            if aspect not in SET_AT_CREATION or not key_is_new:
-                steps.append(KeepStep(KeepVerb.SET, "the key is not in use yet", aspect))
-        elif aspect in seen.settings and _differs(aspect, desired[aspect], seen.settings[aspect]):
-            steps.append(KeepStep(KeepVerb.SET, _reason(seen.settings[aspect]), aspect))
+            if aspect not in SET_AT_CREATION or key_arn != KEY_TO_COME:
+                steps.append(_set(aspect, "the key is not in use yet", ours))
+        elif aspect in seen.settings and _differs(aspect, ours, found):
+            steps.append(_set(aspect, _reason(found), ours))
     for aspect in BUCKET_ASPECTS:
         if not seen.bucket_exists:
             if aspect not in SET_AT_CREATION:
-                steps.append(KeepStep(KeepVerb.SET, "the bucket is new", aspect))
+                steps.append(_set(aspect, "the bucket is new", _to_write(spec, seen, aspect)))
         elif aspect in seen.settings:
             steps += _bucket_steps(spec, seen, aspect, desired[aspect])
     return steps
 
 
-def _unmarking_steps(seen: ObservedStore, adopted: str | None) -> list[KeepStep]:
+def _set(aspect: Aspect, reason: str, value: Any) -> KeepStep:
+    return KeepStep(KeepVerb.SET, reason, aspect, value=value)
+
+
+def _unmarking_steps(seen: ObservedStore, adopted: str) -> list[KeepStep]:
     """The mark of a retirement goes where there is none, whoever was cut short."""
     found = (*seen.named_keys, *seen.tagged_keys)
     tags = {
@@ -311,28 +329,40 @@ def _bucket_steps(
     spec: StoreSpec, seen: ObservedStore, aspect: Aspect, ours: Any
 ) -> list[KeepStep]:
     """What puts one setting of a bucket right that is there."""
-    value = seen.settings[aspect]
-    wanted = beside(spec, aspect, ours, value)
+    found = seen.settings[aspect]
+    wanted = _beside(spec, aspect, ours, found)
     if not wanted.differs:
         return []
-    if aspect is Aspect.LIFECYCLE and _keeps_longer(value):
+    if aspect is Aspect.LIFECYCLE and _keeps_longer(found):
         return [_leave_lifecycle(spec, wanted.value)]
+    value = _to_write(spec, seen, aspect)
     if wanted.set_aside:
-        return [KeepStep(KeepVerb.SET_ASIDE, _opens(wanted.set_aside), aspect)]
-    steps = [KeepStep(KeepVerb.SET, _reason(value), aspect)]
+        return [KeepStep(KeepVerb.SET_ASIDE, _opens(wanted.set_aside), aspect, value=value)]
+    steps = [_set(aspect, _reason(found), value)]
     if aspect is Aspect.BUCKET_TAGS and _tags_are_new(spec, seen):
-        steps.insert(0, KeepStep(KeepVerb.TAG_PARAMETERS, "they may lack the stack's Tags"))
+        names = (
+            (spec.control_plane.home_region, tuple(seen.home_parameters)),
+            (spec.region, tuple(seen.regional_parameters)),
+        )
+        reason = "they may lack the stack's Tags"
+        steps.insert(0, KeepStep(KeepVerb.TAG_PARAMETERS, reason, value=names))
     return steps
 
 
-def to_write(spec: StoreSpec, key_arn: str, seen: ObservedStore, aspect: Aspect) -> Any:
+def _to_write(spec: StoreSpec, seen: ObservedStore, aspect: Aspect) -> Any:
     """The whole value of one of the bucket's settings: Foothold's own part of it, and what others
     have put beside that and may keep."""
-    ours = desired_settings(spec, key_arn)[aspect]
-    return beside(spec, aspect, ours, seen.settings.get(aspect)).value
+    ours = desired_settings(spec, _key_in_values(seen))[aspect]
+    return _beside(spec, aspect, ours, seen.settings.get(aspect)).value
 
 
-def beside(spec: StoreSpec, aspect: Aspect, ours: Any, found: Any) -> Beside:
+def _key_in_values(seen: ObservedStore) -> str:
+    """What the values of a plan name as the store's key. Where the alias points at none, another
+    run may be faster to point it at one, be it at another than this plan would."""
+    return seen.key.arn if seen.key else KEY_TO_COME
+
+
+def _beside(spec: StoreSpec, aspect: Aspect, ours: Any, found: Any) -> Beside:
     """What a setting should be, given what was found."""
     if aspect is Aspect.BUCKET_POLICY:
         return policy_beside(spec, ours, found)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from foothold.errors import (
     BucketMissingError,
@@ -24,6 +24,7 @@ from foothold.stores import planner
 from foothold.stores.model import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
+    KEY_TO_COME,
     RETIREMENT,
     RETIRING_TAG,
     ArtifactStore,
@@ -198,7 +199,7 @@ class Reconciler:
                 self._refuse(region, statuses, refused)
                 spec, called_off, distrusted = self._wish(region, published, going)
                 seen = self._observe(spec, published, planner.EVERYTHING, called_off)
-                return (*distrusted, *self._plan(spec, seen, called_off))
+                return (*distrusted, *planner.plan(spec, seen, self._clock(), called_off))
             except FootholdError as error:
                 return _not_yet_everywhere(region, statuses, error)
 
@@ -403,17 +404,6 @@ class Reconciler:
         named = self._keys.find(spec, arn) if arn and arn not in ours else None
         return published_by_us(spec, parameters, named)
 
-    def _plan(
-        self, spec: StoreSpec, seen: ObservedStore, called_off: Retirement | None
-    ) -> tuple[KeepStep, ...]:
-        return planner.plan(
-            spec,
-            seen,
-            self._clock(),
-            restoring=called_off is not None,
-            drained=called_off is not None and called_off.deleted > 0,
-        )
-
     def _refuse(
         self, region: str, statuses: Mapping[str, str], refused: Mapping[str, FootholdError]
     ) -> None:
@@ -453,39 +443,26 @@ class Reconciler:
         taken: list[KeepStep],
         called_off: Retirement | None,
     ) -> ArtifactStore:
-        restoring = called_off is not None
-        aspects = planner.EVERYTHING if restoring else aspects
+        aspects = planner.EVERYTHING if called_off else aspects
         seen = self._observe(spec, published, aspects, called_off)
-        steps = self._plan(spec, seen, called_off)
+        steps = planner.plan(spec, seen, self._clock(), called_off)
         if steps and _partly_seen(seen):
             seen = self._observe(spec, published, planner.EVERYTHING, called_off)
-            steps = self._plan(spec, seen, called_off)
+            steps = planner.plan(spec, seen, self._clock(), called_off)
         if any(step.verb in (KeepVerb.CREATE_KEY, KeepVerb.CREATE_BUCKET) for step in steps):
             self._refuse_below_anothers_root(spec, published)
             self._refuse_without_capacity(spec)
-        use = planner.use_of_new(spec, seen, restoring=restoring)
-        key_arn = seen.key.arn if seen.key else None
+        key_arn = seen.key.arn if seen.key else KEY_TO_COME
         verified = False
-        if called_off and called_off.phase is not Phase.RESTORING:
-            called_off = replace(called_off.to(Phase.RESTORING), reason=None)
-            self._record(spec, called_off)
         for step in steps:
             if step.verb in AFTER_VERIFYING and not verified:
                 self._verify(spec)
                 verified = True
-            if step.verb is KeepVerb.FORGET_RETIREMENT and called_off and called_off.reason:
-                self._record(spec, called_off.to(Phase.CALLED_OFF))
-            else:
-                key_arn = self._apply(spec, step, key_arn, seen, use)
+            key_arn = self._apply(spec, step, key_arn)
             taken.append(step)
         if steps and not verified:
             self._verify(spec)
-        assert key_arn is not None  # every plan without a key creates or adopts one
-        return planner.store(spec, key_arn)
-
-    def _record(self, spec: StoreSpec, retirement: Retirement) -> None:
-        home, name = self._control_plane.home_region, spec.retirement_parameter
-        self._parameters.put(home, name, retirement.text)
+        return spec.store(key_arn)
 
     def _observe(
         self,
@@ -540,64 +517,67 @@ class Reconciler:
         )
 
     def _apply(  # noqa: C901, PLR0912  one case a verb
-        self, spec: StoreSpec, step: KeepStep, key_arn: str | None, seen: ObservedStore, use: Use
-    ) -> str | None:
-        """Take one step; return the ARN of the key that the store has from now on."""
+        self, spec: StoreSpec, step: KeepStep, key_arn: str
+    ) -> str:
+        """Take one step of a store whose key is `key_arn`; return the ARN of the key that it has
+        from now on."""
+        key, value = step.key or key_arn, step.value_with(key_arn)
         match step.verb:
+            case KeepVerb.CREATE_KEY:
+                return self._create_key(spec, value, step.use)
+            case KeepVerb.ADOPT_KEY:
+                return self._point_alias(spec, key)
+            case KeepVerb.ENABLE_KEY:
+                self._keys.enable(spec, key)
+            case KeepVerb.CANCEL_KEY_DELETION:
+                self._keys.cancel_deletion(spec, key)
+            case KeepVerb.DISCARD_KEY:
+                self._keys.discard(spec, key)
             case KeepVerb.CREATE_BUCKET:
                 self._refuse_to_replace_an_adopted_bucket(spec)
-                self._buckets.create(spec, use)
+                self._buckets.create(spec, step.use)
                 self._refuse_foreign_bucket(spec)
-            case KeepVerb.SET | KeepVerb.SET_ASIDE | KeepVerb.UNTAG | KeepVerb.TAG_PARAMETERS:
-                self._apply_to_setting(spec, step, _named(key_arn), seen)
+            case KeepVerb.SET | KeepVerb.SET_ASIDE:
+                assert step.aspect  # the one that is set
+                if step.aspect in KEY_ASPECTS:
+                    self._keys.write(spec, key, step.aspect, value)
+                else:
+                    self._buckets.write(spec, step.aspect, value)
+            case KeepVerb.UNTAG:
+                if step.aspect is Aspect.KEY_TAGS:
+                    self._keys.untag(spec, key, (RETIRING_TAG,))
+                else:
+                    self._buckets.untag(spec, (RETIRING_TAG,))
+            case KeepVerb.TAG_PARAMETERS:
+                for region, names in value:
+                    self._parameters.tag(region, names)
             case KeepVerb.PUBLISH_REGIONAL:
-                self._publish(spec, spec.region, spec.regional_path, key_arn, seen)
+                self._put(spec.region, value)
             case KeepVerb.PUBLISH_HOME:
-                home = self._control_plane.home_region
-                self._publish(spec, home, spec.home_path, key_arn, seen)
+                self._put(self._control_plane.home_region, value)
             case KeepVerb.ANNOUNCE:
                 if self._announcements:
-                    self._announcements.replaced(planner.store(spec, _named(key_arn)))
+                    self._announcements.replaced(spec.store(key_arn))
+            case KeepVerb.RESTORE:
+                if value:
+                    self._record(spec, value)
             case KeepVerb.FORGET_RETIREMENT:
-                self._parameters.delete(
-                    self._control_plane.home_region, (spec.retirement_parameter,)
-                )
-            case KeepVerb.CREATE_KEY:
-                return self._create_key(spec, use)
-            case KeepVerb.ADOPT_KEY:
-                winner = self._keys.point_alias(spec, _named(step.key))
-                if winner != step.key:
-                    self._refuse_foreign_key(spec, winner)
-                return winner
-            case KeepVerb.ENABLE_KEY:
-                self._keys.enable(spec, _named(step.key))
-            case KeepVerb.CANCEL_KEY_DELETION:
-                self._keys.cancel_deletion(spec, _named(step.key))
-            case KeepVerb.DISCARD_KEY:
-                self._keys.discard(spec, _named(step.key))
-            case KeepVerb.RESTORE | KeepVerb.LEAVE | KeepVerb.DISTRUST:
-                pass  # recorded before the first step; told by the outcome
+                if value:
+                    self._record(spec, value)
+                else:
+                    home = self._control_plane.home_region
+                    self._parameters.delete(home, (spec.retirement_parameter,))
+            case KeepVerb.LEAVE | KeepVerb.DISTRUST:
+                pass  # only told
         return key_arn
 
-    def _apply_to_setting(
-        self, spec: StoreSpec, step: KeepStep, key_arn: str, seen: ObservedStore
-    ) -> None:
-        match step.verb, step.aspect:
-            case KeepVerb.TAG_PARAMETERS, _:
-                home = self._control_plane.home_region
-                self._parameters.tag(home, tuple(seen.home_parameters))
-                self._parameters.tag(spec.region, tuple(seen.regional_parameters))
-            case KeepVerb.UNTAG, Aspect.KEY_TAGS:
-                self._keys.untag(spec, key_arn, (RETIRING_TAG,))
-            case KeepVerb.UNTAG, _:
-                self._buckets.untag(spec, (RETIRING_TAG,))
-            case _, aspect if aspect in KEY_ASPECTS:
-                value = planner.desired_settings(spec, key_arn)[aspect]
-                self._keys.write(spec, key_arn, aspect, value)
-            case _, aspect:
-                assert aspect is not None  # every other verb is about one
-                value = planner.to_write(spec, key_arn, seen, aspect)
-                self._buckets.write(spec, aspect, value)
+    def _put(self, region: str, parameters: Mapping[str, str]) -> None:
+        for name, value in parameters.items():
+            self._parameters.put(region, name, value)
+
+    def _record(self, spec: StoreSpec, retirement: Retirement) -> None:
+        home, name = self._control_plane.home_region, spec.retirement_parameter
+        self._parameters.put(home, name, retirement.text)
 
     def _refuse_below_anothers_root(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
         """Whose the parameters at home are, the key of the home region's store tells: it is the
@@ -633,9 +613,8 @@ class Reconciler:
                 "gets a bucket of Foothold's own"
             )
 
-    def _create_key(self, spec: StoreSpec, use: Use) -> str:
+    def _create_key(self, spec: StoreSpec, policy: Mapping[str, Any], use: Use) -> str:
         """Create a key for the alias; return the ARN of the one that the alias points at then."""
-        policy = planner.desired_settings(spec, "")[Aspect.KEY_POLICY]
         created = self._keys.create(spec, policy, use)
         winner = self._keys.point_alias(spec, created)
         if winner != created:
@@ -643,6 +622,12 @@ class Reconciler:
             # discarded an hour later.
             with suppress(FootholdError):
                 self._keys.discard(spec, created)
+            self._refuse_foreign_key(spec, winner)
+        return winner
+
+    def _point_alias(self, spec: StoreSpec, key_arn: str) -> str:
+        winner = self._keys.point_alias(spec, key_arn)
+        if winner != key_arn:
             self._refuse_foreign_key(spec, winner)
         return winner
 
@@ -661,14 +646,6 @@ class Reconciler:
         if not unfinished:
             way_out = "move it away or choose another NamePrefix"
             refuse_others(spec, f"bucket {spec.bucket} exists but", tags, way_out)
-
-    def _publish(
-        self, spec: StoreSpec, region: str, path: str, key_arn: str | None, seen: ObservedStore
-    ) -> None:
-        published = {**seen.regional_parameters, **seen.home_parameters}
-        for name, value in spec.parameters(path, _named(key_arn)).items():
-            if published.get(name) != value:
-                self._parameters.put(region, name, value)
 
     def _verify(self, spec: StoreSpec) -> None:
         """Raise unless the store can be used, so that nobody is pointed at a broken one."""
@@ -693,11 +670,6 @@ def _not_yet_everywhere(
 def _partly_seen(seen: ObservedStore) -> bool:
     readable = (KEY_ASPECTS if seen.key else ()) + (BUCKET_ASPECTS if seen.bucket_exists else ())
     return any(aspect not in seen.settings for aspect in readable)
-
-
-def _named(value: str | None) -> str:
-    assert value is not None  # the planner names a key before any step needs it
-    return value
 
 
 def _side_by_side(work: Callable[[str], Answer], regions: Sequence[str]) -> tuple[Answer, ...]:

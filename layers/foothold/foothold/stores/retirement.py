@@ -17,7 +17,6 @@ from foothold.errors import (
 from foothold.stores import retirement_plan as domain
 from foothold.stores.model import (
     RETIRING_TAG,
-    STATE_TAG,
     ArtifactStore,
     Aspect,
     ControlPlane,
@@ -293,7 +292,7 @@ class Retirements:
                     return Progress(spec.region, retirement, (*taken, step))
                 seen = replace(seen, bucket_empty=True)
             else:
-                self._apply(spec, step, seen)
+                self._apply(spec, step)
             taken.append(step)
         self._refuse_once_called_off(spec)
         retirement = retirement.to(Phase.RETIRED)
@@ -360,27 +359,22 @@ class Retirements:
         ):
             raise TemporaryError(f"{spec.region} is wanted again: its retirement was called off")
 
-    def _apply(self, spec: StoreSpec, step: RetireStep, seen: ObservedStore) -> None:
+    def _apply(self, spec: StoreSpec, step: RetireStep) -> None:
         match step.verb:
             case RetireVerb.WITHDRAW_HOME:
-                names = set(spec.parameters(spec.home_path, "")) & set(seen.home_parameters)
-                self._parameters.delete(self._home, tuple(sorted(names)))
+                self._parameters.delete(self._home, step.names)
             case RetireVerb.WITHDRAW_REGIONAL:
-                names = set(spec.parameters(spec.regional_path, "")) & set(seen.regional_parameters)
-                self._parameters.delete(spec.region, tuple(sorted(names)))
+                self._parameters.delete(spec.region, step.names)
             case RetireVerb.DELETE_BUCKET:
                 self._buckets.delete(spec)
             case RetireVerb.SCHEDULE_KEY_DELETION:
-                assert step.key is not None  # the plan names the key
                 self._keys.schedule_deletion(spec, step.key)
             case RetireVerb.DELETE_ALIAS:
                 self._keys.delete_alias(spec)
             case RetireVerb.FORGET_ADOPTION:
-                assert spec.adopted is not None  # the plan of an adopted store only
-                ours = (*spec.tags, STATE_TAG, RETIRING_TAG)
-                if self._keys.find(spec, spec.adopted.key_arn):
-                    self._keys.untag(spec, spec.adopted.key_arn, ours)
-                self._buckets.untag(spec, ours)
+                if self._keys.find(spec, step.key):
+                    self._keys.untag(spec, step.key, step.names)
+                self._buckets.untag(spec, step.names)
                 self._parameters.delete(self._home, (spec.adoption_parameter,))
             case RetireVerb.DRAIN_BUCKET | RetireVerb.RECORD_RETIREMENT | RetireVerb.CALL_OFF:
                 pass  # whoever goes on with the retirement does these

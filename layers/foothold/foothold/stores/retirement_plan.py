@@ -17,6 +17,8 @@ from foothold.errors import PermanentError
 from foothold.stores.model import (
     RETIRING_TAG,
     STACK_TAG,
+    STATE_TAG,
+    Adoption,
     Aspect,
     KeepStep,
     KeepVerb,
@@ -124,12 +126,15 @@ def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[RetireStep, ...]:
     """
     _refuse_what_is_not_ours(spec, seen)
     steps = []
-    if _published(spec, spec.home_path, seen.home_parameters):
-        steps.append(RetireStep(RetireVerb.WITHDRAW_HOME, f"{spec.region} is being retired"))
-    if _published(spec, spec.regional_path, seen.regional_parameters):
-        steps.append(RetireStep(RetireVerb.WITHDRAW_REGIONAL, f"{spec.region} is being retired"))
+    for verb, path, published in (
+        (RetireVerb.WITHDRAW_HOME, spec.home_path, seen.home_parameters),
+        (RetireVerb.WITHDRAW_REGIONAL, spec.regional_path, seen.regional_parameters),
+    ):
+        names = tuple(name for name in spec.parameters(path, "") if name in published)
+        if names:
+            steps.append(RetireStep(verb, f"{spec.region} is being retired", names=names))
     if spec.adopted:
-        return (*steps, *_give_back(spec, seen))
+        return (*steps, *_give_back(spec, spec.adopted, seen))
     if seen.bucket_exists:
         if not seen.bucket_empty:
             steps.append(RetireStep(RetireVerb.DRAIN_BUCKET, f"{spec.bucket} holds artifacts"))
@@ -147,18 +152,15 @@ def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[RetireStep, ...]:
     return tuple(steps)
 
 
-def _give_back(spec: StoreSpec, seen: ObservedStore) -> list[RetireStep]:
+def _give_back(spec: StoreSpec, adopted: Adoption, seen: ObservedStore) -> list[RetireStep]:
     steps = []
     if seen.key:
-        steps.append(
-            RetireStep(RetireVerb.DELETE_ALIAS, f"{spec.key_alias} points at {seen.key.arn}")
-        )
+        reason = f"{spec.key_alias} points at {seen.key.arn}"
+        steps.append(RetireStep(RetireVerb.DELETE_ALIAS, reason))
     reason = f"{spec.bucket} was not made by Foothold: it and its key stay as they are"
-    return [*steps, RetireStep(RetireVerb.FORGET_ADOPTION, reason)]
-
-
-def _published(spec: StoreSpec, path: str, seen: Mapping[str, str]) -> bool:
-    return any(name in seen for name in spec.parameters(path, ""))
+    ours = (*spec.tags, STATE_TAG, RETIRING_TAG)
+    forget = RetireStep(RetireVerb.FORGET_ADOPTION, reason, key=adopted.key_arn, names=ours)
+    return [*steps, forget]
 
 
 def _keys(seen: ObservedStore) -> tuple[ObservedKey, ...]:
