@@ -15,7 +15,7 @@ import boto3
 from benchmarks.s3 import Stored, World
 from foothold.aws.regional import RegionalClient
 from foothold.errors import PermanentError
-from foothold.packaging.gateways.archive import Zips
+from foothold.packaging.gateways.archive import LocalZips
 from foothold.packaging.gateways.objects import RegionalObjects
 from foothold.packaging.gateways.sam_cli import SamTemplates
 from foothold.packaging.gateways.signer import SignerSignatures
@@ -59,7 +59,7 @@ def packager(stores: Mapping[str, ArtifactStore], threads: int = 8) -> Packager:
     return Packager(
         FixedStores(stores),
         templates=SamTemplates(objects.endpoint_of, _client("serverlessrepo")),
-        zips=Zips(),
+        zips=LocalZips(),
         objects=objects,
         signatures=SignerSignatures(_client("signer"), objects),
         threads=threads,

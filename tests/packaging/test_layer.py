@@ -23,7 +23,8 @@ import sys
 sys.path[:0] = sys.argv[1].split(":")
 from pathlib import Path
 from foothold.bootstrap_package import packager
-from foothold.packaging.packager import PackageRequest, write_outputs
+from foothold.packaging.outputs import write_outputs
+from foothold.packaging.packager import PackageRequest
 packaged = packager("/foothold").package(PackageRequest("shop", Path("template.yaml")))
 assert not packaged.manifest.failed, packaged.manifest.failed
 write_outputs(packaged, Path(sys.argv[2]))

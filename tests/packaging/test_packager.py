@@ -21,7 +21,9 @@ from foothold.errors import PermanentError
 from foothold.packaging.gateways import archive
 from foothold.packaging.gateways.objects import RegionalObjects
 from foothold.packaging.manifest import Manifest, template_name
-from foothold.packaging.packager import Packaged, PackageRequest, Verifier, write_outputs
+from foothold.packaging.outputs import write_outputs
+from foothold.packaging.packager import Packaged, PackageRequest
+from foothold.packaging.verify import Verifier
 from foothold.stores.model import ArtifactStore
 from tests.packaging.side_by_side import SideBySide, packager, regional_objects, store
 
@@ -184,7 +186,7 @@ def test_every_call_names_the_owner_it_expects(app: SideBySide) -> None:
         packaged = package(app)
         Verifier(objects).verify(packaged.manifest, app.app)
         first = packaged.manifest.packages[0]
-        objects.digest(first.store, first.objects[0].key)
+        objects.measured(first.store, first.objects[0].key)
         objects.fetch(first.store, first.objects[0].key, app.app / "fetched")
     finally:
         events.unregister(name, look)

@@ -18,7 +18,7 @@ from samcli.lib.utils.hash import dir_checksum  # type: ignore[import-untyped]
 
 from foothold.errors import PermanentError
 from foothold.packaging.gateways import archive, sam_cli
-from foothold.packaging.gateways.archive import Zips
+from foothold.packaging.gateways.archive import LocalZips
 from foothold.packaging.gateways.sam_cli import SamTemplates, _Work, measured
 from foothold.packaging.manifest import Folder, Text
 from foothold.packaging.options import Options
@@ -84,10 +84,12 @@ def test_a_folder_has_sams_checksum_and_sams_members(
         assert checksum == dir_checksum(str(folder))
         make = utils.make_zip_with_lambda_permissions if for_lambda else utils.make_zip
         theirs = Path(make(str(root / "theirs"), str(folder)))
-        ours = Zips().make(Folder(folder, size, for_lambda), root / "ours.zip")
-        assert members(ours.path) == members(theirs)
-        assert size == sum(len(content) for _, content, *_ in members(ours.path))
-        assert ours.size == ours.path.stat().st_size
+        ours = root / "ours.zip"
+        made = LocalZips().make(Folder(folder, size, for_lambda), ours)
+        assert members(ours) == members(theirs)
+        assert size == sum(len(content) for _, content, *_ in members(ours))
+        assert made.content == ours
+        assert made.size == ours.stat().st_size
 
 
 def members(path: Path) -> list[Any]:
@@ -106,9 +108,9 @@ def test_with_the_same_deflate_a_zip_is_sams_byte_for_byte(content: bytes) -> No
         plant({"one.py": ("file", content, 0o640)}, root / "tree")
         patch.setattr(archive, "LEVEL", 6)
         patch.setattr(archive, "isal_zlib", __import__("zlib"))
-        ours = Zips().make(Folder(root / "tree", 0, for_lambda=True), root / "ours.zip")
+        LocalZips().make(Folder(root / "tree", 0, for_lambda=True), root / "ours.zip")
         theirs = utils.make_zip_with_lambda_permissions(str(root / "theirs"), str(root / "tree"))
-        assert ours.path.read_bytes() == Path(theirs).read_bytes()
+        assert (root / "ours.zip").read_bytes() == Path(theirs).read_bytes()
 
 
 @given(FOLDERS)
@@ -123,24 +125,27 @@ def test_a_zip_depends_on_the_files_and_not_on_the_order_they_were_made_in(
             (root / "outside").mkdir()
             (root / "outside/one.txt").write_text("outside")
             plant(dict(order), root / "tree")
-            made.append(Zips().make(Folder(root / "tree", 0, for_lambda=True), root / "zip").sha256)
+            made.append(
+                LocalZips().make(Folder(root / "tree", 0, for_lambda=True), root / "zip").sha256
+            )
     assert made[0] == made[1]
 
 
 def test_members_are_deflated_by_isa_l(tmp_path: Path) -> None:
     plant({"words.txt": ("file", b"words and words\n" * 5000, 0o644)}, tmp_path / "tree")
-    ours = Zips().make(Folder(tmp_path / "tree", 0, for_lambda=True), tmp_path / "ours.zip")
+    ours = tmp_path / "ours.zip"
+    LocalZips().make(Folder(tmp_path / "tree", 0, for_lambda=True), ours)
     theirs = utils.make_zip_with_lambda_permissions(
         str(tmp_path / "theirs"), str(tmp_path / "tree")
     )
-    assert ours.path.read_bytes() != Path(theirs).read_bytes()
-    assert members(ours.path) == members(Path(theirs))
+    assert ours.read_bytes() != Path(theirs).read_bytes()
+    assert members(ours) == members(Path(theirs))
 
 
 def test_a_lambda_zip_can_be_read_by_everybody(tmp_path: Path) -> None:
     plant({"run": ("file", b"#!/bin/sh\n", 0o700)}, tmp_path / "tree")
-    made = Zips().make(Folder(tmp_path / "tree", 0, for_lambda=True), tmp_path / "zip")
-    with zipfile.ZipFile(made.path) as opened:
+    LocalZips().make(Folder(tmp_path / "tree", 0, for_lambda=True), tmp_path / "zip")
+    with zipfile.ZipFile(tmp_path / "zip") as opened:
         mode = opened.getinfo("run").external_attr >> 16
     assert stat.filemode(mode) == "-rwxr--r--"
 

@@ -9,12 +9,13 @@ import boto3
 
 from foothold.aws.clients import Clients, aws_call, open_session
 from foothold.aws.regional import RegionalClient
-from foothold.packaging.gateways.archive import Zips
+from foothold.packaging.gateways.archive import LocalZips
 from foothold.packaging.gateways.objects import RegionalObjects
 from foothold.packaging.gateways.sam_cli import SamTemplates
 from foothold.packaging.gateways.samconfig import read_samconfig
 from foothold.packaging.gateways.signer import SignerSignatures
-from foothold.packaging.packager import Packager, Verifier
+from foothold.packaging.packager import Packager
+from foothold.packaging.verify import Verifier
 from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
@@ -83,7 +84,7 @@ def packager(parameter_root: str, plane: ControlPlane | None = None) -> Packager
     return Packager(
         stores(parameter_root, plane),
         templates=templates,
-        zips=Zips(),
+        zips=LocalZips(),
         objects=given,
         signatures=signatures,
         threads=THREADS,

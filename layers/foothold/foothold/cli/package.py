@@ -28,12 +28,9 @@ from foothold.cli.console import (
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import Manifest, builds_prefix
 from foothold.packaging.options import Options, parse_metadata, parse_signing_profiles
-from foothold.packaging.packager import (
-    PackageRequest,
-    Progress,
-    unused_entries,
-    write_outputs,
-)
+from foothold.packaging.outputs import write_outputs
+from foothold.packaging.packager import PackageRequest
+from foothold.packaging.ports import Progress
 
 BUILT = Path(".aws-sam/build/template.yaml")
 
@@ -176,7 +173,7 @@ def package(  # noqa: PLR0917  # one for each option
         with _progress_bar("packaging") as progress:
             packaged = bootstrap.packager(root).package(request, progress)
         written = write_outputs(packaged, output)
-    warnings = (*unused_entries(configured), *packaged.warnings)
+    warnings = (*configured.warnings, *packaged.warnings)
     for line in warnings:
         err.print(f"[yellow]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
     manifest = packaged.manifest

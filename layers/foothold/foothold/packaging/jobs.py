@@ -1,43 +1,42 @@
-"""The three doors to packaging in the cloud: a pipeline's job, a build that ended, a direct order.
+"""Packaging in the cloud, for a pipeline's job, a finished build or a direct call.
 
-Behind each of them a zip is fetched and unpacked where nothing else lies, packaged, and its
+For each of them a zip is fetched and unpacked where nothing else lies, packaged, and its
 templates and manifest are left where whoever asked will look for them.
 """
 
 import hashlib
 import tempfile
 import threading
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.packaging.manifest import MANIFEST, Body
 from foothold.packaging.messages import (
-    ArtifactMissingError,
-    ArtifactRefusedError,
-    Build,
-    DirectOrder,
+    DirectCall,
+    FinishedBuild,
     InvalidRequestError,
     Job,
     JobCredentials,
     ObjectLocation,
     Order,
 )
-from foothold.packaging.options import Configured
-from foothold.packaging.packager import (
-    MANIFEST,
+from foothold.packaging.outputs import zip_outputs
+from foothold.packaging.packager import Packaged, Packager, PackageRequest
+from foothold.packaging.ports import (
+    ArtifactMissingError,
+    ArtifactRefusedError,
+    Artifacts,
+    BuildTag,
+    Jobs,
     Objects,
-    Packaged,
-    Packager,
-    PackageRequest,
-    manifest_file,
-    unused_entries,
+    Samconfig,
+    Unpack,
 )
 from foothold.reading import Ignored
-from foothold.stores.model import ArtifactStore
 from foothold.stores.ports import Stores
 from foothold.stores.published import Published
 
@@ -51,66 +50,33 @@ TEMPLATES = (
 GRACE = 15.0  # seconds that are kept back for saying that time is up
 
 
-class Jobs(Protocol):
-    """The jobs of a pipeline. A job that somebody answered before is left as it is."""
-
-    def succeed(self, job: str, summary: str) -> None: ...
-
-    def fail(self, job: str, kind: str, message: str) -> None: ...
-
-
-class Artifacts(Protocol):
-    """The artifacts of one job, with that job's rights.
-
-    Raise ArtifactRefusedError and ArtifactMissingError, and what gateways raise.
-    """
-
-    def fetch(self, place: ObjectLocation, target: Path) -> None: ...
-
-    def store(self, place: ObjectLocation, source: Path, key_arn: str | None) -> None: ...
-
-
-class StoredObjects(Objects, Protocol):
-    def fetch(self, store: ArtifactStore, key: str, target: Path) -> None: ...
-
-
-class Builds(Protocol):
-    def tag(self, project: str, name: str) -> str | None:
-        """The value of a build project's tag; None where it carries no such tag."""
-        ...
-
-
-Unpack = Callable[[Path, Path], None]  # a zip, an empty folder
-Samconfig = Callable[[Path], Configured]  # of a template
-
-
-class PackageDoors:
-    """Answers whoever asks for a packaging."""
+class PackageFunction:
+    """Packages what a zip holds, for whoever asks the package function."""
 
     def __init__(
         self,
         stores: Stores,
         packager: Packager,
         *,
-        objects: StoredObjects,
+        objects: Objects,
         unpack: Unpack,
-        builds: Builds,
+        build_tag: BuildTag,
         samconfig: Samconfig,
     ) -> None:
         self._stores = stores
         self._packager = packager
         self._objects = objects
         self._unpack = unpack
-        self._builds = builds
+        self._build_tag = build_tag
         self._samconfig = samconfig
 
-    def order(self, order: DirectOrder) -> Mapping[str, Any]:
+    def for_call(self, call: DirectCall) -> Mapping[str, Any]:
         """Package a zip that lies in an artifact store; return where the templates are."""
-        return self._publish(order, order.source)
+        return self._publish(call, call.source)
 
-    def build(self, build: Build) -> Mapping[str, Any] | Ignored:
+    def for_build(self, build: FinishedBuild) -> Mapping[str, Any] | Ignored:
         """Package what a build left, if its project is tagged to be packaged."""
-        project = self._builds.tag(build.build_project, PROJECT_TAG)
+        project = self._build_tag(build.build_project, PROJECT_TAG)
         if project is None:
             return Ignored(f"the build project {build.build_project} has no tag {PROJECT_TAG}")
         if build.artifact is None:
@@ -135,14 +101,12 @@ class PackageDoors:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
             packaged = self._package(order, archive, folder, published)
         prefix = f"{order.project}/packages/{digest[:32]}"
-        manifest = manifest_file(packaged.manifest)
+        manifest = Body.of(packaged.manifest.render())
         regions = {}
         for package in packaged.manifest.packages:
-            template = packaged.templates[package.region].render()
+            template = Body.of(packaged.templates[package.region].render())
             for name, body in ((package.template, template), (MANIFEST, manifest)):
-                self._objects.put_bytes(
-                    package.store, f"{prefix}/{name}", body, hashlib.sha256(body).hexdigest()
-                )
+                self._objects.put(package.store, f"{prefix}/{name}", body)
             base = f"{package.endpoint}/{package.bucket}/{prefix}"
             regions[package.region] = {
                 "template": f"{base}/{package.template}",
@@ -157,22 +121,22 @@ class PackageDoors:
             "warnings": list(packaged.warnings),
         }
 
-    def artifact(self, job: Job, artifacts: Callable[[JobCredentials], Artifacts]) -> str:
+    def for_job(self, job: Job, artifacts: Callable[[JobCredentials], Artifacts]) -> str:
         """Package a pipeline's artifact into its output artifact; return a line about it."""
         data = job.data()
         order = data.order()
-        source, target = data.artifacts()
+        source, target = (artifact.place for artifact in data.artifacts())
         lent = artifacts(data.artifact_credentials)
         with _workspace() as folder:
             archive = folder / "artifact.zip"
-            lent.fetch(source.place, archive)
+            lent.fetch(source.bucket, source.key, archive)
             packaged = self._package(order, archive, folder)
             if packaged.manifest.failed:
                 raise PermanentError("; ".join(_failures(packaged)))
             output = folder / "output.zip"
-            _zip_outputs(packaged, output)
+            zip_outputs(packaged, output)
             key = data.encryption_key.id if data.encryption_key else None
-            lent.store(target.place, output, key)
+            lent.store(target.bucket, target.key, output, key)
         return "; ".join((packaged.manifest.summary(), *packaged.warnings))
 
     def _package(
@@ -194,8 +158,7 @@ class PackageDoors:
             ),
             published=published,
         )
-        unused = unused_entries(configured)
-        return replace(packaged, warnings=(*packaged.warnings, *unused))
+        return replace(packaged, warnings=(*packaged.warnings, *configured.warnings))
 
 
 def answer_job(
@@ -290,16 +253,6 @@ def find_template(build: Path, named: str | None) -> Path:
 def _failures(packaged: Packaged) -> Iterator[str]:
     for region, why in packaged.manifest.failed.items():
         yield f"{region}: {why}"
-
-
-def _zip_outputs(packaged: Packaged, target: Path) -> None:
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for package in packaged.manifest.packages:
-            body = packaged.templates[package.region].render()
-            archive.writestr(zipfile.ZipInfo(package.template), body, zipfile.ZIP_DEFLATED)
-        archive.writestr(
-            zipfile.ZipInfo(MANIFEST), manifest_file(packaged.manifest), zipfile.ZIP_DEFLATED
-        )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Pure: no file is read here and no service is called.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from foothold.errors import PermanentError
 from foothold.packaging.options import SigningProfile
 from foothold.stores.model import ArtifactStore
 
+MANIFEST = "manifest.json"
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -129,6 +131,20 @@ class Exports:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """An object that is made and can be sent: its bytes, or the file that holds them. `size` in
+    bytes, `sha256` in hexadecimal."""
+
+    content: bytes | Path
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> "Body":
+        return cls(content, len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """An object as S3 describes it. `sha256` is None where S3 was not given one."""
 
@@ -238,6 +254,10 @@ class Manifest:
             "regions": {package.region: _package_as_json(package) for package in self.packages},
             "failed": dict(self.failed),
         }
+
+    def render(self) -> bytes:
+        """The file that holds it."""
+        return json.dumps(self.as_json(), indent=2).encode() + b"\n"
 
     @classmethod
     def from_json(cls, value: Any) -> "Manifest":

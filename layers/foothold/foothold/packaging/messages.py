@@ -1,7 +1,8 @@
-"""What the package function is asked, as typed values, whichever door the question came through.
+"""What the package function is asked, as typed values: a pipeline's job, the event of a finished
+build, a direct call.
 
-An event is never shown or logged: a CodePipeline job carries credentials, a CodeBuild event its
-environment variables.
+What comes in is never shown or logged: a job of CodePipeline carries credentials, an event of
+CodeBuild its environment variables.
 """
 
 import json
@@ -20,14 +21,6 @@ from foothold.reading import CLOSED, STRICT, Ignored, RegionName, complaints
 
 class InvalidRequestError(PermanentError):
     """Whoever asks has to ask differently."""
-
-
-class ArtifactRefusedError(PermanentError):
-    """An artifact may not be read or written with the rights that were given."""
-
-
-class ArtifactMissingError(PermanentError):
-    """There is no such artifact (any more)."""
 
 
 def _project(name: str) -> str:
@@ -91,7 +84,7 @@ class ObjectLocation(BaseModel):
     key: Key
 
 
-class DirectOrder(Order):
+class DirectCall(Order):
     """A direct invocation: what to package, and the zip that holds it."""
 
     source: ObjectLocation
@@ -231,14 +224,14 @@ class _BuildEvent(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
+class FinishedBuild:
     """A build that succeeded, and the zip that it left, if any."""
 
     build_project: str
     artifact: ObjectLocation | None
 
 
-def parse(event: object) -> Job | Build | DirectOrder | Ignored:
+def parse(event: object) -> Job | FinishedBuild | DirectCall | Ignored:
     """What an event asks for, by its shape.
 
     Raises InvalidRequestError with one line that names each wrong field.
@@ -252,7 +245,7 @@ def parse(event: object) -> Job | Build | DirectOrder | Ignored:
             return _build(checked(_BuildEvent, event, "the event of CodeBuild").detail)
         except InvalidRequestError as error:  # nobody waits for an answer
             return Ignored(str(error))
-    return checked(DirectOrder, event, f'the request; {ORDER_HELP}, and its "source"')
+    return checked(DirectCall, event, f'the request; {ORDER_HELP}, and its "source"')
 
 
 def _job(job: object) -> Job:
@@ -262,15 +255,15 @@ def _job(job: object) -> Job:
     return Job(job["id"], str(job.get("accountId", "")), job.get("data"))
 
 
-def _build(detail: _Detail) -> Build | Ignored:
+def _build(detail: _Detail) -> FinishedBuild | Ignored:
     if detail.build_status != "SUCCEEDED":
         return Ignored(f"the build ended as {detail.build_status}")
     _, _, path = detail.additional_information.artifact.location.rpartition(":::")
     bucket, _, key = path.partition("/")
     if not bucket or not key:
-        return Build(detail.project_name, None)
+        return FinishedBuild(detail.project_name, None)
     place = checked(ObjectLocation, {"bucket": bucket, "key": key}, "the artifact of CodeBuild")
-    return Build(detail.project_name, place)
+    return FinishedBuild(detail.project_name, place)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -128,6 +128,18 @@ class Configured:
     template: str | None = None
     unused: tuple[str, ...] = ()
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line that names the unused entries, if there are any."""
+        if not self.unused:
+            return ()
+        line = (
+            f"the samconfig file's {', '.join(self.unused)} "
+            f"{'is' if len(self.unused) == 1 else 'are'} not used: the artifact stores, the "
+            "project and the regions decide"
+        )
+        return (line,)
+
 
 def configured(document: object, environment: str) -> Configured:
     """Read the sections `<environment>.global.parameters` and, over it,

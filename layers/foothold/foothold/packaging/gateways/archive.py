@@ -13,14 +13,13 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from isal import isal_zlib
 
 from foothold.errors import PermanentError
-from foothold.packaging.manifest import Folder, LoneFile
+from foothold.packaging.manifest import Body, Folder, LoneFile
 
 LAMBDA_PERMISSIONS = 0o100444
 UNIX = 3  # ZipInfo.create_system (PKWARE APPNOTE 4.4.2)
@@ -32,19 +31,10 @@ CHUNK = 1 << 20  # bytes
 LEVEL = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Zip:
-    """A zip on disk: `size` in bytes, `sha256` in hexadecimal."""
+class LocalZips:
+    """`packaging.ports.Zips` on the local disk."""
 
-    path: Path
-    size: int
-    sha256: str
-
-
-class Zips:
-    """`packaging.packager.Zips` on the local disk."""
-
-    def make(self, content: Folder | LoneFile, target: Path) -> Zip:
+    def make(self, content: Folder | LoneFile, target: Path) -> Body:
         """Zip the content into `target`. Raises PermanentError where a file cannot be read or
         the disk is full."""
         try:
@@ -59,12 +49,12 @@ class Zips:
         except (UnicodeError, ValueError) as error:
             raise PermanentError(f"cannot zip {content.path}: {error}") from error
 
-    def measure(self, path: Path) -> Zip:
+    def measure(self, path: Path) -> Body:
         """The size and digest of a file as it is."""
         try:
             with path.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
-                return Zip(path, opened.tell(), digest)
+                return Body(path, opened.tell(), digest)
         except OSError as error:
             raise PermanentError(f"cannot read {path}: {error.strerror}") from error
 

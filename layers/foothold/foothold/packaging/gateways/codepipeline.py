@@ -1,7 +1,7 @@
-"""Jobs of CodePipeline, the artifacts that come with them, and the tags of CodeBuild projects."""
+"""Jobs of CodePipeline, and the artifacts that come with them."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,7 @@ from botocore.exceptions import ClientError
 
 from foothold.aws.clients import CONFIG, Clients, aws_call, error_code
 from foothold.packaging.gateways.archive import save
-from foothold.packaging.messages import (
-    ArtifactMissingError,
-    ArtifactRefusedError,
-    JobCredentials,
-    ObjectLocation,
-)
+from foothold.packaging.ports import ArtifactMissingError, ArtifactRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,7 +26,7 @@ MISSING = frozenset({"NoSuchBucket", "NoSuchKey", "404"})
 
 
 class PipelineJobs:
-    """`packaging.jobs.Jobs` on CodePipeline."""
+    """`packaging.ports.Jobs` on CodePipeline."""
 
     def __init__(self, clients: Clients, region: str) -> None:
         self._clients = clients
@@ -61,39 +56,30 @@ def _unless_answered() -> Iterator[None]:
 
 
 class JobArtifacts:
-    """`packaging.jobs.Artifacts` with the credentials that a job lends.
+    """`packaging.ports.Artifacts` with a session of the credentials that a job lends.
 
     `owner` is the account of the pipeline, whose artifact store this is.
     """
 
-    def __init__(self, credentials: JobCredentials, region: str, owner: str) -> None:
-        session = boto3.Session(
-            aws_access_key_id=credentials.access_key_id,
-            aws_secret_access_key=credentials.secret_access_key,
-            aws_session_token=credentials.session_token,
-            region_name=region,
-        )
+    def __init__(self, session: boto3.Session, owner: str) -> None:
         make: Any = session.client
         self._s3: S3Client = make("s3", config=CONFIG)
         self._owner = owner
 
-    def fetch(self, place: ObjectLocation, target: Path) -> None:
-        with _artifact_call("read", place):
-            found = self._s3.get_object(
-                Bucket=place.bucket, Key=place.key, ExpectedBucketOwner=self._owner
-            )
+    def fetch(self, bucket: str, key: str, target: Path) -> None:
+        with _artifact_call("read", bucket, key):
+            found = self._s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=self._owner)
             with closing(found["Body"]) as body:
                 save(body.iter_chunks(CHUNK), found["ContentLength"], target)
 
-    def store(self, place: ObjectLocation, source: Path, key_arn: str | None) -> None:
-        """Without a key the bucket's own default encryption applies."""
+    def store(self, bucket: str, key: str, source: Path, key_arn: str | None) -> None:
         encryption: Any = (
             {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_arn} if key_arn else {}
         )
-        with _artifact_call("write", place), source.open("rb") as body:
+        with _artifact_call("write", bucket, key), source.open("rb") as body:
             self._s3.put_object(
-                Bucket=place.bucket,
-                Key=place.key,
+                Bucket=bucket,
+                Key=key,
                 ExpectedBucketOwner=self._owner,
                 Body=body,
                 **encryption,
@@ -101,8 +87,8 @@ class JobArtifacts:
 
 
 @contextmanager
-def _artifact_call(doing: str, place: ObjectLocation) -> Iterator[None]:
-    what = f"{doing} the artifact {place.key} in {place.bucket}"
+def _artifact_call(doing: str, bucket: str, key: str) -> Iterator[None]:
+    what = f"{doing} the artifact {key} in {bucket}"
     with aws_call(what):
         try:
             yield
@@ -115,19 +101,3 @@ def _artifact_call(doing: str, place: ObjectLocation) -> Iterator[None]:
             if error_code(error) in MISSING:
                 raise ArtifactMissingError(f"cannot {what}: it is not there") from error
             raise
-
-
-class BuildProjects:
-    """`packaging.jobs.Builds` on CodeBuild."""
-
-    def __init__(self, clients: Clients, region: str) -> None:
-        self._clients = clients
-        self._region = region
-
-    def tag(self, project: str, name: str) -> str | None:
-        get: Any = self._clients.get
-        with aws_call(f"read the tags of the CodeBuild project {project}"):
-            found = get("codebuild", self._region).batch_get_projects(names=[project])["projects"]
-        with suppress(IndexError, StopIteration):
-            return str(next(tag["value"] for tag in found[0]["tags"] if tag["key"] == name))
-        return None

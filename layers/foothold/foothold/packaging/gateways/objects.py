@@ -4,8 +4,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
@@ -15,7 +15,7 @@ from foothold.aws.clients import aws_call
 from foothold.aws.regional import RegionalClient
 from foothold.errors import PermanentError
 from foothold.packaging.gateways.archive import save
-from foothold.packaging.manifest import Stored
+from foothold.packaging.manifest import Body, Stored
 from foothold.stores.model import ArtifactStore
 
 CHUNK = 1 << 18  # bytes
@@ -33,7 +33,7 @@ class _Object(TypedDict):
 
 
 class RegionalObjects:
-    """`packaging.packager.Objects` on S3. Any thread may use it.
+    """`packaging.ports.Objects` on S3. Any thread may use it.
 
     `account` tells the caller's own account: every bucket has to be that account's.
     """
@@ -74,45 +74,16 @@ class RegionalObjects:
             _hexadecimal(found.get("ChecksumSHA256")),
         )
 
-    def put_file(
-        self,
-        store: ArtifactStore,
-        key: str,
-        path: Path,
-        sha256: str,
-        metadata: Mapping[str, str] = NONE,
+    def put(
+        self, store: ArtifactStore, key: str, body: Body, metadata: Mapping[str, str] = NONE
     ) -> None:
-        """Raises PermanentError where the file cannot be read any more."""
-        try:
-            body = path.open("rb")
-        except OSError as error:
-            raise PermanentError(f"cannot read {path}: {error.strerror}") from error
-        with body:
-            self._put(store, key, body, sha256, metadata)
-
-    def put_bytes(
-        self,
-        store: ArtifactStore,
-        key: str,
-        body: bytes,
-        sha256: str,
-        metadata: Mapping[str, str] = NONE,
-    ) -> None:
-        self._put(store, key, body, sha256, metadata)
-
-    def _put(
-        self,
-        store: ArtifactStore,
-        key: str,
-        body: bytes | BinaryIO,
-        sha256: str,
-        metadata: Mapping[str, str],
-    ) -> None:
-        with _writing(store, key):
+        """Raises PermanentError where a file cannot be read any more."""
+        what = f"write {key} to {store.bucket}, the artifact store of {store.region}"
+        with _opened(body.content) as content, aws_call(what):
             self._s3.put_object(
                 **self._of(store, key),
-                Body=body,
-                ChecksumSHA256=base64.b64encode(binascii.unhexlify(sha256)).decode(),
+                Body=content,
+                ChecksumSHA256=base64.b64encode(binascii.unhexlify(body.sha256)).decode(),
                 ServerSideEncryption="aws:kms",
                 SSEKMSKeyId=store.key_arn,
                 Metadata=metadata,
@@ -130,10 +101,6 @@ class RegionalObjects:
             with closing(found["Body"]) as body:
                 save(body.iter_chunks(CHUNK), found["ContentLength"], target)
 
-    def digest(self, store: ArtifactStore, key: str) -> str:
-        """SHA-256 of the object as it is read now, hexadecimal."""
-        return self.measured(store, key)[1]
-
     def measured(self, store: ArtifactStore, key: str) -> tuple[int, str]:
         """Size in bytes and SHA-256, hexadecimal, of the object as it is read now."""
         sha256, size = hashlib.sha256(), 0
@@ -147,10 +114,13 @@ class RegionalObjects:
         return size, sha256.hexdigest()
 
 
-@contextmanager
-def _writing(store: ArtifactStore, key: str) -> Iterator[None]:
-    with aws_call(f"write {key} to {store.bucket}, the artifact store of {store.region}"):
-        yield
+def _opened(content: bytes | Path) -> AbstractContextManager[bytes | BinaryIO]:
+    if isinstance(content, bytes):
+        return nullcontext(content)
+    try:
+        return content.open("rb")
+    except OSError as error:
+        raise PermanentError(f"cannot read {content}: {error.strerror}") from error
 
 
 def _hexadecimal(checksum: str | None) -> str | None:

@@ -446,7 +446,7 @@ WRITTEN_AS_IT_IS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)+")
 
 
 class SamTemplates:
-    """`packaging.packager.Templates` by aws-sam-cli. `endpoint_of` gives a region's S3 endpoint
+    """`packaging.ports.Templates` by aws-sam-cli. `endpoint_of` gives a region's S3 endpoint
     as a URL without a path, the way an S3 client of that region names it; `applications` a
     region's client of the Serverless Application Repository."""
 

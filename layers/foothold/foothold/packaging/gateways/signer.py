@@ -20,7 +20,7 @@ LOOK_EVERY_SECONDS = 5
 
 
 class SignerSignatures:
-    """`packaging.packager.Signatures` by AWS Signer. `signer_of` makes a region's client."""
+    """`packaging.ports.Signatures` by AWS Signer. `signer_of` makes a region's client."""
 
     def __init__(self, signer_of: Callable[[str], Any], objects: RegionalObjects) -> None:
         self._signer_of = signer_of

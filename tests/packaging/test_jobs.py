@@ -1,4 +1,4 @@
-"""The package function through each of its doors, from the event to the answer."""
+"""The package function, whoever asks it, from the event to the answer."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from benchmarks.s3 import CallError, Stored, World
 from foothold import bootstrap_package, bootstrap_package_function
 from foothold.errors import PermanentError, TemporaryError
 from foothold.observability import logger, metrics
-from foothold.packaging import jobs as packaging_doors
+from foothold.packaging import jobs
 from foothold.packaging.gateways.codepipeline import PipelineJobs
 from foothold.packaging.jobs import answer_job
 from foothold.packaging.messages import InvalidRequestError, Job, parse
@@ -72,7 +72,7 @@ def _a_cold_function() -> None:
         bootstrap_package.clients,
         bootstrap_package.regional_client,
         bootstrap_package.objects,
-        bootstrap_package_function.doors,
+        bootstrap_package_function.package_function,
     ):
         kept.cache_clear()
 
@@ -197,7 +197,7 @@ def test_the_artifacts_are_read_and_written_with_the_jobs_own_credentials(world:
 
     bootstrap_package.regional_client.cache_clear()
     bootstrap_package.objects.cache_clear()
-    bootstrap_package_function.doors.cache_clear()
+    bootstrap_package_function.package_function.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boto3.Session, "client", client)
         call(event("codepipeline_job"))
@@ -371,7 +371,7 @@ def test_permission_bits_come_through_the_artifact(world: World, answers: Answer
 def test_what_nobody_has_foreseen_still_answers_the_job(
     world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packaging_doors, "find_template", lambda *_: 1 / 0)
+    monkeypatch.setattr(jobs, "find_template", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call(event("codepipeline_job"))
     assert failure(answers) == ("JobFailed", "ZeroDivisionError; the package function's log has it")
@@ -382,7 +382,7 @@ def test_settings_that_are_wrong_still_answer_the_job(
     world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FOOTHOLD_STACK")
-    bootstrap_package_function.doors.cache_clear()
+    bootstrap_package_function.package_function.cache_clear()
     call(event("codepipeline_job"))
     assert "FOOTHOLD_STACK" in failure(answers)[1]
     assert world.objects
@@ -400,7 +400,7 @@ def test_a_job_that_codepipeline_would_not_send_is_still_answered(
 
 
 class Told:
-    """`packaging_doors.Jobs` that remember."""
+    """`packaging.ports.Jobs` that remember."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.answers: list[tuple[str, ...]] = []
@@ -434,7 +434,7 @@ def test_when_time_is_up_the_job_is_told_so_and_nothing_else() -> None:
         release.set()
 
     threading.Thread(target=watch).start()
-    given = answer_job(JOB, told, slow, packaging_doors.GRACE)
+    given = answer_job(JOB, told, slow, jobs.GRACE)
     ((kind, _, reason, message),) = told.answers
     assert (kind, reason) == ("failed", "JobFailed")
     assert "did not end in the function's time" in message
@@ -443,7 +443,7 @@ def test_when_time_is_up_the_job_is_told_so_and_nothing_else() -> None:
 
 def test_a_job_that_ends_in_time_is_not_told_that_time_is_up() -> None:
     told = Told()
-    answer_job(JOB, told, lambda _: "done", packaging_doors.GRACE + 60)
+    answer_job(JOB, told, lambda _: "done", jobs.GRACE + 60)
     assert told.answers == [("succeeded", "1", "done")]
 
 

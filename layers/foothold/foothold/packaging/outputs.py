@@ -1,0 +1,67 @@
+"""What a run leaves for whoever deploys: each region's template, and the manifest."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from foothold.errors import PermanentError
+from foothold.packaging.manifest import MANIFEST, template_name
+from foothold.packaging.packager import Packaged
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFiles:
+    """The files of a run: each finished region's template, and the manifest."""
+
+    templates: Mapping[str, Path]
+    manifest: Path
+
+
+def write_outputs(packaged: Packaged, folder: Path) -> OutputFiles:
+    """Write the templates, then the manifest. Each appears whole, or not at all.
+
+    A failed region's template of an earlier run is taken away: nobody should deploy it together
+    with this run's. Raises PermanentError where the folder cannot be written to.
+    """
+    templates = {
+        package.region: folder / package.template for package in packaged.manifest.packages
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for region, path in templates.items():
+            _write_whole(path, packaged.templates[region].render())
+        for region in packaged.manifest.failed:
+            (folder / template_name(region)).unlink(missing_ok=True)
+        _write_whole(folder / MANIFEST, packaged.manifest.render())
+    except OSError as error:
+        raise PermanentError(
+            f"cannot write to {folder}: {error.strerror}: {error.filename}"
+        ) from error
+    return OutputFiles(templates, folder / MANIFEST)
+
+
+def _write_whole(path: Path, body: bytes) -> None:
+    """A file that is as it should be is not touched."""
+    with suppress(FileNotFoundError):
+        if path.read_bytes() == body:
+            return
+    half = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        half.write_bytes(body)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def zip_outputs(packaged: Packaged, target: Path) -> None:
+    """Write the templates and the manifest as one zip, the same for the same run."""
+    made = {
+        package.template: packaged.templates[package.region].render
+        for package in packaged.manifest.packages
+    }
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, render in {**made, MANIFEST: packaged.manifest.render}.items():
+            archive.writestr(zipfile.ZipInfo(name), render(), zipfile.ZIP_DEFLATED)
