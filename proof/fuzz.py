@@ -297,7 +297,7 @@ def declarations(scale: Scale) -> Result:
 
 
 def declarations_of(seeds: Sequence[int]) -> Result:
-    from foothold.cli.pipeline import parameter_values, read_template
+    from foothold.pipelines.file import parameter_values, read_template
     from foothold.pipelines.macro import expand_template
 
     failures: list[str] = []

@@ -19,8 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from foothold.cli.pipeline import read_template
 from foothold.errors import FootholdError, PermanentError
+from foothold.pipelines.file import read_template
 from local.aws.embedded import RUNTIME, Embedded, EmbeddedError
 from local.rehearsal.execution import ActionFailedError
 from local.rehearsal.run import pipelines_in, rehearse, rendered

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from foothold.aws.clients import Clients
 from foothold.aws.regional import RegionalClient
-from foothold.cli.pipeline import parameter_values, read_template
 from foothold.errors import PermanentError
+from foothold.pipelines.file import parameter_values, read_template
 from foothold.pipelines.macro import expand_template
 from foothold.stores.gateways.account import AccountRegions, PipelineRegions
 from foothold.stores.gateways.events import RegionRequests

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from foothold import bootstrap
 from foothold.cli import pipeline as cli
-from foothold.cli.pipeline import read_template
+from foothold.pipelines import file as pipeline_file
 from foothold.pipelines.declaration import resolve
+from foothold.pipelines.file import read_template
 from foothold.pipelines.form import read_declaration
 from foothold.stores.published import Published
 from local.aws.embedded import PRODUCTION, ROOT, TEST, TOOLS, Embedded
@@ -115,7 +116,7 @@ def test_every_deployment_of_the_page_fits_its_template(
 
 
 def read_any(path: Path) -> Any:
-    return yaml.load(path.read_text(), Loader=cli._Loader)  # noqa: S506  # as safe as SafeLoader
+    return yaml.load(path.read_text(), Loader=pipeline_file._Loader)  # noqa: S506  # as safe as SafeLoader
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

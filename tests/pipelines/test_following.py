@@ -11,10 +11,17 @@ import pytest
 from moto import mock_aws
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.pipelines.declaration import FollowingStack, FollowOutcome, StackBusyError, State
 from foothold.pipelines.declaration import stores_digest as digest_of
+from foothold.pipelines.follow import (
+    BODY_BYTES,
+    FollowingStack,
+    FollowOutcome,
+    FollowState,
+    StackBusyError,
+    follow_report,
+    update_following,
+)
 from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
-from foothold.pipelines.macro import BODY_BYTES, follow_report, update_following
 from foothold.stores.model import ArtifactStore
 from foothold.stores.published import Published
 from tests.pipelines.declarations import HOME, REGIONS, stores
@@ -94,7 +101,7 @@ def test_while_a_store_may_not_be_used_no_following_stack_is_updated() -> None:
     )
     (outcome,) = outcomes
     assert (outcome.state, outcome.reason) == (
-        State.REFUSED,
+        FollowState.REFUSED,
         "its parameter names another bucket",
     )
     assert world.updates == []
@@ -105,13 +112,16 @@ def test_a_run_that_has_nothing_to_update_looks_at_no_bucket() -> None:
     (outcome,) = update_following(
         world, ready, sleep=lambda _seconds: None, seconds_left=lambda: 240
     )
-    assert outcome.state is State.CURRENT
+    assert outcome.state is FollowState.CURRENT
     assert ready.proven == 0
 
 
 def test_a_new_region_updates_every_following_stack_once() -> None:
     world = World(stack("a"), stack("b"))
-    assert [outcome.state for outcome in follow(world)] == [State.UPDATING, State.UPDATING]
+    assert [outcome.state for outcome in follow(world)] == [
+        FollowState.UPDATING,
+        FollowState.UPDATING,
+    ]
     assert world.updates == ["a", "b"]
 
 
@@ -119,7 +129,7 @@ def test_a_stack_that_is_being_updated_is_left_alone() -> None:
     world = World(stack())
     follow(world)
     [outcome] = follow(world)
-    assert outcome == FollowOutcome("orders", State.BUSY, "it is in UPDATE_IN_PROGRESS")
+    assert outcome == FollowOutcome("orders", FollowState.BUSY, "it is in UPDATE_IN_PROGRESS")
     assert world.updates == ["orders"]
 
 
@@ -127,7 +137,7 @@ def test_a_doubled_event_updates_nothing_twice() -> None:
     world = World(stack())
     follow(world)
     world.finish(NOW)
-    assert follow(world) == (FollowOutcome("orders", State.CURRENT),)
+    assert follow(world) == (FollowOutcome("orders", FollowState.CURRENT),)
     assert world.updates == ["orders"]
 
 
@@ -136,7 +146,7 @@ def test_a_change_during_an_update_is_made_good_by_the_next_run() -> None:
     follow(world)
     world.finish(NOW)
     later = stores(HOME, "eu-west-1", "us-east-1")
-    assert [outcome.state for outcome in follow(world, later)] == [State.UPDATING]
+    assert [outcome.state for outcome in follow(world, later)] == [FollowState.UPDATING]
 
 
 def test_a_region_that_goes_and_a_key_that_is_replaced_are_changes_too() -> None:
@@ -171,21 +181,21 @@ def test_a_stack_that_cannot_be_updated_is_named_with_the_way_out(
     more: dict[str, Any], reason: str
 ) -> None:
     world = World(stack(**more))
-    assert follow(world) == (FollowOutcome("orders", State.REFUSED, reason),)
+    assert follow(world) == (FollowOutcome("orders", FollowState.REFUSED, reason),)
     assert world.updates == []
 
 
 def test_a_rendered_template_is_not_submitted_again_and_again() -> None:
     world = World(stack(), template="Resources: {}")
     [outcome] = follow(world)
-    assert outcome.state is State.REFUSED
+    assert outcome.state is FollowState.REFUSED
     assert "render and deploy it again" in outcome.reason
 
 
 def test_a_template_too_large_for_an_update_is_refused() -> None:
     world = World(stack(), template=TEMPLATE + "#" * BODY_BYTES)
     [outcome] = follow(world)
-    assert outcome.state is State.REFUSED
+    assert outcome.state is FollowState.REFUSED
     assert "an update takes 51,200" in outcome.reason
 
 
@@ -205,7 +215,7 @@ def test_one_stack_that_fails_stops_no_other() -> None:
 def test_what_there_is_no_time_for_is_left_to_the_next_run() -> None:
     world = World(stack())
     [outcome] = follow(world, seconds=0.9)
-    assert outcome.state is State.LEFT
+    assert outcome.state is FollowState.LEFT
     assert world.updates == []
 
 
@@ -230,7 +240,7 @@ def test_200_pipelines_stay_within_the_accounts_rates() -> None:
     outcomes = update_following(
         world, Ready(known), sleep=sleep, seconds_left=lambda: 240 - clock[0]
     )
-    assert [outcome.state for outcome in outcomes] == [State.UPDATING] * 200
+    assert [outcome.state for outcome in outcomes] == [FollowState.UPDATING] * 200
     assert max(reads.values()) <= 40
     assert clock[0] <= 120
 

@@ -140,7 +140,7 @@ def test_an_event_that_breaks_the_parser_is_caught(monkeypatch: pytest.MonkeyPat
 
 def test_a_declaration_that_breaks_its_reader_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "foothold.cli.pipeline.parameter_values",
+        "foothold.pipelines.file.parameter_values",
         lambda fragment, _given: fragment["Parameters"]["ConnectionArn"]["Default"] and {},
     )
     assert any("unhandled" in failure for failure in fuzz.declarations_of(range(300)).failures)

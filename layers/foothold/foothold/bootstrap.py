@@ -191,20 +191,20 @@ def answer_macro(event: dict[str, Any]) -> dict[str, Any]:
 
 def follow_stores() -> None:
     """Submit anew the stacks that follow the stores, where these have changed."""
-    from foothold.pipelines import macro as pipelines  # noqa: PLC0415  # a tenth of everybody's cold start
+    from foothold.pipelines import follow  # noqa: PLC0415  # a tenth of everybody's cold start
     from foothold.pipelines.gateways.cloudformation import CloudFormationStacks  # noqa: PLC0415  # likewise
 
     plane = control_plane()
     stacks = CloudFormationStacks(clients().get("cloudformation", plane.home_region))
     end = time.monotonic() + FOLLOW_SECONDS
-    updates = pipelines.update_following(
+    updates = follow.update_following(
         stacks,
         published_stores(),
         sleep=time.sleep,
         seconds_left=lambda: end - time.monotonic(),
         has_codepipeline=pipeline_regions(),
     )
-    result = pipelines.follow_report(updates)
+    result = follow.follow_report(updates)
     metrics.add_metric("StacksRefused", "Count", len(result.get("refused", ())))
     logger.info("following stacks", report=result)
 

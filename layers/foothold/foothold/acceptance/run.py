@@ -43,8 +43,8 @@ from foothold.errors import (
     TemporaryError,
 )
 from foothold.partitions import partition_of
-from foothold.pipelines.declaration import DeclarationError
-from foothold.pipelines.macro import RESOURCE_TYPE, expand_template
+from foothold.pipelines.declaration import RESOURCE_TYPE, DeclarationError
+from foothold.pipelines.macro import expand_template
 from foothold.stores.model import ADOPTION, RETIREMENT, ArtifactStore
 from foothold.stores.operator.commands import ControlPlaneFunction
 from foothold.stores.operator.regions import OperatorParameters, RegionDesk, Requests

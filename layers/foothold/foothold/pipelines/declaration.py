@@ -10,10 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from enum import StrEnum
 from types import MappingProxyType
 
-from foothold.errors import PermanentError, TemporaryError
+from foothold.errors import PermanentError
 from foothold.partitions import everywhere, meant_region, partition_of
 from foothold.pipelines.build_environment import BuildEnvironment
 from foothold.stores.model import ArtifactStore
@@ -22,6 +21,9 @@ from foothold.stores.model import ArtifactStore
 # ArtifactStore (aws-cdk, aws-codepipeline/lib/private/cross-region-support-stack.ts).
 KEY_ID_LENGTH = 100
 
+# How a template declares a pipeline, and has it expanded.
+RESOURCE_TYPE = "Foothold::Pipeline"
+MACRO = "FootholdPipeline"
 # The output in which a stack keeps the digest of the stores that it was expanded with.
 DIGEST_OUTPUT = "FootholdStores"
 # The output that names the regions which would be followed if CodePipeline were there.
@@ -648,74 +650,3 @@ def _variable_problems(
 def _either(names: Iterable[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
-
-
-# The stacks that follow the stores
-
-# AWS CloudFormation User Guide, "Stack status codes".
-UPDATABLE = frozenset(
-    {
-        "CREATE_COMPLETE",
-        "IMPORT_COMPLETE",
-        "IMPORT_ROLLBACK_COMPLETE",
-        "UPDATE_COMPLETE",
-        "UPDATE_ROLLBACK_COMPLETE",
-    }
-)
-
-
-class State(StrEnum):
-    """What became of one following stack."""
-
-    CURRENT = "current"
-    UPDATING = "updating"
-    BUSY = "busy"
-    LEFT = "left"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class FollowingStack:
-    """A stack with the tag `foothold:follow=true`.
-
-    `digest` is that of the stores it was expanded with, None where it has no such output.
-    `parameters` are the names of its parameters; `has_role` says whether CloudFormation works on
-    it with a role of its own.
-    """
-
-    name: str
-    status: str
-    digest: str | None
-    has_role: bool
-    parameters: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FollowOutcome:
-    """What was done about one following stack, and why."""
-
-    stack: str
-    state: State
-    reason: str = ""
-
-
-class StackBusyError(TemporaryError):
-    """Another operation on the stack is under way."""
-
-
-def standing(stack: FollowingStack, digest: str) -> FollowOutcome | None:
-    """What is known of a stack without touching it; None where it is to be updated."""
-    if stack.digest == digest:
-        return FollowOutcome(stack.name, State.CURRENT)
-    if stack.status.endswith("_IN_PROGRESS"):
-        return FollowOutcome(stack.name, State.BUSY, f"it is in {stack.status}")
-    if stack.digest is None:
-        reason = f"it has no output {DIGEST_OUTPUT}: it holds no declared pipeline"
-        return FollowOutcome(stack.name, State.REFUSED, reason)
-    if not stack.has_role:
-        return FollowOutcome(
-            stack.name, State.REFUSED, "it has no role of its own: deploy it with --role-arn"
-        )
-    if stack.status not in UPDATABLE:
-        return FollowOutcome(stack.name, State.REFUSED, f"{stack.status} cannot be updated")
-    return None

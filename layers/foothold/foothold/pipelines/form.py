@@ -1,4 +1,4 @@
-"""The form in which a pipeline is declared, and what CloudFormation says to a macro.
+"""The form in which a pipeline is declared.
 
 One form for both doors: the properties of a `Foothold::Pipeline` resource, and the file that
 `foothold pipeline` reads. Every error names the field and the way out.
@@ -23,7 +23,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
-from pydantic.alias_generators import to_camel, to_pascal
+from pydantic.alias_generators import to_pascal
 
 from foothold.partitions import meant_region
 from foothold.pipelines import declaration as domain
@@ -637,15 +637,3 @@ def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
         target = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
         return {**target, **{k: v for k, v in node.items() if k != "$ref"}}
     return node
-
-
-class MacroRequest(BaseModel):
-    """What CloudFormation sends to a macro's function (AWS CloudFormation User Guide, "Create a
-    CloudFormation macro definition")."""
-
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
-
-    request_id: str
-    region: str
-    fragment: dict[str, Any]
-    template_parameter_values: dict[str, Any] = {}

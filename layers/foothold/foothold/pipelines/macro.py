@@ -1,57 +1,50 @@
-"""Pipelines made of declarations: the macro's work, and the stacks that follow the stores.
+"""The CloudFormation macro: a template in which each declaration is replaced by its resources."""
 
-A template that the macro expanded carries, as an output, the digest of the stores it was
-expanded with. So whether a following stack is up to date can be read from the stack itself, a
-doubled event changes nothing, and a lost one is made good by the next run.
-"""
-
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
 
-from foothold.errors import FootholdError, PermanentError
+from foothold.errors import FootholdError
 from foothold.observability import logger
 from foothold.partitions import everywhere
 from foothold.pipelines.declaration import (
     DIGEST_OUTPUT,
     LEFT_OUT_OUTPUT,
+    MACRO,
+    RESOURCE_TYPE,
     DeclarationError,
-    FollowingStack,
-    FollowOutcome,
     Pipeline,
-    StackBusyError,
-    State,
     resolve,
-    standing,
     stores_digest,
     within_reach,
 )
-from foothold.pipelines.form import MacroRequest, read_declaration
+from foothold.pipelines.form import read_declaration
 from foothold.pipelines.resources import expand
 from foothold.reading import wrong_fields
 from foothold.stores.model import ArtifactStore
 from foothold.stores.ports import Stores
 
-RESOURCE_TYPE = "Foothold::Pipeline"
-MACRO = "FootholdPipeline"
 ROOT = "/foothold"
 
 # CloudFormation names no limit for a macro's message; a change set's reason, in which it is
 # shown, is cut by consoles well before this.
 MESSAGE_LENGTH = 1000
-
-# UpdateStack takes a template body of this many bytes (botocore's cloudformation model).
-BODY_BYTES = 51_200
-# Every update makes the macro read the stores: with 34 regions seven GetParametersByPath calls,
-# of 40 a second that the account has (AWS Systems Manager endpoints and quotas).
-SECONDS_BETWEEN_UPDATES = 0.5
 NONE_REFUSED: Mapping[str, str] = MappingProxyType({})
 
 
-# The macro
+class MacroRequest(BaseModel):
+    """What CloudFormation sends to a macro's function (AWS CloudFormation User Guide, "Create a
+    CloudFormation macro definition")."""
+
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+    request_id: str
+    region: str
+    fragment: dict[str, Any]
+    template_parameter_values: dict[str, Any] = {}
 
 
 def answer_macro(
@@ -189,102 +182,6 @@ def _is_macro(transform: object) -> bool:
     return name == MACRO
 
 
-def without_used_up(
-    template: Mapping[str, Any], fragment: Mapping[str, Any], given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """A rendered template without the parameters whose values its pipelines have taken up.
-
-    `fragment` is the template as it was written, `given` are the values that parameters were given:
-    they become the defaults of those that stay, so that all of the template agrees, but for those
-    that are not to be shown. A parameter stays where anything else refers to it, or where a macro
-    or an included snippet might.
-    """
-    parameters = dict(template.get("Parameters") or {})
-    for name in given.keys() & parameters.keys():
-        if str(parameters[name].get("NoEcho", "")).lower() != "true":
-            parameters[name] = {**parameters[name], "Default": given[name]}
-    used_up: set[str] = set()
-    if not any(map(_may_refer, _transforms_in(template))):
-        declarations = [each for each in _resources(fragment).values() if is_pipeline(each)]
-        metadata = template.get("Metadata")
-        others = {name: each for name, each in template.items() if name != "Parameters"}
-        if isinstance(metadata, Mapping):
-            others["Metadata"] = {k: v for k, v in metadata.items() if k != INTERFACE}
-        used_up = set(_referred(declarations)) - set(_referred(others))
-    whole = {name: section for name, section in template.items() if name != "Parameters"}
-    left = {name: field for name, field in parameters.items() if name not in used_up}
-    if used_up & parameters.keys() and isinstance(whole.get("Metadata"), Mapping):
-        whole["Metadata"] = _without_labels(whole["Metadata"], used_up)
-    first = {"AWSTemplateFormatVersion", "Transform", "Description", "Metadata"}
-    head = {name: section for name, section in whole.items() if name in first}
-    return {**head, **({"Parameters": left} if left else {}), **whole}
-
-
-INTERFACE = "AWS::CloudFormation::Interface"
-
-
-def _may_refer(transform: object) -> bool:
-    """Whether a transform may refer to parameters that the template itself does not: all but those
-    that only rewrite what is there."""
-    name = transform.get("Name") if isinstance(transform, Mapping) else transform
-    return not str(name).startswith(("AWS::Serverless-", "AWS::LanguageExtensions"))
-
-
-def _transforms_in(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            if name in {"Transform", "Fn::Transform"}:
-                yield from item if isinstance(item, list) else [item]
-            else:
-                yield from _transforms_in(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _transforms_in(item)
-
-
-def _referred(value: Any) -> Iterator[str]:
-    """Every name that functions in the value refer to."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _referred(item)
-    if not isinstance(value, Mapping):
-        return
-    for name, item in value.items():
-        if name == "Ref" and isinstance(item, str):
-            yield item
-        text = item[0] if isinstance(item, list) and item else item
-        if name == "Fn::Sub" and isinstance(text, str):
-            yield from re.findall(r"\$\{([^!}][^}]*)\}", text)
-        if name in {"Fn::ValueOf", "Fn::ValueOfAll"} and isinstance(text, str):
-            yield text
-        yield from _referred(item)
-
-
-def _without_labels(metadata: Mapping[str, Any], gone: set[str]) -> dict[str, Any]:
-    """Metadata whose description of the console's form no longer has these parameters."""
-    interface = metadata.get(INTERFACE)
-    if not isinstance(interface, Mapping):
-        return dict(metadata)
-    kept = dict(interface)
-    if isinstance(groups := interface.get("ParameterGroups"), list):
-        groups = [
-            {**group, "Parameters": [each for each in group["Parameters"] if each not in gone]}
-            if isinstance(group, Mapping) and isinstance(group.get("Parameters"), list)
-            else group
-            for group in groups
-        ]
-        kept["ParameterGroups"] = [
-            group for group in groups if not isinstance(group, Mapping) or group.get("Parameters")
-        ]
-    if isinstance(labels := interface.get("ParameterLabels"), Mapping):
-        kept["ParameterLabels"] = {
-            name: label for name, label in labels.items() if name not in gone
-        }
-    kept = {name: part for name, part in kept.items() if part}
-    others = {name: part for name, part in metadata.items() if name != INTERFACE}
-    return {**others, **({INTERFACE: kept} if kept else {})}
-
-
 def pipelines_of(
     fragment: Mapping[str, Any],
     ready: Mapping[str, ArtifactStore],
@@ -376,103 +273,3 @@ def _with_attributes(
         for resource in expanded.values():
             resource["Condition"] = attributes["Condition"]
     return expanded
-
-
-# The stacks that follow
-
-
-class Stacks(Protocol):
-    """CloudFormation stacks of the home region."""
-
-    def following(self) -> Iterable[FollowingStack]:
-        """Every stack that carries the tag `foothold:follow=true`."""
-        ...
-
-    def original_template(self, name: str) -> str:
-        """The stack's template as it was submitted, before any macro."""
-        ...
-
-    def update(self, stack: FollowingStack, template: str) -> bool:
-        """Start an update with this template and every parameter's previous value; False where
-        CloudFormation finds nothing to update. Raises StackBusyError while another operation is
-        under way."""
-        ...
-
-
-class FollowedStores(Stores, Protocol):
-    def named(self) -> Mapping[str, ArtifactStore]:
-        """The stores as the parameters name them, proven by nothing: fit to be compared with,
-        never to be used."""
-        ...
-
-
-def update_following(
-    stacks: Stacks,
-    stores: FollowedStores,
-    *,
-    sleep: Callable[[float], None],
-    seconds_left: Callable[[], float],
-    has_codepipeline: Callable[[str], bool] = everywhere,
-) -> tuple[FollowOutcome, ...]:
-    """Submit anew the template of every following stack that was expanded with other stores.
-
-    The original template, because CloudFormation's "previous template" may be the expanded one
-    (AWS CloudFormation API Reference, "UpdateStack": UsePreviousTemplate). One update a stack at
-    a time, none while anything is under way, never faster than the account's rates allow; what
-    `seconds_left` (of the caller's time) does not suffice for is left for the next run. One
-    stack that fails stops no other. A steady run looks at no bucket; while a store may not be
-    used, no stack is updated, for the macro would refuse it, or leave the region out.
-    """
-    following = tuple(stacks.following())
-    if not following:
-        return ()
-    digest = stores_digest(within_reach(stores.named(), has_codepipeline))
-    if all(stack.digest == digest for stack in following):
-        return tuple(FollowOutcome(stack.name, State.CURRENT) for stack in following)
-    published = stores.ready()
-    digest = stores_digest(within_reach(published.stores, has_codepipeline))
-    refused = "; ".join(
-        reason for region, reason in published.refused.items() if has_codepipeline(region)
-    )
-    outcomes = []
-    for stack in following:
-        outcome = standing(stack, digest)
-        if refused and (outcome is None or outcome.state is State.CURRENT):
-            outcome = FollowOutcome(stack.name, State.REFUSED, refused)
-        if outcome is None and seconds_left() < 2 * SECONDS_BETWEEN_UPDATES:
-            outcome = FollowOutcome(stack.name, State.LEFT, "no time left; the next run goes on")
-        if outcome is None:
-            outcome = _update(stacks, stack)
-            sleep(SECONDS_BETWEEN_UPDATES)
-        outcomes.append(outcome)
-    return tuple(outcomes)
-
-
-def _update(stacks: Stacks, stack: FollowingStack) -> FollowOutcome:
-    try:
-        template = stacks.original_template(stack.name)
-        if MACRO not in template:
-            raise PermanentError(
-                f"its template was rendered, not written for the macro {MACRO}: render and deploy "
-                "it again, or deploy the declaration itself"
-            )
-        if len(template.encode()) > BODY_BYTES:
-            raise PermanentError(
-                f"its template has {len(template.encode()):,} bytes and an update takes "
-                f"{BODY_BYTES:,}: deploy it yourself, or declare less in one template"
-            )
-        started = stacks.update(stack, template)
-    except StackBusyError as error:
-        return FollowOutcome(stack.name, State.BUSY, str(error))
-    except FootholdError as error:
-        return FollowOutcome(stack.name, State.REFUSED, str(error))
-    return FollowOutcome(stack.name, State.UPDATING if started else State.CURRENT)
-
-
-def follow_report(outcomes: Iterable[FollowOutcome]) -> dict[str, list[str]]:
-    """The outcomes for a log: by state, each stack with its reason."""
-    report: dict[str, list[str]] = {}
-    for outcome in outcomes:
-        line = f"{outcome.stack}: {outcome.reason}" if outcome.reason else outcome.stack
-        report.setdefault(outcome.state, []).append(line)
-    return report

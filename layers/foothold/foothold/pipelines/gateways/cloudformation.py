@@ -9,7 +9,8 @@ from botocore.exceptions import ClientError
 
 from foothold.aws.clients import aws_call, error_code
 from foothold.errors import FootholdError
-from foothold.pipelines.declaration import DIGEST_OUTPUT, FollowingStack, StackBusyError
+from foothold.pipelines.declaration import DIGEST_OUTPUT
+from foothold.pipelines.follow import FollowingStack, StackBusyError
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -37,7 +38,7 @@ LIVING: list[Any] = [
 
 
 class CloudFormationStacks:
-    """`pipelines.macro.Stacks` on AWS."""
+    """`pipelines.follow.FollowingStacks` on AWS."""
 
     def __init__(self, client: "CloudFormationClient") -> None:
         self._client = client
