@@ -16,7 +16,7 @@ from foothold.stores.ownership import refuse_others
 from foothold.stores.ports import Buckets, Keys, Parameters
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.retirement_plan import Phase, recorded
 
 # The claim of the control plane's own stack, which never gives it up before it is deleted.
 OWN_RESOURCE = "HomeArtifactStore"
@@ -110,13 +110,11 @@ class HandOvers:
         return stack == self._control_plane.stack and resource.endswith(f".{OWN_RESOURCE}")
 
     def _refuse_while_going(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
-        text = published.get(spec.retirement_parameter)
-        if text is None:
-            return
-        phase = Retirement.parse(spec.retirement_parameter, text).phase
-        if phase in (Phase.RETIRING, Phase.RETIRED, Phase.RESTORING):
+        retirement = recorded(spec, published)
+        under_way = (Phase.RETIRING, Phase.RETIRED, Phase.RESTORING)
+        if retirement and retirement.phase in under_way:
             raise PermanentError(
-                f"{spec.region} is {phase}: bring it back with `foothold regions retire "
+                f"{spec.region} is {retirement.phase}: bring it back with `foothold regions retire "
                 f"{spec.region} --undo`, then hand it over"
             )
 

@@ -5,16 +5,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from foothold.errors import NotOursError, PermanentError
+from foothold.errors import PermanentError
 from foothold.stores.beside import Beside, lifecycle_beside, policy_beside
 from foothold.stores.model import (
     BUCKET_ASPECTS,
-    HOME_TAG,
     KEY_ASPECTS,
     KEY_TO_COME,
-    REGION_TAG,
     RETIRING_TAG,
-    STACK_TAG,
     STATE_TAG,
     Aspect,
     KeepStep,
@@ -25,7 +22,7 @@ from foothold.stores.model import (
     StoreSpec,
     Use,
 )
-from foothold.stores.ownership import is_anothers, refuse_others
+from foothold.stores.ownership import refuse_to_keep
 from foothold.stores.policies import bucket_policy, canonical, key_policy
 from foothold.stores.retirement_plan import Phase, Retirement
 
@@ -101,7 +98,7 @@ def plan(
     is finished by the next one. Raises PermanentError, with the command that would help, where the
     region holds what is not provably ours, or where a repair could take access to artifacts away.
     """
-    _refuse_what_is_not_ours(spec, seen)
+    refuse_to_keep(spec, seen)
     use = use_of_new(spec, seen, restoring=called_off is not None)
     steps = _key_steps(spec, seen, use)
     adopted = next((step.key for step in steps if step.key), "")
@@ -180,45 +177,6 @@ def _replaced(spec: StoreSpec, seen: ObservedStore, key_arn: str, use: Use) -> s
         if (seen.settings.get(aspect) or {}).get(STATE_TAG) == Use.REPLACEMENT:
             return "it was replaced, and nobody has been told yet"
     return None
-
-
-def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
-    key_tags = seen.settings.get(Aspect.KEY_TAGS) or {}
-    bucket_tags = seen.settings.get(Aspect.BUCKET_TAGS, spec.tags) or {}
-    if spec.adopted and seen.bucket_exists and STACK_TAG not in bucket_tags:
-        raise PermanentError(
-            f"the adoption of bucket {spec.bucket} was cut short, or its tags were taken off: "
-            f"run `foothold regions adopt {spec.region} --bucket {spec.bucket} --key-arn "
-            f"{spec.adopted.key_arn}` again"
-        )
-    if seen.key and Aspect.KEY_TAGS in seen.settings:
-        way_out = "point the alias at Foothold's own key, or delete the alias"
-        name = f"{spec.key_alias} in {spec.region} points at {seen.key.arn}, which"
-        refuse_others(spec, name, key_tags, way_out)
-    # With a key of our own here, a parameter that names another is only wrong.
-    for key in () if seen.key else seen.named_keys:
-        if is_anothers(spec, key.tags):
-            name = f"{key.arn}, which the parameters of {spec.region} name,"
-            refuse_others(spec, name, key.tags, "delete the parameter")
-    if seen.bucket_exists and Aspect.BUCKET_TAGS in seen.settings:
-        # A bucket without any tag and any object is our own, left by a creation cut short.
-        unfinished = not bucket_tags and seen.bucket_empty
-        # One tag of two is gone: whose the bucket is, its key tells, once that is looked at.
-        told_by_key = Aspect.KEY_TAGS not in seen.settings or spec.owns(key_tags)
-        drifted = (
-            seen.key is not None
-            and told_by_key
-            and bucket_tags.get(STACK_TAG) == spec.control_plane.stack
-            and HOME_TAG not in bucket_tags
-        )
-        if not unfinished and not drifted:
-            way_out = "move it away or choose another NamePrefix"
-            refuse_others(spec, f"bucket {spec.bucket} exists but", bucket_tags, way_out)
-    if spec.adopted and bucket_tags.get(REGION_TAG, spec.region) != spec.region:
-        raise NotOursError(
-            f"bucket {spec.bucket} is the store of {bucket_tags[REGION_TAG]}: the parameter "
-            f"{spec.adoption_parameter} names it for {spec.region}, delete that parameter"
-        )
 
 
 def _key_steps(spec: StoreSpec, seen: ObservedStore, use: Use) -> list[KeepStep]:

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from foothold.errors import (
-    BucketMissingError,
     FootholdError,
     PermanentError,
     RegionNotEnabledError,
@@ -38,10 +36,11 @@ from foothold.stores.model import (
     StoreSpec,
     Use,
 )
-from foothold.stores.ownership import is_anothers, refuse_others
+from foothold.stores.observe import Observer
+from foothold.stores.ownership import refuse_anothers_key, refuse_others, refuse_others_bucket
 from foothold.stores.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
 from foothold.stores.published import desired_spec
-from foothold.stores.retirement_plan import Phase, Retirement, distrust, proven, published_by_us
+from foothold.stores.retirement_plan import Phase, Retirement, distrust, proven, recorded
 from foothold.stores.wanted import ALL_ENABLED, RegionList, open_requests
 
 Answer = TypeVar("Answer")
@@ -84,6 +83,7 @@ class Reconciler:
         self._keys = keys
         self._buckets = buckets
         self._parameters = parameters
+        self._observer = Observer(keys, buckets, parameters)
         self._regions = regions
         self._announcements = announcements
         self._capacity = capacity
@@ -198,7 +198,7 @@ class Reconciler:
             try:
                 self._refuse(region, statuses, refused)
                 spec, called_off, distrusted = self._wish(region, published, going)
-                seen = self._observe(spec, published, planner.EVERYTHING, called_off)
+                seen = self._observer.look(spec, published, planner.EVERYTHING, called_off)
                 return (*distrusted, *planner.plan(spec, seen, self._clock(), called_off))
             except FootholdError as error:
                 return _not_yet_everywhere(region, statuses, error)
@@ -323,19 +323,15 @@ class Reconciler:
         `published` is what is written about stores at home."""
         try:
             spec = desired_spec(self._control_plane, region, published)
-            retirement = self._retirement(spec, published)
+            retirement = recorded(spec, published)
         except FootholdError:
             return False  # garbage is reported where the region is reconciled
         if retirement is None or retirement.phase not in (Phase.RETIRING, Phase.RETIRED):
             return False
         try:
-            return proven(spec, retirement, self.left(spec, published, retirement))
+            return proven(spec, retirement, self._observer.left(spec, published, retirement))
         except FootholdError:
             return True  # nobody can tell, so nobody touches it: who goes on with it says why
-
-    def _retirement(self, spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
-        text = published.get(spec.retirement_parameter)
-        return None if text is None else Retirement.parse(spec.retirement_parameter, text)
 
     def _wish(
         self,
@@ -349,7 +345,7 @@ class Reconciler:
         """The desired store, the retirement that is to be called off for it, and what a person
         should hear about a record that is none of the control plane's own."""
         spec = desired_spec(self._control_plane, region, published)
-        retirement = self._retirement(spec, published)
+        retirement = recorded(spec, published)
         if retirement is None or asked or retirement.phase is Phase.RESTORING:
             return spec, retirement, ()
         if retirement.phase is Phase.CALLED_OFF:
@@ -359,50 +355,6 @@ class Reconciler:
         if region in going:
             return spec, retirement, ()
         return spec, None, (distrust(spec),)
-
-    def left(
-        self, spec: StoreSpec, published: Mapping[str, str], retirement: Retirement | None
-    ) -> ObservedStore:
-        """What is left of a store that is being retired. `tagged_keys` is its key once no alias
-        points at it; parameters that name another control plane's key are none of its own."""
-        key = self._keys.aliased(spec)
-        former = None
-        if key is None:
-            former_arn = spec.adopted.key_arn if spec.adopted else retirement and retirement.key_arn
-            former = self._keys.find(spec, former_arn) if former_arn else None
-            if former and not spec.tags.items() <= former.tags.items():
-                former = None  # whatever the parameter says, it is not ours
-        settings = {}
-        if key:
-            settings[Aspect.KEY_TAGS] = self._keys.read(spec, key.arn, Aspect.KEY_TAGS)
-        exists, empty = True, None
-        try:
-            settings[Aspect.BUCKET_TAGS] = self._buckets.read(spec, Aspect.BUCKET_TAGS)
-            empty = self._buckets.is_empty(spec)
-        except BucketMissingError:
-            exists = False
-        ours = {key.arn} if key else set()
-        return ObservedStore(
-            key=key,
-            tagged_keys=(former,) if former else (),
-            bucket_exists=exists,
-            bucket_empty=empty,
-            settings=settings,
-            home_parameters=self._own(spec, spec.home_path, published, ours),
-            regional_parameters=self._own(
-                spec,
-                spec.regional_path,
-                self._parameters.get(spec.region, tuple(spec.parameters(spec.regional_path, ""))),
-                ours,
-            ),
-        )
-
-    def _own(
-        self, spec: StoreSpec, path: str, parameters: Mapping[str, str], ours: set[str]
-    ) -> Mapping[str, str]:
-        arn = parameters.get(f"{path}/key-arn")
-        named = self._keys.find(spec, arn) if arn and arn not in ours else None
-        return published_by_us(spec, parameters, named)
 
     def _refuse(
         self, region: str, statuses: Mapping[str, str], refused: Mapping[str, FootholdError]
@@ -444,10 +396,10 @@ class Reconciler:
         called_off: Retirement | None,
     ) -> ArtifactStore:
         aspects = planner.EVERYTHING if called_off else aspects
-        seen = self._observe(spec, published, aspects, called_off)
+        seen = self._observer.look(spec, published, aspects, called_off)
         steps = planner.plan(spec, seen, self._clock(), called_off)
         if steps and _partly_seen(seen):
-            seen = self._observe(spec, published, planner.EVERYTHING, called_off)
+            seen = self._observer.look(spec, published, planner.EVERYTHING, called_off)
             steps = planner.plan(spec, seen, self._clock(), called_off)
         if any(step.verb in (KeepVerb.CREATE_KEY, KeepVerb.CREATE_BUCKET) for step in steps):
             self._refuse_below_anothers_root(spec, published)
@@ -463,58 +415,6 @@ class Reconciler:
         if steps and not verified:
             self._verify(spec)
         return spec.store(key_arn)
-
-    def _observe(
-        self,
-        spec: StoreSpec,
-        published: Mapping[str, str],
-        aspects: Sequence[Aspect],
-        called_off: Retirement | None,
-    ) -> ObservedStore:
-        key = self._keys.aliased(spec)
-        regional = self._parameters.get(spec.region, tuple(spec.parameters(spec.regional_path, "")))
-        home = {
-            name: value
-            for name, value in published.items()
-            if name in spec.parameters(spec.home_path, "")
-        }
-        named = {
-            value
-            for name, value in (*regional.items(), *home.items())
-            if name.endswith("/key-arn") and not (key and key.arn == value)
-        }
-        if called_off and called_off.key_arn and not key:
-            named.add(called_off.key_arn)
-        if spec.adopted and not key:
-            named.add(spec.adopted.key_arn)
-        found = [self._keys.find(spec, arn) for arn in sorted(named)]
-        seen = ObservedStore(
-            key=key,
-            tagged_keys=() if key else self._keys.tagged(spec),
-            named_keys=tuple(other for other in found if other),
-            spare_keys=self._keys.unused(spec) if key and Aspect.SPARE_KEYS in aspects else (),
-            home_parameters=home,
-            regional_parameters=regional,
-        )
-        settings = {}
-        if key:
-            for aspect in KEY_ASPECTS:
-                if aspect in aspects:
-                    settings[aspect] = self._keys.read(spec, key.arn, aspect)
-        exists = True
-        try:
-            for aspect in BUCKET_ASPECTS:
-                if aspect in aspects:
-                    settings[aspect] = self._buckets.read(spec, aspect)
-        except BucketMissingError:
-            exists = False
-        untagged = exists and settings.get(Aspect.BUCKET_TAGS, {"": ""}) in (None, {})
-        return replace(
-            seen,
-            settings=settings,
-            bucket_exists=exists,
-            bucket_empty=self._buckets.is_empty(spec) if untagged else None,
-        )
 
     def _apply(  # noqa: C901, PLR0912  one case a verb
         self, spec: StoreSpec, step: KeepStep, key_arn: str
@@ -585,9 +485,8 @@ class Reconciler:
         home = self._control_plane.spec(self._control_plane.home_region)
         arn = published.get(f"{home.home_path}/key-arn")
         key = self._keys.find(home, arn) if arn and home.region != spec.region else None
-        if key and is_anothers(home, key.tags):
-            name = f"{key.arn}, which the parameters below {home.home_path} name,"
-            refuse_others(home, name, key.tags, "delete the parameter")
+        if key:
+            refuse_anothers_key(home, key, f"below {home.home_path}")
 
     def _refuse_without_capacity(self, spec: StoreSpec) -> None:
         if self._capacity is None:
@@ -642,10 +541,8 @@ class Reconciler:
         """CreateBucket also succeeds, or says that the bucket is ours already, where anybody else
         in this account made it since it was looked for."""
         tags = self._buckets.read(spec, Aspect.BUCKET_TAGS) or {}
-        unfinished = not tags and self._buckets.is_empty(spec)
-        if not unfinished:
-            way_out = "move it away or choose another NamePrefix"
-            refuse_others(spec, f"bucket {spec.bucket} exists but", tags, way_out)
+        empty = not tags and self._buckets.is_empty(spec)
+        refuse_others_bucket(spec, tags, empty=empty)
 
     def _verify(self, spec: StoreSpec) -> None:
         """Raise unless the store can be used, so that nobody is pointed at a broken one."""

@@ -14,7 +14,7 @@ from foothold.errors import (
     PermanentError,
     TemporaryError,
 )
-from foothold.stores import retirement_plan as domain
+from foothold.stores import retirement_plan
 from foothold.stores.model import (
     RETIRING_TAG,
     ArtifactStore,
@@ -26,10 +26,11 @@ from foothold.stores.model import (
     RetireVerb,
     StoreSpec,
 )
+from foothold.stores.observe import Observer
 from foothold.stores.ports import Buckets, Keys, Parameters, Usage
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.retirement_plan import Phase, Retirement, recorded
 
 # How often somebody may change his mind while a bucket is drained.
 PAGES_A_LOOK = 10
@@ -87,6 +88,7 @@ class Retirements:
         self._keys = keys
         self._buckets = buckets
         self._parameters = parameters
+        self._observer = Observer(keys, buckets, parameters)
         self._usage = usage
         self._clock = clock
 
@@ -98,10 +100,8 @@ class Retirements:
         since it began: it is called off then, and the store published again. Raises
         TemporaryError where the rest must wait.
         """
-        spec, published = self._look(region)
-        retirement = self._written(spec, published)
-        seen = self._reconciler.left(spec, published, retirement)
-        going = retirement is not None and domain.proven(spec, retirement, seen)
+        spec, retirement, seen = self._look(region)
+        going = retirement is not None and retirement_plan.proven(spec, retirement, seen)
         if retirement is None or not going or retirement.phase is not Phase.RETIRING:
             self._refuse(spec, seen, retirement)
             retirement = self._begin(spec, seen, retirement)
@@ -109,9 +109,7 @@ class Retirements:
 
     def preview(self, region: str) -> Preview:
         """What `retire` would take away. Reads only. Raises PermanentError as `retire` does."""
-        spec, published = self._look(region)
-        retirement = self._written(spec, published)
-        seen = self._reconciler.left(spec, published, retirement)
+        spec, retirement, seen = self._look(region)
         if retirement is None or retirement.phase is not Phase.RETIRING:
             self._refuse(spec, seen, retirement)
         versions, more = (0, False) if not seen.bucket_exists else self._buckets.count(spec)
@@ -123,15 +121,14 @@ class Retirements:
             more,
             key.arn if key else None,
             spec.control_plane.reader_roles if spec.control_plane.organization_ids else (),
-            domain.plan(spec, seen),
+            retirement_plan.plan(spec, seen),
         )
 
     def undo(self, region: str) -> Outcome:
         """Bring a store back that is being retired, or was. What its bucket held is gone, and
         whoever listens is told so. Raises PermanentError where there is nothing to undo, or
         where the key is gone."""
-        spec, published = self._look(region)
-        retirement = self._written(spec, published)
+        spec, _, retirement = self._recorded(region)
         if retirement is None:
             raise PermanentError(
                 f"{region} is not being retired: there is nothing to undo; `foothold status` "
@@ -167,7 +164,7 @@ class Retirements:
         regions = []
         for name in sorted({name.removeprefix(f"{path}/").split("/")[0] for name in published}):
             try:
-                written = self._written(self._control_plane.spec(name), published)
+                written = recorded(self._control_plane.spec(name), published)
             except FootholdError:
                 continue  # garbage is reported where the region is reconciled
             if written and (
@@ -179,32 +176,33 @@ class Retirements:
 
     def plan(self, region: str) -> tuple[RetireStep, ...]:
         """What `retire` has left to do in a region. Reads only."""
-        spec, published = self._look(region)
-        retirement = self._written(spec, published)
-        steps = domain.plan(spec, self._reconciler.left(spec, published, retirement))
+        spec, _, seen = self._look(region)
         last = RetireStep(RetireVerb.RECORD_RETIREMENT, f"{region} can be brought back for 30 days")
-        return (*steps, last)
+        return (*retirement_plan.plan(spec, seen), last)
 
-    def _look(self, region: str) -> tuple[StoreSpec, Mapping[str, str]]:
+    def _recorded(self, region: str) -> tuple[StoreSpec, Mapping[str, str], Retirement | None]:
+        """The store that the region would have, what is written about stores at home, and the
+        record of the retirement among it."""
         published = self._parameters.below(self._home, self._control_plane.stores_path)
-        return desired_spec(self._control_plane, region, published), published
+        spec = desired_spec(self._control_plane, region, published)
+        return spec, published, recorded(spec, published)
 
-    def _written(self, spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
-        text = published.get(spec.retirement_parameter)
-        return None if text is None else Retirement.parse(spec.retirement_parameter, text)
+    def _look(self, region: str) -> tuple[StoreSpec, Retirement | None, ObservedStore]:
+        spec, published, retirement = self._recorded(region)
+        return spec, retirement, self._observer.left(spec, published, retirement)
 
     def _refuse(self, spec: StoreSpec, seen: ObservedStore, retirement: Retirement | None) -> None:
         """Raise PermanentError where there is nothing to retire, or where somebody needs it."""
         region = spec.region
         retired = retirement is not None and retirement.phase is Phase.RETIRED
-        if retirement and retired and domain.proven(spec, retirement, seen):
+        if retirement and retired and retirement_plan.proven(spec, retirement, seen):
             raise PermanentError(
                 f"{region} was retired already; `foothold regions retire {region} --undo` "
                 f"brings it back, `foothold regions add {region}` does so later too"
             )
         for reason, way_out in self._reasons_to_stay(spec, seen):
             raise PermanentError(f"{reason}: {way_out}; then retire it")
-        if not domain.plan(spec, seen):
+        if not retirement_plan.plan(spec, seen):
             raise PermanentError(
                 f"{spec.region} has no artifact store; `foothold status` shows the regions"
             )
@@ -220,7 +218,7 @@ class Retirements:
                     f"`foothold regions remove {spec.region}`"
                 ),
             )
-        if not domain.plan(spec, seen):
+        if not retirement_plan.plan(spec, seen):
             return  # nothing is there that could be used
         users = [
             f"pipeline {use.name}" for use in self._usage.pipelines(spec.bucket) if not use.follows
@@ -281,9 +279,9 @@ class Retirements:
 
     def _go_on(self, spec: StoreSpec, retirement: Retirement, until: float) -> Progress:
         published = self._parameters.below(self._home, self._control_plane.stores_path)
-        seen = self._reconciler.left(spec, published, retirement)
+        seen = self._observer.left(spec, published, retirement)
         taken: list[RetireStep] = []
-        for step in domain.plan(spec, seen):
+        for step in retirement_plan.plan(spec, seen):
             self._look_again(spec, seen, retirement)
             if step.verb is RetireVerb.DRAIN_BUCKET:
                 self._wait_for_followers(spec)
@@ -351,12 +349,9 @@ class Retirements:
         return retirement, not left
 
     def _refuse_once_called_off(self, spec: StoreSpec) -> None:
-        name = spec.retirement_parameter
-        text = self._parameters.get(self._home, (name,)).get(name)
-        if (
-            text is None
-            or Retirement.parse(spec.retirement_parameter, text).phase is not Phase.RETIRING
-        ):
+        found = self._parameters.get(self._home, (spec.retirement_parameter,))
+        written = recorded(spec, found)
+        if written is None or written.phase is not Phase.RETIRING:
             raise TemporaryError(f"{spec.region} is wanted again: its retirement was called off")
 
     def _apply(self, spec: StoreSpec, step: RetireStep) -> None:

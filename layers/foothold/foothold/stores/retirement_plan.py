@@ -16,7 +16,6 @@ from enum import StrEnum
 from foothold.errors import PermanentError
 from foothold.stores.model import (
     RETIRING_TAG,
-    STACK_TAG,
     STATE_TAG,
     Adoption,
     Aspect,
@@ -28,7 +27,7 @@ from foothold.stores.model import (
     RetireVerb,
     StoreSpec,
 )
-from foothold.stores.ownership import is_anothers, refuse_others
+from foothold.stores.ownership import refuse_to_take_away
 
 
 class Phase(StrEnum):
@@ -83,6 +82,13 @@ class Retirement:
             ) from None
 
 
+def recorded(spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
+    """The record of the store's retirement among what is written about stores at home, where
+    there is one. Raises PermanentError for what nobody of ours wrote."""
+    text = published.get(spec.retirement_parameter)
+    return None if text is None else Retirement.parse(spec.retirement_parameter, text)
+
+
 def _arn(value: str) -> str:
     if not value.startswith("arn:"):
         raise ValueError(value)
@@ -124,7 +130,7 @@ def plan(spec: StoreSpec, seen: ObservedStore) -> tuple[RetireStep, ...]:
     because it can be brought back and is needed for nothing after that. Of an adopted store
     the bucket and the key stay. Raises PermanentError where the bucket or key is not ours.
     """
-    _refuse_what_is_not_ours(spec, seen)
+    refuse_to_take_away(spec, seen)
     steps = []
     for verb, path, published in (
         (RetireVerb.WITHDRAW_HOME, spec.home_path, seen.home_parameters),
@@ -165,22 +171,3 @@ def _give_back(spec: StoreSpec, adopted: Adoption, seen: ObservedStore) -> list[
 
 def _keys(seen: ObservedStore) -> tuple[ObservedKey, ...]:
     return (seen.key,) if seen.key else seen.tagged_keys
-
-
-def _refuse_what_is_not_ours(spec: StoreSpec, seen: ObservedStore) -> None:
-    for aspect, name in (
-        (Aspect.KEY_TAGS, seen.key.arn if seen.key else ""),
-        (Aspect.BUCKET_TAGS, f"bucket {spec.bucket}"),
-    ):
-        if aspect in seen.settings:
-            tags = seen.settings[aspect] or {}
-            given_back = spec.adopted and STACK_TAG not in tags
-            if not given_back:
-                refuse_others(spec, name, tags, "it is not taken away")
-
-
-def published_by_us(
-    spec: StoreSpec, parameters: Mapping[str, str], named: ObservedKey | None
-) -> Mapping[str, str]:
-    """The parameters, unless the key that they name, `named`, is another control plane's."""
-    return {} if named and is_anothers(spec, named.tags) else parameters

@@ -11,7 +11,7 @@ from foothold.stores.custom_resource.claim import Claim, HeldClaim
 from foothold.stores.model import ArtifactStore, ControlPlane, KeepVerb, Outcome
 from foothold.stores.ports import Parameters, Stacks
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.retirement_plan import Phase, Retirement, recorded
 
 # Less than template.yaml's Timeout of the function, and what its responder keeps of it.
 LONGEST_SECONDS = 220.0
@@ -185,12 +185,9 @@ class Claims:
         spec = plane.spec(region)
         below = self._parameters.below(plane.home_region, plane.stores_path)
         published = {name for name in below if name.startswith(f"{spec.home_path}/")}
-        text = below.get(spec.retirement_parameter)
+        retirement = recorded(spec, below)
         # One that was called off before does not count any more: this is a new occasion.
-        free = text is None or (
-            Retirement.parse(spec.retirement_parameter, text).phase is Phase.CALLED_OFF
-        )
-        if published and free:
+        if published and (retirement is None or retirement.phase is Phase.CALLED_OFF):
             asked = Retirement(Phase.ASKED, int(self._clock()))
             self._parameters.put(plane.home_region, spec.retirement_parameter, asked.text)
 
