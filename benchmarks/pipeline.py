@@ -18,7 +18,7 @@ from rich.table import Table
 
 from foothold.cli.picture import svg
 from foothold.pipelines.macro import expand_template
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 HOME = "eu-central-1"
 TARGETS, REGIONS = 10, 34
@@ -26,7 +26,7 @@ ROUNDS = 15
 GOAL_SECONDS, GOAL_MEGABYTES = 0.5, 128
 MACRO = """
 import json, resource, sys, time
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 from foothold.stores.published import Published
 from foothold.pipelines.macro import answer_macro
 event, stores = json.load(sys.stdin)

@@ -29,7 +29,7 @@ from botocore.response import StreamingBody
 
 from foothold.partitions import WITHOUT_ACCOUNT_REGIONAL_NAMESPACE, partition_of
 from foothold.pipelines.declaration import stores_digest
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 HOME = "eu-central-1"
 ACCOUNT = "111111111111"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from foothold.errors import FootholdError, PermanentError
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 from proof.cloud import ACCOUNT, HOME, STATUSES, Cloud
 from proof.flows import built, converged
 from proof.house import ROOT, Context, Log, door, house, saved

@@ -25,8 +25,9 @@ from foothold.pipelines.declaration import resolve
 from foothold.pipelines.form import read_declaration
 from foothold.pipelines.resources import ARTIFACT_FOLDER, expand
 from foothold.stores.gateways.account import PipelineRegions
-from foothold.stores.model import ArtifactStore, ControlPlane
+from foothold.stores.model import ControlPlane
 from foothold.stores.policies import bucket_policy, key_policy
+from foothold.stores.register import ArtifactStore
 from proof.cloud import HOME
 from proof.decisions import ANOTHER_ORGANIZATION, ORGANIZATION, OTHER, READERS, TOOLS, key_arn
 from proof.decisions import MEMBER as TEST

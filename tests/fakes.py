@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foothold.errors import BucketMissingError, PermanentError
-from foothold.stores.model import STATE_TAG, ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
+from foothold.stores.model import (
+    STATE_TAG,
+    Aspect,
+    ObservedKey,
+    StoreSpec,
+    Use,
+)
+from foothold.stores.register import ArtifactStore
 from foothold.stores.usage import PipelineUse
 
 VERSIONS_A_PAGE = 1000

@@ -22,6 +22,7 @@ from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.register import Names
 from foothold.stores.trust import AT_ONCE, Trust
 from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 from local.rehearsal.actions import Player
@@ -48,13 +49,12 @@ def rendered(
     clients = Clients(embedded.session())
     desk = RegionDesk(
         HOME_REGION,
-        root,
+        Names(root),
         SsmParameters(clients),
         AccountRegions(clients),
         RegionRequests(clients, HOME_REGION),
         trust=Trust(
             HOME_REGION,
-            f"{root}/artifact-stores",
             RegionalBuckets(RegionalClient(clients.session, HOME_REGION, AT_ONCE)),
             clients.account,
         ),

@@ -10,10 +10,10 @@ from foothold.acceptance.run import Acceptance, AcceptanceRequest, Operator
 from foothold.acceptance.table import Answer, Encryption, Reply, Run, StackSeen
 from foothold.errors import FootholdError, NotReachedError, PermanentError
 from foothold.stores.custom_resource.claim import Claim
-from foothold.stores.model import ArtifactStore
 from foothold.stores.operator.commands import CommandDoor
 from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
 from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.register import ArtifactStore, Names
 from foothold.stores.requests import OpenRequests
 from foothold.stores.trust import Trust
 from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets
@@ -24,6 +24,7 @@ from tests.stores.worlds import ACCOUNT, HOME
 ANOTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"
 STATE = "/foothold/acceptance/run"
 ROOT = "/foothold"
+NAMES = Names(ROOT)
 ID = "0a1b2c3d"
 # What a role of Foothold's own was refused: no reason to say that the caller lacks a right.
 REFUSED = (
@@ -276,17 +277,17 @@ class Live:
         parameters = ListedParameters(self)
         regions = FakeRegions(self.account_.fake)
         buckets = FakeStoreBuckets(self.account_.fake)
-        trust = Trust(HOME, f"{ROOT}/artifact-stores", buckets, lambda: ACCOUNT)
+        trust = Trust(HOME, buckets, lambda: ACCOUNT)
         return Acceptance(
             Operator(
                 self,
-                RegionDesk(HOME, ROOT, parameters, regions, self, trust=trust),
+                RegionDesk(HOME, NAMES, parameters, regions, self, trust=trust),
                 self,
                 parameters,
                 regions,
                 self,
                 home_region=HOME,
-                root=ROOT,
+                names=NAMES,
                 clock=self.clock,
                 sleep=self.sleep,
                 new_id=lambda: ID,

@@ -19,7 +19,7 @@ from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.functions import LambdaFunction
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 from local.aws.embedded import MODELS
 
 ROOT = Path(__file__).parent.parent.parent

@@ -17,7 +17,7 @@ from foothold.acceptance.table import (
     judge,
 )
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 KEY = "arn:aws:kms:eu-west-1:111111111111:key/1"
 STORE = ArtifactStore("eu-west-1", "bucket", KEY)

@@ -21,8 +21,8 @@ from foothold.packaging.gateways.sam_cli import SamTemplates
 from foothold.packaging.gateways.signer import SignerSignatures
 from foothold.packaging.options import Options
 from foothold.packaging.packager import Packaged, Packager, PackageRequest
-from foothold.stores.model import ArtifactStore
 from foothold.stores.published import Published
+from foothold.stores.register import ArtifactStore
 from tests.packaging.real_sam import RealSam
 
 REGIONS = ("eu-west-1", "us-east-1")

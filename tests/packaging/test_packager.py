@@ -24,7 +24,7 @@ from foothold.packaging.manifest import Manifest, template_name
 from foothold.packaging.outputs import write_outputs
 from foothold.packaging.packager import Packaged, PackageRequest
 from foothold.packaging.verify import Verifier
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 from tests.packaging.side_by_side import SideBySide, packager, regional_objects, store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -22,7 +22,7 @@ from foothold.packaging.gateways.archive import LocalZips
 from foothold.packaging.gateways.sam_cli import SamTemplates, _Work, measured
 from foothold.packaging.manifest import Folder, Text
 from foothold.packaging.options import Options
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 relaxed = settings(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from foothold.pipelines.declaration import Pipeline, resolve
 from foothold.pipelines.form import read_declaration
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 HOME = "eu-central-1"
 TOPIC = "arn:aws:sns:eu-central-1:111111111111:releases"

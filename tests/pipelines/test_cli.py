@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from foothold import bootstrap
 from foothold.cli import pipeline as cli
-from foothold.stores.model import ArtifactStore
 from foothold.stores.published import Published
+from foothold.stores.register import ArtifactStore
 from tests.pipelines.declarations import HOME, KNOWN, REGIONS, TOPIC, declared, stores, target
 
 ROOT = Path(__file__).parent.parent.parent

@@ -22,8 +22,8 @@ from foothold.pipelines.follow import (
     update_following,
 )
 from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
-from foothold.stores.model import ArtifactStore
 from foothold.stores.published import Published
+from foothold.stores.register import ArtifactStore
 from tests.pipelines.declarations import HOME, REGIONS, stores
 
 BEFORE, NOW = stores(HOME), stores(HOME, "eu-west-1")

@@ -106,6 +106,6 @@ def test_the_events_of_a_hand_over_are_no_fault_unless_somebody_still_wants_the_
     hand_overs(account).hand_over(REGION, "platform", "us-east-1")
     withdrawn = ParameterChanged(f"{SPEC.home_path}/bucket", "Delete", HOME)
     assert answer(account, withdrawn) == ()
-    account.parameters.put(HOME, account.plane.regions_parameter, REGION)
+    account.parameters.put(HOME, account.plane.names.regions, REGION)
     (outcome,) = answer(account, withdrawn)
     assert "control plane of stack platform" in str(outcome.error)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.model import ArtifactStore, Aspect, KeepVerb
+from foothold.stores.model import Aspect, KeepVerb
 from foothold.stores.operator.regions import RegionDesk, State
 from foothold.stores.published import Published
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.register import ArtifactStore, Names, Phase, Retirement
 from foothold.stores.trust import Trust
 from foothold.stores.wanted import OpenRequest, RegionPolicy
 from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets, FakeWorld
@@ -40,9 +40,9 @@ def requests() -> RecordedRequests:
 
 @pytest.fixture
 def desk(world: FakeWorld, requests: RecordedRequests) -> RegionDesk:
-    trust = Trust(HOME, "/foothold/artifact-stores", FakeStoreBuckets(world), lambda: ACCOUNT)
+    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT)
     return RegionDesk(
-        HOME, "/foothold", FakeParameters(world), FakeRegions(world), requests, trust=trust
+        HOME, Names("/foothold"), FakeParameters(world), FakeRegions(world), requests, trust=trust
     )
 
 
@@ -105,7 +105,7 @@ def test_removing_a_region_takes_it_off_the_list_and_keeps_its_store(
     desk.add(["eu-west-1", "us-east-1"])
     assert desk.remove(["eu-west-1"]) == ("us-east-1",)
     (kept, *_) = desk.status()
-    assert (kept.region, kept.listed) == ("eu-west-1", False)
+    assert (kept.region, kept.wanted.on_the_list) == ("eu-west-1", False)
     assert kept.store is not None
 
 
@@ -128,8 +128,8 @@ def test_the_status_tells_who_wants_a_region(desk: RegionDesk, world: FakeWorld)
     world.parameters[LIST] = "eu-west-1"
     first, second = desk.status()
     assert first.store == ArtifactStore("eu-west-1", "b-eu-west-1", KEY)
-    assert (first.listed, first.claims) == (True, ("app-1-Store",))
-    assert (second.region, second.store, second.listed) == ("us-east-1", None, False)
+    assert (first.wanted.on_the_list, first.wanted.claims) == (True, ("app-1-Store",))
+    assert (second.region, second.store, second.wanted.on_the_list) == ("us-east-1", None, False)
 
 
 def test_all_enabled_shows_every_usable_region_as_listed(
@@ -137,7 +137,7 @@ def test_all_enabled_shows_every_usable_region_as_listed(
 ) -> None:
     world.parameters[LIST] = "all-enabled"
     usable = {name for name, status in STATUSES.items() if status.startswith("ENABLED")}
-    assert {status.region for status in desk.status() if status.listed} == usable
+    assert {status.region for status in desk.status() if status.wanted.on_the_list} == usable
 
 
 def test_half_a_store_is_not_ready(desk: RegionDesk, world: FakeWorld) -> None:
@@ -155,7 +155,7 @@ def test_without_a_control_plane_everything_says_so(desk: RegionDesk, world: Fak
 def test_all_enabled_but_for_some_is_one_list(desk: RegionDesk, world: FakeWorld) -> None:
     desk.add(["all-enabled", "us-east-1"], ["me-south-1"])
     assert world.parameters[LIST] == "us-east-1,all-enabled,-me-south-1"
-    listed = {status.region for status in desk.status() if status.listed}
+    listed = {status.region for status in desk.status() if status.wanted.on_the_list}
     assert listed == {HOME, "eu-west-1", "us-east-1", "ap-east-1"}
     assert set(desk.asked_for(["all-enabled"])) == listed
 

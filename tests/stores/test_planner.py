@@ -15,8 +15,6 @@ from foothold.stores.model import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
     RETIRING_TAG,
-    Adoption,
-    ArtifactStore,
     Aspect,
     ControlPlane,
     KeepStep,
@@ -28,7 +26,7 @@ from foothold.stores.model import (
     Use,
 )
 from foothold.stores.policies import bucket_policy, key_policy
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.register import Adoption, ArtifactStore, Phase, Retirement
 
 PLANE = ControlPlane(
     account="111111111111",

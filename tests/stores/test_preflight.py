@@ -8,7 +8,7 @@ from foothold.errors import PermanentError
 from foothold.stores.custom_resource.claim import Claim
 from foothold.stores.model import Aspect
 from foothold.stores.preflight import Preflight, Preflights, Verdict
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.register import Phase, Retirement
 from tests.fakes import FakeCapacity
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
@@ -75,7 +75,7 @@ def test_a_store_kept_by_a_late_stack_goes_with_the_next_claim() -> None:
 
 def test_a_listed_region_outlives_its_claims() -> None:
     account = Account(RETIRING)
-    account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+    account.parameters.put(HOME, PLANE.names.regions, REGION)
     account.claims.ensure([REGION], ONE)
     account.claims.release(ONE)
     assert account.retirements.unfinished() == ()
@@ -92,14 +92,14 @@ def test_a_claim_made_meanwhile_calls_the_retirement_off() -> None:
 
 
 def test_all_enabled_leaves_out_regions_that_lack_a_service(account: Account) -> None:
-    account.parameters.put(HOME, PLANE.regions_parameter, "all-enabled")
+    account.parameters.put(HOME, PLANE.names.regions, "all-enabled")
     account.fake.missing_services = ("lambda",)
     assert account.reconciler.desired_regions() == ()
 
 
 def test_all_enabled_without_the_permission_to_list_changes_nothing(account: Account) -> None:
     account.store()
-    account.parameters.put(HOME, PLANE.regions_parameter, "all-enabled")
+    account.parameters.put(HOME, PLANE.names.regions, "all-enabled")
 
     def refuse(call: str) -> None:
         if call == "list regions":

@@ -7,8 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.model import HOME_TAG, REGION_TAG, STACK_TAG, Adoption, ArtifactStore, Aspect
-from foothold.stores.published import Published, named_stores
+from foothold.stores.model import (
+    HOME_TAG,
+    REGION_TAG,
+    STACK_TAG,
+    Aspect,
+)
+from foothold.stores.published import Published
+from foothold.stores.register import Adoption, ArtifactStore, Register
 from foothold.stores.trust import PublishedStores, Trust
 from tests.fakes import FakeParameters, FakeStoreBuckets, FakeWorld
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
@@ -43,14 +49,18 @@ def tamper(world: FakeWorld, leaf: str, value: str) -> None:
 
 
 def in_a_function(world: FakeWorld) -> Published:
-    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
-    return PublishedStores(HOME, PATH, FakeParameters(world), trust).ready()
+    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+    return PublishedStores(lambda: register(world), trust).ready()
 
 
 def on_a_command_line(world: FakeWorld) -> Published:
     """Which knows neither NamePrefix nor the name of the control plane's stack."""
-    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT)
-    return PublishedStores(HOME, PATH, FakeParameters(world), trust).ready()
+    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT)
+    return PublishedStores(lambda: register(world), trust).ready()
+
+
+def register(world: FakeWorld) -> Register:
+    return PLANE.register(FakeParameters(world).below(HOME, PATH))
 
 
 Reader = Callable[[FakeWorld], Published]
@@ -184,9 +194,9 @@ def test_a_store_of_a_function_is_proven_by_one_read(world: FakeWorld) -> None:
 
 
 def test_only_the_regions_that_are_asked_about_are_looked_at(world: FakeWorld) -> None:
-    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
-    below = FakeParameters(world).below(HOME, PATH)
-    assert set(trust.among(lambda: below, ["us-east-1"]).stores) == {"us-east-1"}
+    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+    found = register(world)
+    assert set(trust.among(lambda: found, ["us-east-1"]).stores) == {"us-east-1"}
     assert world.calls.count(f"prove {Aspect.ENCRYPTION}") == 1
 
 
@@ -194,23 +204,9 @@ def test_a_caller_whose_account_nobody_knows_uses_nothing(world: FakeWorld) -> N
     def nobody() -> str:
         raise PermanentError("cannot ask whose credentials these are")
 
-    trust = Trust(HOME, PATH, FakeStoreBuckets(world), nobody)
+    trust = Trust(HOME, FakeStoreBuckets(world), nobody)
     with pytest.raises(PermanentError, match="whose credentials"):
-        trust.among(lambda: FakeParameters(world).below(HOME, PATH))
-
-
-def test_a_store_is_named_where_its_bucket_and_key_are_both_published() -> None:
-    below = {
-        f"{PATH}/eu-west-1/bucket": "a-bucket",
-        f"{PATH}/eu-west-1/key-arn": "a-key",
-        f"{PATH}/us-east-1/bucket": "a-bucket-whose-key-is-still-to-come",
-        f"{PATH}/us-west-2/key-arn": "a-key-without-a-bucket",
-        "/elsewhere/eu-west-3/bucket": "b",
-        "/elsewhere/eu-west-3/key-arn": "k",
-    }
-    assert named_stores(below, PATH) == {
-        "eu-west-1": ArtifactStore("eu-west-1", "a-bucket", "a-key")
-    }
+        trust.among(lambda: register(world))
 
 
 @given(st.text(), st.text())
@@ -219,6 +215,6 @@ def test_whatever_a_parameter_says_only_the_regions_own_store_may_be_used(
 ) -> None:
     spec = PLANE.spec(REGION)
     world = FakeWorld()
-    trust = Trust(HOME, PATH, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
     below = spec.parameters(spec.home_path, key_arn) | {f"{spec.home_path}/bucket": bucket}
-    assert trust.among(lambda: below).stores == {}
+    assert trust.among(lambda: PLANE.register(below)).stores == {}

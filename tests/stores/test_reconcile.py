@@ -12,7 +12,14 @@ from foothold.errors import (
     TemporaryError,
 )
 from foothold.stores import planner
-from foothold.stores.model import ArtifactStore, Aspect, KeepVerb, Outcome, StoreSpec, Use
+from foothold.stores.model import (
+    Aspect,
+    KeepVerb,
+    Outcome,
+    StoreSpec,
+    Use,
+)
+from foothold.stores.register import ArtifactStore
 from tests.stores.worlds import HOME, PLANE, World, in_memory
 
 SPEC = PLANE.spec("eu-west-1")

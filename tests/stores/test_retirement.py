@@ -85,7 +85,7 @@ def test_a_region_that_is_wanted_is_not_retired(account: Account, state: str) ->
         account.claims.ensure([REGION], CLAIM)
     else:
         listed = "all-enabled" if state == "all-enabled" else REGION
-        account.parameters.put(HOME, PLANE.regions_parameter, listed)
+        account.parameters.put(HOME, PLANE.names.regions, listed)
     before = account.state()
     with pytest.raises(PermanentError, match=r"is wanted by (app\.1\.Store|the list|all-enabled)"):
         account.retirements.retire(REGION, account.now + 60)
@@ -310,11 +310,11 @@ def late_pipeline(account: Account) -> None:
 
 
 def late_claim(account: Account) -> None:
-    account.parameters.put(HOME, f"{PLANE.claims_path}/{REGION}/app.1.Late", "a late claim")
+    account.parameters.put(HOME, f"{PLANE.names.claims}/{REGION}/app.1.Late", "a late claim")
 
 
 def late_listing(account: Account) -> None:
-    account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+    account.parameters.put(HOME, PLANE.names.regions, REGION)
 
 
 def late_lock(account: Account) -> None:
@@ -502,7 +502,7 @@ def test_a_record_that_somebody_wrote_takes_nothing_away_and_raises_an_alarm(
     account.store()
     account.fake.versions[SPEC.bucket] = 7
     if wanted:
-        account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+        account.parameters.put(HOME, PLANE.names.regions, REGION)
     forge(account, phase)
     account.fake.buckets[SPEC.bucket][Aspect.BUCKET_POLICY] = None
     account.fake.calls.clear()

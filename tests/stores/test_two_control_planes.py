@@ -123,7 +123,7 @@ def test_below_the_root_of_another_nothing_new_is_made_either() -> None:
     """The list is shared then: a region on it that nobody has made yet is the first one's."""
     account = first()
     plane = replace(PLANE, stack="another", prefix="second")
-    account.parameters.put(HOME, PLANE.regions_parameter, SECOND)
+    account.parameters.put(HOME, PLANE.names.regions, SECOND)
     before = account.state()
     outcomes = beside(account, plane).reconciler.keep()
     assert all(isinstance(outcome.error, NotOursError) for outcome in outcomes)
@@ -180,7 +180,7 @@ def test_a_region_that_somebody_here_wants_is_not_handed_over(wanted: str) -> No
     if wanted == "claim":
         account.claims.ensure([REGION], CLAIM)
     else:
-        account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+        account.parameters.put(HOME, PLANE.names.regions, REGION)
     before = account.state()
     with pytest.raises(PermanentError, match=r"is wanted by .*; then hand it over"):
         hand_overs(account).hand_over(REGION, "platform", SECOND)

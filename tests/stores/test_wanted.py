@@ -9,8 +9,8 @@ from foothold.stores.custom_resource.claim import Claim
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.events import EventDoor, report
 from foothold.stores.model import ControlPlane, Outcome
+from foothold.stores.register import Phase, Retirement
 from foothold.stores.requests import OpenRequests
-from foothold.stores.retirement_plan import Phase, Retirement
 from foothold.stores.triggers import ParameterChanged, RegionsRequested, Scheduled, Trigger
 from foothold.stores.wanted import LONGEST_REASON, OpenRequest, RegionList, RegionPolicy
 from tests.stores.accounts import REGION, SPEC, Account
@@ -35,7 +35,7 @@ def answer(account: Account, trigger: Trigger) -> dict[str, Outcome]:
 
 
 def noted(account: Account) -> dict[str, OpenRequest | None]:
-    below = account.parameters.below(HOME, PLANE.requests_path)
+    below = account.parameters.below(HOME, PLANE.names.requests)
     return {name.split("/")[-1]: OpenRequest.parse(text) for name, text in below.items()}
 
 
@@ -80,13 +80,13 @@ def test_a_region_that_is_ready_costs_no_write(account: Account) -> None:
 
 
 def test_why_a_listed_region_is_not_ready_is_noted_but_asks_for_nothing(account: Account) -> None:
-    account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+    account.parameters.put(HOME, PLANE.names.regions, REGION)
     account.fake.before = refuse_buckets
-    answer(account, ParameterChanged(PLANE.regions_parameter, "Update", HOME))
+    answer(account, ParameterChanged(PLANE.names.regions, "Update", HOME))
     assert noted(account)[REGION] == OpenRequest(
         1_000_000, "cannot create bucket: AccessDenied", asked=False
     )
-    account.parameters.delete(HOME, (PLANE.regions_parameter,))
+    account.parameters.delete(HOME, (PLANE.names.regions,))
     assert account.reconciler.desired_regions() == ()
     answer(account, Scheduled())
     assert noted(account) == {}
@@ -155,7 +155,7 @@ def test_a_region_that_is_not_allowed_is_refused_at_every_door_and_nothing_is_ma
         account.claims.ensure([REGION], CLAIM)
     with pytest.raises(PermanentError, match=words):
         account.adoptions.adopt(REGION, *account.put_theirs())
-    account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+    account.parameters.put(HOME, PLANE.names.regions, REGION)
     outcome = answer(account, Scheduled())[REGION]
     assert outcome.failed
     assert set(account.fake.buckets) == {"old-artifacts"}
@@ -163,7 +163,7 @@ def test_a_region_that_is_not_allowed_is_refused_at_every_door_and_nothing_is_ma
 
 def test_all_enabled_means_what_is_allowed(account: Account) -> None:
     account.plane = planes(RegionPolicy(("eu-*",)))
-    account.parameters.put(HOME, PLANE.regions_parameter, "all-enabled,-eu-west-1,us-east-1")
+    account.parameters.put(HOME, PLANE.names.regions, "all-enabled,-eu-west-1,us-east-1")
     outcomes = answer(account, Scheduled())
     assert {name: outcome.failed for name, outcome in outcomes.items()} == {
         HOME: False,
@@ -184,7 +184,7 @@ def test_a_store_that_is_not_allowed_any_more_is_kept_and_its_claim_too(account:
 def test_no_more_regions_than_the_stack_allows_get_a_store() -> None:
     account = Account(planes(RegionPolicy(most=3)))
     account.claims.ensure([HOME, REGION], CLAIM)
-    account.parameters.put(HOME, PLANE.regions_parameter, "ap-east-1")
+    account.parameters.put(HOME, PLANE.names.regions, "ap-east-1")
     outcome = answer(account, RegionsRequested(("us-east-1",)))["us-east-1"]
     assert outcome.ignored
     assert "MaxRegions (3) allows; stores are in, or wanted for, ap-east-1" in str(outcome.error)
@@ -197,7 +197,7 @@ def test_no_more_regions_than_the_stack_allows_get_a_store() -> None:
 def test_all_enabled_fills_up_what_the_stack_allows_and_alarms_nobody() -> None:
     account = Account(planes(RegionPolicy(most=3)))
     account.claims.ensure(["us-east-1"], CLAIM)
-    account.parameters.put(HOME, PLANE.regions_parameter, "all-enabled")
+    account.parameters.put(HOME, PLANE.names.regions, "all-enabled")
     for _ in range(2):
         outcomes = answer(account, Scheduled())
         assert not any(outcome.failed for outcome in outcomes.values())
@@ -240,7 +240,7 @@ def test_whoever_insists_calls_a_retirement_off(account: Account, by: str) -> No
     account.retire()
     match by:
         case "the list" | "the list and an event":
-            account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+            account.parameters.put(HOME, PLANE.names.regions, REGION)
             event = by.endswith("event")
             answer(account, RegionsRequested((REGION,)) if event else Scheduled())
         case "a claim":
@@ -255,7 +255,7 @@ def test_a_listed_region_calls_off_a_retirement_that_was_only_asked_for() -> Non
     account = Account(replace(PLANE, retires=True))
     account.claims.ensure([REGION], CLAIM)
     account.claims.release(CLAIM)
-    account.parameters.put(HOME, PLANE.regions_parameter, REGION)
+    account.parameters.put(HOME, PLANE.names.regions, REGION)
     assert not answer(account, Scheduled())[REGION].failed
     assert SPEC.retirement_parameter not in account.published()
 
@@ -268,7 +268,7 @@ def test_a_creation_that_fails_for_one_region_leaves_no_claim_and_no_store_for_t
     account.store("us-east-1")  # somebody else's doing
     with pytest.raises(PermanentError, match="eu-nowhere-1"):
         account.claims.ensure([REGION, "us-east-1", "eu-nowhere-1"], CLAIM)
-    assert account.parameters.below(HOME, PLANE.claims_path) == {}
+    assert account.parameters.below(HOME, PLANE.names.claims) == {}
     assert account.retirements.unfinished() == (REGION,)
     account.retirements.go_on(account.now + 60)
     assert set(account.fake.buckets) == {PLANE.spec("us-east-1").bucket}
@@ -280,7 +280,7 @@ def test_claims_that_were_written_before_one_could_not_be_are_given_back(account
 
     def refuse(call: str) -> None:
         claimed = (
-            account.parameters.below(HOME, PLANE.claims_path) if call == "put parameter" else {}
+            account.parameters.below(HOME, PLANE.names.claims) if call == "put parameter" else {}
         )
         puts.append(call)
         if len(claimed) == 2:
@@ -291,7 +291,7 @@ def test_claims_that_were_written_before_one_could_not_be_are_given_back(account
     account.fake.before = refuse
     with pytest.raises(TemporaryError, match="TooManyUpdates"):
         account.claims.ensure([HOME, REGION, "us-east-1"], CLAIM)
-    below = account.parameters.below(HOME, PLANE.claims_path)
+    below = account.parameters.below(HOME, PLANE.names.claims)
     assert list(below) == [f"/foothold/claims/{HOME}/{CLAIM.name}"]
 
 
@@ -303,7 +303,7 @@ def test_work_that_is_too_late_gives_nothing_back_that_the_stack_has_claimed_sin
     late = Claims(PLANE, account.reconciler, account.parameters, lambda: next(times))
     with pytest.raises(TemporaryError, match="us-east-1: too late to claim"):
         late.ensure([REGION, "us-east-1"], CLAIM)
-    below = account.parameters.below(HOME, PLANE.claims_path)
+    below = account.parameters.below(HOME, PLANE.names.claims)
     assert list(below) == [f"/foothold/claims/{REGION}/{CLAIM.name}"]
 
 

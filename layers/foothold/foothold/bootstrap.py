@@ -30,6 +30,7 @@ from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.operator.regions import RegionDesk
 from foothold.stores.policies import key_policy
 from foothold.stores.reconcile import Reconciler
+from foothold.stores.register import Names
 from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Retirements
 from foothold.stores.triggers import Scheduled, Trigger
@@ -148,10 +149,10 @@ def store_buckets() -> RegionalBuckets:
 def published_stores() -> PublishedStores:
     """The stores as a function of the control plane reads them."""
     plane = control_plane()
-    trust = Trust(
-        plane.home_region, plane.stores_path, store_buckets(), lambda: plane.account, plane
+    trust = Trust(plane.home_region, store_buckets(), lambda: plane.account, plane)
+    return PublishedStores(
+        lambda: plane.register(parameters().below(plane.home_region, plane.names.stores)), trust
     )
-    return PublishedStores(plane.home_region, plane.stores_path, parameters(), trust)
 
 
 @lru_cache
@@ -169,7 +170,7 @@ def one_at_a_time() -> AbstractContextManager[None]:
     if Settings.from_environment().reconcile_concurrency == 1:
         return nullcontext()
     plane = control_plane()
-    parameter = SsmNumberedParameter(clients(), plane.home_region, plane.turn_parameter)
+    parameter = SsmNumberedParameter(clients(), plane.home_region, plane.names.turn)
     return Turns(parameter, time.time).one_at_a_time()
 
 
@@ -257,7 +258,7 @@ def published_pipeline_regions(parameter_root: str) -> PipelineRegions:
     and read where a region comes up that the SDK's list lacks."""
 
     def published() -> tuple[str, ...]:
-        name = f"{parameter_root}/pipeline-regions"
+        name = Names(parameter_root).pipeline_regions
         found = SsmParameters(clients()).get(clients().home_region, (name,))
         return tuple(found[name].split(",")) if name in found else ()
 
@@ -270,9 +271,9 @@ def region_desk(parameter_root: str) -> RegionDesk:
     home = clients().home_region
     return RegionDesk(
         home,
-        parameter_root,
+        Names(parameter_root),
         SsmParameters(clients()),
         AccountRegions(clients()),
         RegionRequests(clients(), home),
-        trust=Trust(home, f"{parameter_root}/artifact-stores", store_buckets(), clients().account),
+        trust=Trust(home, store_buckets(), clients().account),
     )

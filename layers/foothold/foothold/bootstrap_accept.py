@@ -17,6 +17,7 @@ from foothold.stores.gateways.functions import LambdaFunction
 from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.register import Names
 from foothold.stores.trust import AT_ONCE, Trust
 
 
@@ -36,7 +37,8 @@ def acceptance(
     clients = Clients(session)
     home = clients.home_region
     parameters = SsmParameters(clients)
-    name = f"{parameter_root}/reconcile-function"
+    names = Names(parameter_root)
+    name = names.reconcile_function
     found = parameters.get(home, (name,))
     if name not in found:
         raise NotReachedError(
@@ -46,20 +48,19 @@ def acceptance(
     regions, requests = AccountRegions(clients), RegionRequests(clients, home)
     trust = Trust(
         home,
-        f"{parameter_root}/artifact-stores",
         RegionalBuckets(RegionalClient(session, home, AT_ONCE)),
         clients.account,
     )
     return Acceptance(
         Operator(
             live,
-            RegionDesk(home, parameter_root, parameters, regions, requests, trust=trust),
+            RegionDesk(home, names, parameters, regions, requests, trust=trust),
             LambdaFunction(Clients(session, PATIENT), found[name]),
             parameters,
             regions,
             requests,
             home_region=home,
-            root=parameter_root,
+            names=names,
             clock=time.time,
             sleep=time.sleep,
             new_id=lambda: token_hex(4),

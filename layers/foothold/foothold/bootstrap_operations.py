@@ -23,6 +23,7 @@ from foothold.stores.operator.commands import CommandDoor
 from foothold.stores.operator.messages import parse_command, refusal
 from foothold.stores.operator.orders import Look
 from foothold.stores.preflight import Preflights
+from foothold.stores.register import Names
 
 # The function's own time, and a little: a command is never sent twice.
 PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))
@@ -80,7 +81,7 @@ def control_plane_function(parameter_root: str) -> LambdaFunction:
     NotReachedError where Foothold is not deployed there."""
     with aws_call("open an AWS session"):
         clients = Clients(open_session(), PATIENT)
-    name = f"{parameter_root}/reconcile-function"
+    name = Names(parameter_root).reconcile_function
     found = SsmParameters(clients).get(clients.home_region, (name,))
     if name not in found:
         raise NotReachedError(

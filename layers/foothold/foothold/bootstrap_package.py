@@ -23,6 +23,7 @@ from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
 from foothold.stores.operator.regions import RegionDesk
 from foothold.stores.ports import Stores
+from foothold.stores.register import Names
 from foothold.stores.trust import Trust
 
 __all__ = ["clients", "objects", "packager", "read_samconfig", "session", "stores", "verifier"]
@@ -60,14 +61,13 @@ def stores(parameter_root: str, plane: ControlPlane | None = None) -> Stores:
     home = clients().home_region
     trust = Trust(
         home,
-        f"{parameter_root}/artifact-stores",
         RegionalBuckets(regional_client()),
         account(plane),
         plane,
     )
     return RegionDesk(
         home,
-        parameter_root,
+        Names(parameter_root),
         SsmParameters(clients()),
         AccountRegions(clients()),
         RegionRequests(clients(), home),

@@ -45,7 +45,7 @@ def ask(event: dict[str, Any]) -> None:
 
 def claimed(world: World) -> list[str]:
     """The regions that the resource of the saved events has a claim on."""
-    below = world.parameters.below(HOME, PLANE.claims_path)
+    below = world.parameters.below(HOME, PLANE.names.claims)
     return [name.split("/")[3] for name, value in below.items() if value == CLAIM.value]
 
 
@@ -164,7 +164,7 @@ def test_deleting_leaves_another_stacks_claim_on_the_same_region(
     other = saved("cfn_create", endpoint, StackId=CREATE["StackId"].replace("5d1e", "5d1f"))
     ask(other)
     ask(saved("cfn_delete", endpoint))
-    (left,) = world.parameters.below(HOME, PLANE.claims_path).values()
+    (left,) = world.parameters.below(HOME, PLANE.names.claims).values()
     assert left == f"{other['StackId']} ArtifactStore"
 
 
@@ -251,8 +251,8 @@ def test_a_region_taken_off_the_list_keeps_its_store_and_loses_the_claim(
     event["ResourceProperties"] = event["ResourceProperties"] | {"Regions": ["us-east-1"]}
     ask(event)
     assert set(endpoint.answers[1]["Data"]) == {"Bucket.us-east-1", "KeyArn.us-east-1"}
-    (name,) = world.parameters.below(HOME, PLANE.claims_path)
-    assert name.startswith(f"{PLANE.claims_path}/us-east-1/")
+    (name,) = world.parameters.below(HOME, PLANE.names.claims)
+    assert name.startswith(f"{PLANE.names.claims}/us-east-1/")
     assert made(world) == (2, 2)
 
 
@@ -474,7 +474,7 @@ def test_a_delete_that_overtakes_its_create_is_answered_and_so_is_the_create(
 
 def test_the_claim_says_to_a_person_whose_it_is(world: World, endpoint: Endpoint) -> None:
     ask(saved("cfn_create", endpoint))
-    ((name, value),) = world.parameters.below(HOME, PLANE.claims_path).items()
+    ((name, value),) = world.parameters.below(HOME, PLANE.names.claims).items()
     assert name == (
         "/foothold/claims/eu-west-1/consumer.5d1e8f60-7a3c-11f1-9b57-0a1b2c3d4e5f.ArtifactStore"
     )

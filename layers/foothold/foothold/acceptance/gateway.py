@@ -14,7 +14,8 @@ from foothold.aws.clients import CONFIG, Clients, aws_call, error_code, translat
 from foothold.errors import NotReachedError, PermanentError, TemporaryError
 from foothold.partitions import partition_of
 from foothold.stores.gateways.functions import NOT_REACHED
-from foothold.stores.model import REGION_TAG, ArtifactStore
+from foothold.stores.model import REGION_TAG
+from foothold.stores.register import ArtifactStore
 
 # As long as the package function may take; an order is not given twice.
 PATIENT = CONFIG.merge(Config(read_timeout=910, retries={"total_max_attempts": 1}))

@@ -45,13 +45,11 @@ from foothold.errors import (
 from foothold.partitions import partition_of
 from foothold.pipelines.declaration import RESOURCE_TYPE, DeclarationError
 from foothold.pipelines.macro import expand_template
-from foothold.stores.model import ADOPTION, RETIREMENT, ArtifactStore
 from foothold.stores.operator.commands import ControlPlaneFunction
 from foothold.stores.operator.regions import OperatorParameters, RegionDesk, Requests
 from foothold.stores.ports import Regions
 from foothold.stores.reconcile import USABLE
-from foothold.stores.retirement_plan import Phase, Retirement
-from foothold.stores.wanted import RegionList, open_requests
+from foothold.stores.register import ArtifactStore, Names, Phase, Register, WantedBy
 
 CLEAN_UP = "`foothold accept --clean-up`"
 THERE_BEFORE = "the store was there before, and stays as it is"
@@ -183,32 +181,21 @@ class Operator:
     regions: Regions
     requests: Requests
     home_region: str
-    root: str
+    names: Names
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     new_id: Callable[[], str]
 
     def store(self, region: str) -> ArtifactStore | None:
         """The store that the region's own parameters name; None unless those at home stand, too."""
-        names = own_names(self.root)
+        names = self.names.publishing(self.names.own_store)
         found = self.parameters.get(region, names)
-        home = home_names(self.root, region)
+        home = self.names.publishing(self.names.store(region))
         if set(names) <= set(found) and set(home) <= set(
             self.parameters.get(self.home_region, home)
         ):
             return ArtifactStore(region, *(found[name] for name in names))
         return None
-
-
-def own_names(root: str) -> tuple[str, str]:
-    """The parameters that publish a store in its own region."""
-    return f"{root}/artifact-store/bucket", f"{root}/artifact-store/key-arn"
-
-
-def home_names(root: str, region: str) -> tuple[str, str]:
-    """The parameters that publish it in the home region."""
-    path = f"{root}/artifact-stores/{region}"
-    return f"{path}/bucket", f"{path}/key-arn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +213,7 @@ class Acceptance:
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
-        self._state = f"{operator.root}/acceptance/run"
+        self._state = operator.names.acceptance_run
 
     def run(self, request: AcceptanceRequest, say: Say) -> Report:
         """Ask everything, take everything away, and report.
@@ -292,29 +279,28 @@ class Acceptance:
         """Whether nothing is published of the region: only then the store that a run finds there
         is its own. Raises PermanentError where the region cannot be used."""
         operator = self._operator
-        below = operator.parameters.below(operator.home_region, operator.root)
-        if by := wanted_by(below, operator.root, region):
+        names = operator.names
+        register = Register(names, operator.parameters.below(operator.home_region, names.root))
+        if by := wanted_by(register, region):
             raise PermanentError(
                 f"{region} is in use already (wanted by {', '.join(by)}): choose a region that "
                 "nobody wants; `foothold status` shows who wants which"
             )
-        name = f"{operator.root}/artifact-stores/{region}/{RETIREMENT}"
-        if name in below:
-            phase = Retirement.parse(name, below[name]).phase
-            if phase not in (Phase.RETIRED, Phase.CALLED_OFF):
-                raise PermanentError(
-                    f"the retirement of {region} is not over ({phase}): wait for it, or choose "
-                    "another region"
-                )
+        retirement = register.retirement(region)
+        if retirement and retirement.phase not in (Phase.RETIRED, Phase.CALLED_OFF):
+            raise PermanentError(
+                f"the retirement of {region} is not over ({retirement.phase}): wait for it, or "
+                "choose another region"
+            )
         status = self._operator.regions.statuses().get(region)
         if status not in USABLE:
             raise PermanentError(
                 f"{region} is {(status or 'unknown').lower()} for this account: choose a region "
                 "that is enabled"
             )
-        at_home = {*home_names(operator.root, region), f"{name.rpartition('/')[0]}/{ADOPTION}"}
-        here = operator.parameters.get(region, own_names(operator.root))
-        return not here and not at_home & set(below)
+        at_home = {*names.publishing(names.store(region)), names.adoption(region)}
+        here = operator.parameters.get(region, names.publishing(names.own_store))
+        return not here and not at_home & set(register.parameters)
 
     # --- Taking everything away
 
@@ -367,11 +353,10 @@ class Acceptance:
         dropped, too."""
         if not run.fresh:
             return
-        root = self._operator.root
-        names = f"{root}/regions", f"{root}/requests/{run.region}"
-        found = self._operator.parameters.get(self._operator.home_region, names)
-        listed = RegionList.parse(found.get(names[0], ""))
-        if run.region in listed.names or names[1] in found:
+        names = self._operator.names
+        request = names.request(run.region)
+        found = self._operator.parameters.get(self._operator.home_region, (names.regions, request))
+        if run.region in Register(names, found).listed.names or request in found:
             self._operator.desk.remove([run.region])
 
     def _delete_objects(self, run: Run) -> None:
@@ -413,16 +398,15 @@ class Acceptance:
         return answer
 
 
-def wanted_by(below: Mapping[str, str], root: str, region: str) -> list[str]:
-    """Who wants a region, by the parameters below the root."""
-    listed = RegionList.parse(below.get(f"{root}/regions", ""))
-    by_all = listed.all_enabled and region not in listed.excepted
-    claims = f"{root}/claims/{region}/"
-    request = open_requests(below, f"{root}/requests").get(region)
+def wanted_by(register: Register, region: str) -> list[str]:
+    """Who wants a region, as far as parameters tell."""
+    listed = register.listed
+    all_enabled = (region,) if listed.all_enabled and region not in listed.excepted else ()
+    by = register.wanted(all_enabled).get(region, WantedBy())
     return [
-        *(["the list"] if by_all or region in listed.names else []),
-        *sorted(name.removeprefix(claims) for name in below if name.startswith(claims)),
-        *(["an event"] if request and request.asked else []),
+        *(["the list"] if by.on_the_list else []),
+        *by.claims,
+        *(["an event"] if by.requested else []),
     ]
 
 
@@ -553,7 +537,7 @@ class _Rows:
 
     def _make_by_stack(self) -> Answer:
         properties = {
-            "ServiceToken": f"{{{{resolve:ssm:{self._operator.root}/service-token}}}}",
+            "ServiceToken": f"{{{{resolve:ssm:{self._operator.names.service_token}}}}}",
             "ServiceTimeout": "300",
             "Region": self._run.region,
         }
@@ -578,8 +562,9 @@ class _Rows:
         """How long a door takes shows where there is something to do: the region's own parameters
         are taken away before, and the door's work ends by putting them back."""
         if self._the_store():
-            names = own_names(self._operator.root)
-            self._operator.parameters.delete(self._run.region, names)
+            names = self._operator.names
+            own = names.publishing(names.own_store)
+            self._operator.parameters.delete(self._run.region, own)
         answer = door()
         if answer and answer.reply is not Reply.DONE:
             return answer
@@ -619,7 +604,7 @@ class _Rows:
         return self._waiting.until(made, EVENT_SECONDS, "the control plane")
 
     def _write_list_again(self) -> None:
-        name = f"{self._operator.root}/regions"
+        name = self._operator.names.regions
         self._operator.parameters.put_list(self._operator.home_region, name, self._list)
 
     # --- The store's policies
@@ -688,7 +673,7 @@ class _Rows:
         written = self._live.put(store, key, Encryption("aws:kms", store.key_arn), zipped(PACKAGED))
         if written.reply is not Reply.DONE:
             return written
-        name = f"{self._operator.root}/package-function"
+        name = self._operator.names.package_function
         function = self._operator.parameters.get(self._operator.home_region, (name,)).get(name)
         if function is None:
             raise PermanentError(f"there is no parameter {name}: deploy Foothold again")
@@ -728,7 +713,7 @@ class _Rows:
             stores,
             home.region,
             {},
-            self._operator.root,
+            self._operator.names.root,
         )
         answer = self._create(self._run.pipeline_stack, template, PIPELINES_ROLE)
         if answer.reply is not Reply.DONE:

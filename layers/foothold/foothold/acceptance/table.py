@@ -15,7 +15,8 @@ from typing import Any
 
 from foothold.errors import FootholdError, PermanentError
 from foothold.partitions import partition_of
-from foothold.stores.model import BUCKET_NAME, ArtifactStore
+from foothold.stores.model import BUCKET_NAME
+from foothold.stores.register import ArtifactStore
 
 # Everything that a run makes carries this tag, or its value as a name or a prefix.
 RUN_TAG = "foothold:accept"

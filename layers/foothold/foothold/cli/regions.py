@@ -23,8 +23,8 @@ from foothold.cli.console import (
     wrong_use,
 )
 from foothold.errors import FootholdError, NotReachedError, PermanentError
-from foothold.stores.model import ArtifactStore
 from foothold.stores.operator.regions import RegionDesk, RegionStatus, State
+from foothold.stores.register import ArtifactStore
 from foothold.stores.wanted import ALL_ENABLED
 
 app = typer.Typer(
@@ -186,8 +186,11 @@ def _show(region: RegionStatus, state: State, why: tuple[str, ...]) -> None:
     lines = [f"{region.region}: [{COLOURS[state]}]{state}[/]{since}"]
     lines += [f"  {escape(line)}" for line in why]
     lines += [f"  {region.store.bucket}"] if region.store else []
-    wanted = [*(["the list"] if region.listed else []), *map(_short, region.claims)]
-    wanted += ["an event"] if region.request and region.request.asked else []
+    wanted = [
+        *(["the list"] if region.wanted.on_the_list else []),
+        *map(_short, region.wanted.claims),
+    ]
+    wanted += ["an event"] if region.wanted.requested else []
     lines += [
         f"  wanted by {escape('; '.join(wanted))}" if wanted else "  [dim]wanted by nobody[/]"
     ]
@@ -222,9 +225,9 @@ def _as_dict(
         "since": _date(region) if region.request else None,
         "bucket": region.store.bucket if region.store else None,
         "key_arn": region.store.key_arn if region.store else None,
-        "listed": region.listed,
-        "claims": list(region.claims),
-        "requested": bool(region.request and region.request.asked),
+        "listed": region.wanted.on_the_list,
+        "claims": list(region.wanted.claims),
+        "requested": region.wanted.requested,
         "retirement": region.phase,
         "refused": region.refused,
     }

@@ -38,9 +38,9 @@ from foothold.packaging.manifest import (
 )
 from foothold.packaging.options import Options
 from foothold.packaging.ports import Objects, Progress, Signatures, Templates, Zips
-from foothold.stores.model import ArtifactStore
 from foothold.stores.ports import Stores
 from foothold.stores.published import Published
+from foothold.stores.register import ArtifactStore
 
 NO_OPTIONS = Options()
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import Body, Exports, Folder, LoneFile, SignedZip, Stored
 from foothold.packaging.options import Configured, Options, SigningProfile
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 Progress = Callable[[str, int, int], None]  # region, objects that are there, of how many
 Unpack = Callable[[Path, Path], None]  # a zip, an empty folder

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from foothold.errors import PermanentError
 from foothold.partitions import everywhere, meant_region, partition_of
 from foothold.pipelines.build_environment import BuildEnvironment
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 # CodePipeline's EncryptionKey takes a key id or ARN of at most 100 characters in a pipeline's
 # ArtifactStore (aws-cdk, aws-codepipeline/lib/private/cross-region-support-stack.ts).

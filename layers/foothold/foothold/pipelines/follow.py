@@ -13,8 +13,8 @@ from typing import Protocol
 from foothold.errors import FootholdError, PermanentError, TemporaryError
 from foothold.partitions import everywhere
 from foothold.pipelines.declaration import DIGEST_OUTPUT, MACRO, stores_digest, within_reach
-from foothold.stores.model import ArtifactStore
 from foothold.stores.ports import Stores
+from foothold.stores.register import ArtifactStore
 
 # UpdateStack takes a template body of this many bytes (botocore's cloudformation model).
 BODY_BYTES = 51_200

@@ -23,7 +23,7 @@ from foothold.pipelines.declaration import (
     Variable,
     shell_name,
 )
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 Json = dict[str, Any]
 

@@ -8,7 +8,6 @@ from foothold.stores.beside import listed, policy_beside
 from foothold.stores.model import (
     REGION_TAG,
     STACK_TAG,
-    Adoption,
     Aspect,
     ControlPlane,
     KeyState,
@@ -21,6 +20,7 @@ from foothold.stores.policies import bucket_policy, canonical, key_policy
 from foothold.stores.ports import Buckets, Keys, Parameters
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
+from foothold.stores.register import Adoption
 
 
 class Adoptions:
@@ -52,7 +52,7 @@ class Adoptions:
         `replace_policies`, where a policy allows what Foothold's own would not.
         """
         home = self._control_plane.home_region
-        published = self._parameters.below(home, self._control_plane.stores_path)
+        published = self._parameters.below(home, self._control_plane.names.stores)
         spec = self._control_plane.spec(region, Adoption(bucket, key_arn))
         self._reconciler.refuse_what_may_not_be_asked_for(region)
         self._refuse_another_store(desired_spec(self._control_plane, region, published), spec)

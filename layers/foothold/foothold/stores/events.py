@@ -81,10 +81,10 @@ class EventDoor:
 
     def _parameter_changed(self, name: str, region: str) -> tuple[Outcome, ...]:
         plane = self._control_plane
-        if name == plane.regions_parameter:
+        if name == plane.names.regions:
             return self._reconciler.keep(None, planner.ALWAYS_LOOKED_AT)
-        if name.startswith(f"{plane.stores_path}/"):
-            region = name.removeprefix(f"{plane.stores_path}/").split("/")[0]
+        about = plane.names.region_of_store(name)
+        region = region if about is None else about
         if name == plane.spec(region).retirement_parameter:
             # Where nothing proves the record, it is kept like the others, and a person is told.
             return (*self._reconciler.keep([region]), *self._retire())

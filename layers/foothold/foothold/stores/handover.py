@@ -16,7 +16,7 @@ from foothold.stores.ownership import refuse_others
 from foothold.stores.ports import Buckets, Keys, Parameters
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.retirement_plan import Phase, recorded
+from foothold.stores.register import Phase
 
 # The claim of the control plane's own stack, which never gives it up before it is deleted.
 OWN_RESOURCE = "HomeArtifactStore"
@@ -49,7 +49,7 @@ class HandOvers:
         PermanentError, before anything is changed, for a store that is neither this control
         plane's nor the other one's, that somebody here still wants, or that is being retired.
         """
-        published = self._parameters.below(self._home, self._control_plane.stores_path)
+        published = self._parameters.below(self._home, self._control_plane.names.stores)
         spec = desired_spec(self._control_plane, region, published)
         to = replace(self._control_plane, stack=to_stack, home_region=to_home)
         receiver = to.spec(region, spec.adopted)
@@ -110,29 +110,28 @@ class HandOvers:
         return stack == self._control_plane.stack and resource.endswith(f".{OWN_RESOURCE}")
 
     def _refuse_while_going(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
-        retirement = recorded(spec, published)
-        under_way = (Phase.RETIRING, Phase.RETIRED, Phase.RESTORING)
-        if retirement and retirement.phase in under_way:
+        written = self._control_plane.register(published).retirement(spec.region)
+        if written and written.phase in (Phase.RETIRING, Phase.RETIRED, Phase.RESTORING):
             raise PermanentError(
-                f"{spec.region} is {retirement.phase}: bring it back with `foothold regions retire "
+                f"{spec.region} is {written.phase}: bring it back with `foothold regions retire "
                 f"{spec.region} --undo`, then hand it over"
             )
 
     def _withdraw(self, spec: StoreSpec, key: ObservedKey | None) -> None:
         """Take back this control plane's own parameters: those that name another one's key stay,
         as the other one's do that has published the store already."""
-        claims = self._parameters.below(self._home, self._control_plane.claims_path)
+        names = self._control_plane.names
+        claims = self._parameters.below(self._home, names.claims)
         own = [
-            name
-            for name in claims
-            if name.startswith(f"{self._control_plane.claims_path}/{spec.region}/")
-            and self._is_own(name.rpartition("/")[2])
+            names.claim(spec.region, claim)
+            for claim in self._control_plane.register(claims).claims.get(spec.region, ())
+            if self._is_own(claim)
         ]
         at_home = [
             *spec.parameters(spec.home_path, ""),
             spec.adoption_parameter,
             spec.retirement_parameter,
-            f"{self._control_plane.requests_path}/{spec.region}",
+            names.request(spec.region),
         ]
         self._parameters.delete(self._home, (*own, *at_home))
         handed_over = key is not None and not spec.owns(

@@ -24,7 +24,7 @@ from foothold.stores.custom_resource.claim import (
     physical_id,
     success,
 )
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore, Names
 from foothold.stores.triggers import (
     ParameterChanged,
     RegionOptIn,
@@ -291,8 +291,7 @@ def _region_opt_in(detail: object, account: str) -> RegionOptIn | Ignored:
 
 def _parameter_changed(detail: object, region: str, root: str) -> ParameterChanged | Ignored:
     change = _ParameterChanged.model_validate(detail)
-    ours = (f"{root}/artifact-stores/", f"{root}/artifact-store/")
-    if change.name != f"{root}/regions" and not change.name.startswith(ours):
+    if not Names(root).is_about_stores(change.name):
         return Ignored("not one of Foothold's parameters")
     if change.operation == "LabelParameterVersion":
         return Ignored("a label changes no value")

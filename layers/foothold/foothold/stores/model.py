@@ -1,7 +1,7 @@
-"""The values that travel from an event to an outcome. Every name is derived here."""
+"""The values that travel from an event to an outcome. The names of buckets and keys are derived
+here, those of parameters in `register`."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from typing import Any
 
 from foothold.errors import FootholdError, PermanentError
 from foothold.partitions import Partition, has_account_regional_namespace, partition_of
+from foothold.stores.register import Adoption, ArtifactStore, Names, Register
 from foothold.stores.wanted import ANY_REGION, RegionPolicy
 
 STACK_TAG = "foothold:stack"
@@ -27,19 +28,6 @@ class Use(StrEnum):
     UNUSED = "unused"
     REPLACEMENT = "replacement"  # unused too; somebody is to be told once it is not
     IN_USE = "in-use"
-
-
-@dataclass(frozen=True, slots=True)
-class ArtifactStore:
-    """A region's bucket and key, as CodePipeline means it: never one without the other."""
-
-    region: str
-    bucket: str
-    key_arn: str
-
-    @property
-    def bucket_arn(self) -> str:
-        return f"arn:{partition_of(self.region).name}:s3:::{self.bucket}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +58,7 @@ class ControlPlane:
     retires: bool = False
     region_policy: RegionPolicy = ANY_REGION
 
-    def spec(self, region: str, adopted: "Adoption | None" = None) -> "StoreSpec":
+    def spec(self, region: str, adopted: Adoption | None = None) -> "StoreSpec":
         """The desired store of one region; its bucket is our own unless another is adopted.
         Raises PermanentError for an impossible name."""
         return StoreSpec(self, region, adopted)
@@ -85,59 +73,16 @@ class ControlPlane:
         return f"alias/{self.prefix}/artifacts"
 
     @property
-    def regions_parameter(self) -> str:
-        return f"{self.parameter_root}/regions"
+    def names(self) -> Names:
+        """What its parameters are called."""
+        return Names(self.parameter_root)
 
-    @property
-    def stores_path(self) -> str:
-        return f"{self.parameter_root}/artifact-stores"
+    def register(self, parameters: Mapping[str, str]) -> Register:
+        """What these parameters of the home region say."""
+        return Register(self.names, parameters)
 
-    @property
-    def claims_path(self) -> str:
-        return f"{self.parameter_root}/claims"
-
-    @property
-    def turn_parameter(self) -> str:
-        """Who has the turn, where several runs could meet."""
-        return f"{self.parameter_root}/turn"
-
-    @property
-    def requests_path(self) -> str:
-        """Below it stands what was asked for and is not ready, by region."""
-        return f"{self.parameter_root}/requests"
-
-
-# Last part of the names of the two parameters that a store may have beside bucket and key-arn.
-RETIREMENT = "retired"
-ADOPTION = "adopted"
 
 BUCKET_NAME = re.compile(r"(?!xn--|sthree-)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-
-
-@dataclass(frozen=True, slots=True)
-class Adoption:
-    """The bucket and the key that were adopted for a region."""
-
-    bucket: str
-    key_arn: str
-
-    @property
-    def text(self) -> str:
-        """The value of the parameter that records it."""
-        return json.dumps({"bucket": self.bucket, "key_arn": self.key_arn})
-
-    @classmethod
-    def parse(cls, name: str, text: str) -> "Adoption":
-        """What the value of the parameter `name` says. Raises PermanentError for what nobody of
-        ours wrote."""
-        try:
-            found = json.loads(text)
-            return cls("".join(found["bucket"]), "".join(found["key_arn"]))
-        except (KeyError, TypeError, ValueError):
-            raise PermanentError(
-                f"the parameter {name} does not hold an adoption, nothing was changed: adopt "
-                "the bucket again with `foothold regions adopt`, or delete the parameter"
-            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,22 +161,22 @@ class StoreSpec:
     @property
     def home_path(self) -> str:
         """Path of this store's parameters in the home region."""
-        return f"{self.control_plane.stores_path}/{self.region}"
+        return self.control_plane.names.store(self.region)
 
     @property
     def regional_path(self) -> str:
         """Path of this store's parameters in its own region, the same in every region."""
-        return f"{self.control_plane.parameter_root}/artifact-store"
+        return self.control_plane.names.own_store
 
     @property
     def retirement_parameter(self) -> str:
         """Where it is written that this store is being retired, or was."""
-        return f"{self.home_path}/{RETIREMENT}"
+        return self.control_plane.names.retirement(self.region)
 
     @property
     def adoption_parameter(self) -> str:
         """Where it is written which bucket and key were adopted for this region."""
-        return f"{self.home_path}/{ADOPTION}"
+        return self.control_plane.names.adoption(self.region)
 
     def store(self, key_arn: str) -> ArtifactStore:
         """The store that a converged region holds."""
@@ -239,7 +184,8 @@ class StoreSpec:
 
     def parameters(self, path: str, key_arn: str) -> dict[str, str]:
         """Name and value of the two parameters that publish this store below `path`."""
-        return {f"{path}/bucket": self.bucket, f"{path}/key-arn": key_arn}
+        names = self.control_plane.names.publishing(path)
+        return dict(zip(names, (self.bucket, key_arn), strict=True))
 
 
 class KeyState(StrEnum):

@@ -16,7 +16,7 @@ from foothold.stores.model import (
 from foothold.stores.ownership import is_anothers
 from foothold.stores.planner import TAGS
 from foothold.stores.ports import Buckets, Keys, Parameters
-from foothold.stores.retirement_plan import Retirement
+from foothold.stores.register import Retirement
 
 
 class Observer:

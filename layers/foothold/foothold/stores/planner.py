@@ -24,7 +24,7 @@ from foothold.stores.model import (
 )
 from foothold.stores.ownership import refuse_to_keep
 from foothold.stores.policies import bucket_policy, canonical, key_policy
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.register import Phase, Retirement
 
 # There from the creation on: the key's policy is given with it, and the ownership is the default of
 # S3. So what is about to be created needs no step for them.

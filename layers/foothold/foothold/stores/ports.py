@@ -6,8 +6,14 @@ Every method raises TemporaryError or PermanentError, and nothing else of AWS.
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from foothold.stores.model import ArtifactStore, Aspect, ObservedKey, StoreSpec, Use
+from foothold.stores.model import (
+    Aspect,
+    ObservedKey,
+    StoreSpec,
+    Use,
+)
 from foothold.stores.published import Published
+from foothold.stores.register import ArtifactStore
 from foothold.stores.usage import PipelineUse
 
 
@@ -186,6 +192,17 @@ class Stores(Protocol):
         """Every ready store by region, and why each other published one may not be used. Raises
         TemporaryError or PermanentError."""
         ...
+
+
+class StoreBuckets(Protocol):
+    """The stores' buckets, as far as they prove what the parameters say. Each call names the
+    owner that it expects, and raises PermanentError where the bucket is somebody else's."""
+
+    def default_key(self, store: ArtifactStore, owner: str) -> str | None:
+        """What the bucket encrypts with where nobody says otherwise; None for no key of KMS."""
+        ...
+
+    def tags(self, store: ArtifactStore, owner: str) -> Mapping[str, str]: ...
 
 
 class Announcements(Protocol):

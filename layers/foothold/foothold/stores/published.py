@@ -15,11 +15,10 @@ from foothold.stores.model import (
     HOME_TAG,
     REGION_TAG,
     STACK_TAG,
-    Adoption,
-    ArtifactStore,
     ControlPlane,
     StoreSpec,
 )
+from foothold.stores.register import ArtifactStore
 
 KEY_ID = re.compile(r"[A-Za-z0-9-]+")
 # A name in S3's account-regional namespace says whose bucket it is, and where (Amazon S3 User
@@ -36,28 +35,12 @@ class Published:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-def named_stores(below: Mapping[str, str], path: str) -> dict[str, ArtifactStore]:
-    """The stores whose two parameters both stand below `path`, proven by nothing; `below` may
-    hold other parameters too."""
-    stores = {}
-    for name, bucket in below.items():
-        region, _, leaf = name.removeprefix(f"{path}/").partition("/")
-        key_arn = below.get(f"{path}/{region}/key-arn")
-        if name.startswith(f"{path}/") and leaf == "bucket" and key_arn:
-            stores[region] = ArtifactStore(region, bucket, key_arn)
-    return stores
-
-
 def desired_spec(
     control_plane: ControlPlane, region: str, published: Mapping[str, str]
 ) -> StoreSpec:
     """The desired store of a region, whose bucket may be an adopted one; `published` is what is
     written about stores at home. Raises PermanentError for a record that is garbage."""
-    spec = control_plane.spec(region)
-    text = published.get(spec.adoption_parameter)
-    if text is None:
-        return spec
-    return control_plane.spec(region, Adoption.parse(spec.adoption_parameter, text))
+    return control_plane.spec(region, control_plane.register(published).adoption(region))
 
 
 def check_names(store: ArtifactStore, account: str, wished: StoreSpec | None = None) -> None:

@@ -23,9 +23,7 @@ from foothold.stores.model import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
     KEY_TO_COME,
-    RETIREMENT,
     RETIRING_TAG,
-    ArtifactStore,
     Aspect,
     ControlPlane,
     KeepStep,
@@ -40,8 +38,8 @@ from foothold.stores.observe import Observer
 from foothold.stores.ownership import refuse_anothers_key, refuse_others, refuse_others_bucket
 from foothold.stores.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
 from foothold.stores.published import desired_spec
-from foothold.stores.retirement_plan import Phase, Retirement, distrust, proven, recorded
-from foothold.stores.wanted import ALL_ENABLED, RegionList, open_requests
+from foothold.stores.register import ArtifactStore, Phase, Register, Retirement
+from foothold.stores.retirement_plan import distrust, proven, recorded
 
 Answer = TypeVar("Answer")
 
@@ -54,7 +52,6 @@ AFTER_VERIFYING = frozenset(
         KeepVerb.FORGET_RETIREMENT,
     }
 )
-BY_REQUEST = "an event that asked for it"
 # Account Management API Reference, "Region": the two statuses in which a region can be used.
 OPTED_IN = "ENABLED"
 USABLE = frozenset({OPTED_IN, "ENABLED_BY_DEFAULT"})
@@ -225,44 +222,39 @@ class Reconciler:
     def wanted_by(self) -> Mapping[str, tuple[str, ...]]:
         """By region, who wants it: names of claims, the operator's list, and events that asked
         for it and have not got it yet."""
-        wanted = self._insisting()
-        for region in self._requested():
-            wanted[region] = (*wanted.get(region, ()), BY_REQUEST)
-        return wanted
+        register, all_enabled = self._read_insisting()
+        requests = self._below(self._control_plane.names.requests)
+        whole = self._control_plane.register({**register.parameters, **requests})
+        return {region: by.names for region, by in whole.wanted(all_enabled).items()}
 
-    def _insisting(self, just_enabled: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
-        """By region, who wants it so much that a retirement is called off: claims and the list."""
-        plane = self._control_plane
-        wanted: dict[str, tuple[str, ...]] = {}
-        for name in self._parameters.below(plane.home_region, plane.claims_path):
-            region, _, claim = name.removeprefix(f"{plane.claims_path}/").partition("/")
-            wanted[region] = (*wanted.get(region, ()), claim)
-        found = self._parameters.get(plane.home_region, (plane.regions_parameter,))
-        listed = RegionList.parse(found.get(plane.regions_parameter, ""))
-        for region in listed.names:
-            wanted[region] = (*wanted.get(region, ()), "the list")
-        if listed.all_enabled:
-            enabled = (*self._usable(), *just_enabled)
-            for region in self._all_enabled(listed, enabled, tuple(wanted)):
-                wanted[region] = (*wanted.get(region, ()), f"{ALL_ENABLED} on the list")
-        return wanted
+    def _insisting(self, just_enabled: Sequence[str] = ()) -> Collection[str]:
+        """The regions that somebody wants so much that a retirement is called off: by a claim, or
+        on the list."""
+        register, all_enabled = self._read_insisting(just_enabled)
+        return register.wanted(all_enabled)
 
-    def _all_enabled(
-        self, listed: RegionList, enabled: Sequence[str], wanted: Sequence[str]
-    ) -> tuple[str, ...]:
+    def _read_insisting(self, just_enabled: Sequence[str] = ()) -> tuple[Register, tuple[str, ...]]:
+        """Claims and the list, and what its word for all enabled regions stands for."""
         plane = self._control_plane
+        claims = self._below(plane.names.claims)
+        listed = self._parameters.get(plane.home_region, (plane.names.regions,))
+        register = plane.register({**claims, **listed})
+        return register, self._all_enabled(register, just_enabled)
+
+    def _all_enabled(self, register: Register, just_enabled: Sequence[str]) -> tuple[str, ...]:
+        if not register.listed.all_enabled:
+            return ()
+        plane, enabled = self._control_plane, (*self._usable(), *just_enabled)
         # Who has a store already counts only where not all may have one.
         published = self._published() if plane.region_policy.most else {}
         stores = self._named_in(published) - self._going(published)
-        return listed.by_all_enabled(
-            enabled, plane.region_policy, plane.home_region, stores, wanted
+        return register.listed.by_all_enabled(
+            enabled, plane.region_policy, plane.home_region, stores, tuple(register.wanted())
         )
 
     def _requested(self) -> set[str]:
         plane = self._control_plane
-        below = self._parameters.below(plane.home_region, plane.requests_path)
-        found = open_requests(below, plane.requests_path)
-        return {region for region, record in found.items() if record.asked}
+        return set(plane.register(self._below(plane.names.requests)).wanted())
 
     def _refused(
         self,
@@ -300,17 +292,18 @@ class Reconciler:
 
     def _published(self) -> Mapping[str, str]:
         """All that is written about stores at home: names, retirements and adoptions."""
-        plane = self._control_plane
-        return self._parameters.below(plane.home_region, plane.stores_path)
+        return self._below(self._control_plane.names.stores)
+
+    def _below(self, path: str) -> Mapping[str, str]:
+        return self._parameters.below(self._control_plane.home_region, path)
 
     def _named_in(self, published: Mapping[str, str]) -> set[str]:
         """Every region that anything is written about."""
-        path = self._control_plane.stores_path
-        return {name.removeprefix(f"{path}/").split("/")[0] for name in published}
+        return set(self._control_plane.register(published).regions)
 
     def _leaves(self, region: str, published: Mapping[str, str]) -> bool:
         """Whether anything is written about the region's retirement."""
-        return f"{self._control_plane.stores_path}/{region}/{RETIREMENT}" in published
+        return self._control_plane.names.retirement(region) in published
 
     def _going(self, published: Mapping[str, str]) -> set[str]:
         """The regions whose store was retired, or is being retired, by the control plane."""

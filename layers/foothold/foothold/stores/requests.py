@@ -34,12 +34,11 @@ class OpenRequests:
         if not outcomes and not everything:
             return
         plane = self._control_plane
-        path = plane.requests_path
-        below = self._parameters.below(plane.home_region, path)
+        below = self._parameters.below(plane.home_region, plane.names.requests)
         # A store that is kept until its retirement can go on has an outcome of each.
         failed = {outcome.region: str(outcome.error) for outcome in outcomes if outcome.failed}
         for region, reason in failed.items():
-            name = f"{path}/{region}"
+            name = plane.names.request(region)
             old = OpenRequest.parse(below.get(name, ""))
             now = OpenRequest.of(
                 old.since if old else int(self._clock()),
@@ -50,11 +49,8 @@ class OpenRequests:
                 self._parameters.put(plane.home_region, name, now.text)
         settled = {outcome.region for outcome in outcomes if not outcome.error} - set(failed)
         kept = {outcome.region for outcome in outcomes} - settled
-        names = [
-            name
-            for name in below
-            if (region := name.removeprefix(f"{path}/")) in settled
-            or (everything and region not in kept)
-        ]
-        if names:
-            self._parameters.delete(plane.home_region, tuple(names))
+        done = {*map(plane.names.request, settled)}
+        if everything:
+            done |= below.keys() - {*map(plane.names.request, kept)}
+        if names := tuple(name for name in below if name in done):
+            self._parameters.delete(plane.home_region, names)

@@ -17,7 +17,6 @@ from foothold.errors import (
 from foothold.stores import retirement_plan
 from foothold.stores.model import (
     RETIRING_TAG,
-    ArtifactStore,
     Aspect,
     ControlPlane,
     ObservedStore,
@@ -30,7 +29,8 @@ from foothold.stores.observe import Observer
 from foothold.stores.ports import Buckets, Keys, Parameters, Usage
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.retirement_plan import Phase, Retirement, recorded
+from foothold.stores.register import ArtifactStore, Phase, Retirement
+from foothold.stores.retirement_plan import recorded
 
 # How often somebody may change his mind while a bucket is drained.
 PAGES_A_LOOK = 10
@@ -159,10 +159,9 @@ class Retirements:
     def unfinished(self) -> tuple[str, ...]:
         """The regions whose retirement has something left to do: those that the control plane
         began itself, and those that its own policy asks for."""
-        path = self._control_plane.stores_path
-        published = self._parameters.below(self._home, path)
+        published = self._parameters.below(self._home, self._control_plane.names.stores)
         regions = []
-        for name in sorted({name.removeprefix(f"{path}/").split("/")[0] for name in published}):
+        for name in self._control_plane.register(published).regions:
             try:
                 written = recorded(self._control_plane.spec(name), published)
             except FootholdError:
@@ -183,7 +182,7 @@ class Retirements:
     def _recorded(self, region: str) -> tuple[StoreSpec, Mapping[str, str], Retirement | None]:
         """The store that the region would have, what is written about stores at home, and the
         record of the retirement among it."""
-        published = self._parameters.below(self._home, self._control_plane.stores_path)
+        published = self._parameters.below(self._home, self._control_plane.names.stores)
         spec = desired_spec(self._control_plane, region, published)
         return spec, published, recorded(spec, published)
 
@@ -278,7 +277,7 @@ class Retirements:
         return begun
 
     def _go_on(self, spec: StoreSpec, retirement: Retirement, until: float) -> Progress:
-        published = self._parameters.below(self._home, self._control_plane.stores_path)
+        published = self._parameters.below(self._home, self._control_plane.names.stores)
         seen = self._observer.left(spec, published, retirement)
         taken: list[RetireStep] = []
         for step in retirement_plan.plan(spec, seen):

@@ -8,16 +8,11 @@ Anybody may have written a parameter. So the bucket and the key themselves carry
 their retirement began, as a tag, and a record that does not repeat it takes nothing away.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 
-from foothold.errors import PermanentError
 from foothold.stores.model import (
     RETIRING_TAG,
     STATE_TAG,
-    Adoption,
     Aspect,
     KeepStep,
     KeepVerb,
@@ -28,71 +23,13 @@ from foothold.stores.model import (
     StoreSpec,
 )
 from foothold.stores.ownership import refuse_to_take_away
-
-
-class Phase(StrEnum):
-    """Which way a store is going."""
-
-    ASKED = "asked"  # nothing was taken away yet: the store is kept while something refuses
-    RETIRING = "retiring"
-    RETIRED = "retired"
-    RESTORING = "restoring"
-    CALLED_OFF = "called off"  # the store is kept like any other; only the reason is remembered
-
-
-@dataclass(frozen=True, slots=True)
-class Retirement:
-    """A store's retirement. `since` is in seconds since the epoch, `deleted` in versions;
-    `key_arn` is the key it had, None where it had none; `reason` says why it was called off."""
-
-    phase: Phase
-    since: int
-    key_arn: str | None = None
-    deleted: int = 0
-    reason: str | None = None
-
-    @property
-    def mark(self) -> str:
-        """The value of the tag that proves it."""
-        return str(self.since)
-
-    @property
-    def text(self) -> str:
-        """The value of the parameter."""
-        return json.dumps(asdict(self))
-
-    def to(self, phase: Phase) -> "Retirement":
-        return replace(self, phase=phase)
-
-    @classmethod
-    def parse(cls, name: str, text: str) -> "Retirement":
-        """What the value of the parameter `name` says. Raises PermanentError for what nobody of
-        ours wrote."""
-        try:
-            found = json.loads(text)
-            key_arn = None if found["key_arn"] is None else _arn(found["key_arn"])
-            reason = None if found.get("reason") is None else str(found["reason"])
-            return cls(
-                Phase(found["phase"]), int(found["since"]), key_arn, int(found["deleted"]), reason
-            )
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise PermanentError(
-                f"the parameter {name} does not hold a retirement, nothing was changed: delete "
-                "the parameter to keep the store"
-            ) from None
+from foothold.stores.register import Adoption, Retirement
 
 
 def recorded(spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
     """The record of the store's retirement among what is written about stores at home, where
     there is one. Raises PermanentError for what nobody of ours wrote."""
-    text = published.get(spec.retirement_parameter)
-    return None if text is None else Retirement.parse(spec.retirement_parameter, text)
-
-
-def _arn(value: str) -> str:
-    if not value.startswith("arn:"):
-        raise ValueError(value)
-    return value
+    return spec.control_plane.register(published).retirement(spec.region)
 
 
 def proven(spec: StoreSpec, retirement: Retirement, seen: ObservedStore) -> bool:

@@ -2,70 +2,48 @@
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Protocol
 
 from foothold.errors import FootholdError
-from foothold.stores.model import ArtifactStore, ControlPlane, StoreSpec
+from foothold.stores.model import ControlPlane, StoreSpec
+from foothold.stores.ports import StoreBuckets
 from foothold.stores.published import (
     Published,
     check_key,
     check_names,
     check_tags,
     desired_spec,
-    named_stores,
     refusal,
 )
+from foothold.stores.register import ArtifactStore, Register
 
 AT_ONCE = 40
-
-
-class ParametersBelow(Protocol):
-    """Parameters, as far as the stores' own are read."""
-
-    def below(self, region: str, path: str) -> Mapping[str, str]:
-        """Name and value of every parameter below the path, at any depth."""
-        ...
-
-
-class StoreBuckets(Protocol):
-    """The stores' buckets, as far as they prove what the parameters say. Each call names the
-    owner that it expects, and raises PermanentError where the bucket is somebody else's."""
-
-    def default_key(self, store: ArtifactStore, owner: str) -> str | None:
-        """What the bucket encrypts with where nobody says otherwise; None for no key of KMS."""
-        ...
-
-    def tags(self, store: ArtifactStore, owner: str) -> Mapping[str, str]: ...
 
 
 class Trust:
     """Tells the stores that may be used from those that somebody's parameters only name.
 
-    `path` is where they stand in the home region, such as `/foothold/artifact-stores`; `account`
-    tells the caller's own account, which no parameter can. With a `control_plane` a bucket is
-    known by its name; without, and where it was adopted, by its tags.
+    `account` tells the caller's own account, which no parameter can. With a `control_plane` a
+    bucket is known by its name; without, and where it was adopted, by its tags.
     """
 
     def __init__(
         self,
         home_region: str,
-        path: str,
         buckets: StoreBuckets,
         account: Callable[[], str],
         control_plane: ControlPlane | None = None,
     ) -> None:
         self._home = home_region
-        self._path = path
         self._buckets = buckets
         self._account = account
         self._control_plane = control_plane
 
     def among(
         self,
-        read: Callable[[], Mapping[str, str]],
+        read: Callable[[], Register],
         regions: Collection[str] | None = None,
     ) -> Published:
-        """The stores among the parameters that `read` returns, those of `regions` or all.
+        """The stores in the register that `read` returns, those of `regions` or all.
 
         All regions at the same time, with one read each, two where tags are looked at.
         """
@@ -73,17 +51,17 @@ class Trust:
         refused: dict[str, str] = {}
         with ThreadPoolExecutor(AT_ONCE) as pool:
             asked = pool.submit(self._account)
-            below = read()
+            register = read()
             owner = asked.result()
             found = {
                 region: store
-                for region, store in named_stores(below, self._path).items()
+                for region, store in register.stores.items()
                 if regions is None or region in regions
             }
             checks: dict[str, list[Future[None]]] = {}
             for region, store in sorted(found.items()):
                 try:
-                    checks[region] = self._checks(pool, store, owner, below)
+                    checks[region] = self._checks(pool, store, owner, register)
                 except FootholdError as error:
                     refused[region] = refusal(region, error)
             for region, started in checks.items():
@@ -97,11 +75,11 @@ class Trust:
         return Published(stores, refused)
 
     def _checks(
-        self, pool: Executor, store: ArtifactStore, owner: str, below: Mapping[str, str]
+        self, pool: Executor, store: ArtifactStore, owner: str, register: Register
     ) -> list[Future[None]]:
         """What is looked at, under way. Raises for what the names alone can tell."""
         plane = self._control_plane
-        wished = desired_spec(plane, store.region, below) if plane else None
+        wished = desired_spec(plane, store.region, register.parameters) if plane else None
         check_names(store, owner, wished)
         started = [pool.submit(self._check_key, store, owner)]
         if wished is None or wished.adopted:
@@ -116,21 +94,16 @@ class Trust:
 
 
 class PublishedStores:
-    """`stores.ports.Stores` from the parameters below `path` in `home_region`."""
+    """`stores.ports.Stores`: those of the register that `read` returns that `trust` lets be used.
+    Each raises what `read` raises."""
 
-    def __init__(
-        self, home_region: str, path: str, parameters: ParametersBelow, trust: Trust
-    ) -> None:
-        self._home = home_region
-        self._path = path
-        self._parameters = parameters
+    def __init__(self, read: Callable[[], Register], trust: Trust) -> None:
+        self._read = read
         self._trust = trust
 
-    def ready(self) -> Published:
-        return self._trust.among(self._below)
+    def ready(self, regions: Collection[str] | None = None) -> Published:
+        """As the port says; of `regions` only, where they are given."""
+        return self._trust.among(self._read, regions)
 
     def named(self) -> Mapping[str, ArtifactStore]:
-        return named_stores(self._below(), self._path)
-
-    def _below(self) -> Mapping[str, str]:
-        return self._parameters.below(self._home, self._path)
+        return self._read().stores

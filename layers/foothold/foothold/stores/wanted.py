@@ -4,7 +4,7 @@ that was asked for and is not ready. Pure: values in, values out.
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 
 from foothold.errors import RequestRefusedError
@@ -163,12 +163,3 @@ class OpenRequest:
             return cls(int(found["since"]), "".join(found["reason"]), found["asked"] is True)
         except (KeyError, TypeError, ValueError):
             return None
-
-
-def open_requests(below: Mapping[str, str], path: str) -> dict[str, OpenRequest]:
-    """The records among parameters, by region; `path` is what they stand below."""
-    found = {}
-    for name, text in below.items():
-        if name.startswith(f"{path}/") and (record := OpenRequest.parse(text)):
-            found[name.removeprefix(f"{path}/")] = record
-    return found

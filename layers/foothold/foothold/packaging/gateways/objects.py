@@ -16,7 +16,7 @@ from foothold.aws.regional import RegionalClient
 from foothold.errors import PermanentError
 from foothold.packaging.gateways.archive import save
 from foothold.packaging.manifest import Body, Stored
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 CHUNK = 1 << 18  # bytes
 NONE: Mapping[str, str] = {}

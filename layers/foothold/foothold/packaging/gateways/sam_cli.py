@@ -50,7 +50,7 @@ from foothold.packaging.manifest import (
     replace_all,
 )
 from foothold.packaging.options import Options, SigningProfile
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 # --- Importing aws-sam-cli without what packaging never runs ---------------------------------
 

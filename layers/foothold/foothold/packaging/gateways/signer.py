@@ -14,7 +14,7 @@ from foothold.errors import PermanentError
 from foothold.packaging.gateways.objects import RegionalObjects
 from foothold.packaging.manifest import SignedZip
 from foothold.packaging.options import SigningProfile
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 LOOK_EVERY_SECONDS = 5
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foothold.errors import PermanentError
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 REPLY_LIMIT = 4096
 PHYSICAL_ID_LIMIT = 1024

@@ -8,10 +8,10 @@ from dataclasses import replace
 from foothold.errors import FootholdError, PermanentError, TemporaryError
 from foothold.partitions import partition_of
 from foothold.stores.custom_resource.claim import Claim, HeldClaim
-from foothold.stores.model import ArtifactStore, ControlPlane, KeepVerb, Outcome
+from foothold.stores.model import ControlPlane, KeepVerb, Outcome
 from foothold.stores.ports import Parameters, Stacks
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.retirement_plan import Phase, Retirement, recorded
+from foothold.stores.register import ArtifactStore, Phase, Retirement
 
 # Less than template.yaml's Timeout of the function, and what its responder keeps of it.
 LONGEST_SECONDS = 220.0
@@ -35,6 +35,7 @@ class Claims:
         stacks: Stacks | None = None,
     ) -> None:
         self._control_plane = control_plane
+        self._home, self._names = control_plane.home_region, control_plane.names
         self._reconciler = reconciler
         self._parameters = parameters
         self._clock = clock
@@ -58,23 +59,23 @@ class Claims:
             )
         started = self._clock()
         held = self._held(claim)
-        holds = {self._region(name) for name in held}
+        holds = set(held)
         outcomes = self._reconciler.reconcile(regions, held=holds)
         made: list[str] = []
         try:
             stores = ready(outcomes)
             for region in regions:
                 self._refuse_when_late(started, region)
-                name = f"{self._control_plane.claims_path}/{region}/{claim.name}"
-                if held.get(name) != claim.value:
-                    made += [] if name in held else [name]
-                    self._parameters.put(self._control_plane.home_region, name, claim.value)
+                if held.get(region) != claim.value:
+                    made += [] if region in held else [region]
+                    name = self._names.claim(region, claim.name)
+                    self._parameters.put(self._home, name, claim.value)
         except TooLateError:
             raise  # the stack may have claimed anew what would be given back
         except FootholdError:
-            self._give_back(made, outcomes)
+            self._give_back(claim, made, outcomes)
             raise
-        self._drop([name for name in held if self._region(name) not in regions])
+        self._drop([(region, claim.name) for region in held if region not in regions])
         return stores
 
     def release(self, claim: Claim) -> None:
@@ -82,7 +83,7 @@ class Claims:
         control plane retires, the retirement of regions that nobody wants now is asked for.
         A stack of elsewhere has none."""
         if self._is_here(claim):
-            self._drop(list(self._held(claim)))
+            self._drop([(region, claim.name) for region in self._held(claim)])
 
     def _is_here(self, claim: Claim) -> bool:
         """Whether its stack can have asked: one of our account and region (AWS CloudFormation
@@ -98,14 +99,12 @@ class Claims:
     def release_of(self, claims: Sequence[tuple[str, str]]) -> None:
         """Drop these claims, each a region and a name, by hand. Raises PermanentError where one
         does not stand."""
-        path = self._control_plane.claims_path
-        names = [f"{path}/{region}/{name}" for region, name in claims]
-        below = self._parameters.below(self._control_plane.home_region, path)
-        for name in names:
-            if name not in below:
-                line = f"there is no claim {name.removeprefix(f'{path}/')}"
+        standing = self._control_plane.register(self._below(self._names.claims)).claims
+        for region, name in claims:
+            if name not in standing.get(region, ()):
+                line = f"there is no claim {region}/{name}"
                 raise PermanentError(f"{line}: `foothold regions claims` lists them")
-        self._drop(names)
+        self._drop(claims)
 
     def release_of_gone_stacks(self) -> tuple[HeldClaim, ...]:
         """Drop the claims whose stack went a day ago or longer, which nobody else can; return
@@ -118,18 +117,17 @@ class Claims:
             for claim in self._with_their_stacks(old)
             if claim.gone and (claim.gone_since or claim.since) <= then
         )
-        path = self._control_plane.claims_path
-        self._drop([f"{path}/{claim.region}/{claim.name}" for claim in dropped])
+        self._drop([(claim.region, claim.name) for claim in dropped])
         return dropped
 
     def _all(self) -> tuple[HeldClaim, ...]:
-        path = self._control_plane.claims_path
-        found = self._parameters.dated(self._control_plane.home_region, path)
-        claims = []
-        for name, (value, since) in sorted(found.items()):
-            region, _, claim = name.removeprefix(f"{path}/").partition("/")
-            claims.append(HeldClaim.read(region, claim, value, since))
-        return tuple(claims)
+        found = self._parameters.dated(self._home, self._names.claims)
+        values = {name: value for name, (value, _) in sorted(found.items())}
+        return tuple(
+            HeldClaim.read(region, name, *found[self._names.claim(region, name)])
+            for region, names in self._control_plane.register(values).claims.items()
+            for name in names
+        )
 
     def _with_their_stacks(self, claims: Sequence[HeldClaim]) -> tuple[HeldClaim, ...]:
         """Stacks of other accounts and regions are not ours to read, so they exist."""
@@ -151,7 +149,7 @@ class Claims:
         if self._clock() - started > LONGEST_SECONDS:
             raise TooLateError(f"{region}: too late to claim, the stack has gone on")
 
-    def _give_back(self, made: Sequence[str], outcomes: Sequence[Outcome]) -> None:
+    def _give_back(self, claim: Claim, made: Sequence[str], outcomes: Sequence[Outcome]) -> None:
         """Undo what a request that failed has claimed and made, as far as that can be done: the
         stack is told why it failed, not that this failed too."""
         new = {
@@ -160,36 +158,40 @@ class Claims:
             if any(step.verb is KeepVerb.CREATE_BUCKET for step in outcome.steps)
         }
         with suppress(FootholdError):
-            self._drop(made, new)
+            self._drop([(region, claim.name) for region in made], new)
 
     def _held(self, claim: Claim) -> Mapping[str, str]:
-        plane = self._control_plane
-        below = self._parameters.below(plane.home_region, plane.claims_path)
-        return {name: value for name, value in below.items() if name.endswith(f"/{claim.name}")}
+        """The regions in which the claim stands, and its values there."""
+        below = self._below(self._names.claims)
+        return {
+            region: below[self._names.claim(region, claim.name)]
+            for region, names in self._control_plane.register(below).claims.items()
+            if claim.name in names
+        }
 
-    def _region(self, name: str) -> str:
-        return name.removeprefix(f"{self._control_plane.claims_path}/").split("/")[0]
+    def _below(self, path: str) -> Mapping[str, str]:
+        return self._parameters.below(self._home, path)
 
-    def _drop(self, names: Sequence[str], made: Collection[str] = ()) -> None:
-        """Drop these claims. Of their regions, and of those whose store was made in vain, the
-        retirement is asked for where the control plane retires and nobody wants them."""
-        if names:
-            self._parameters.delete(self._control_plane.home_region, tuple(names))
-        regions = {*made, *(self._region(name) for name in names)}
+    def _drop(self, claims: Sequence[tuple[str, str]], made: Collection[str] = ()) -> None:
+        """Drop these claims, each a region and a name. Of their regions, and of those whose store
+        was made in vain, the retirement is asked for where the control plane retires and nobody
+        wants them."""
+        if claims:
+            names = tuple(self._names.claim(region, name) for region, name in claims)
+            self._parameters.delete(self._home, names)
+        regions = {*made, *(region for region, _ in claims)}
         if regions and self._control_plane.retires:
             for region in sorted(regions - set(self._reconciler.wanted_by())):
                 self._ask_for_retirement(region)
 
     def _ask_for_retirement(self, region: str) -> None:
-        plane = self._control_plane
-        spec = plane.spec(region)
-        below = self._parameters.below(plane.home_region, plane.stores_path)
-        published = {name for name in below if name.startswith(f"{spec.home_path}/")}
-        retirement = recorded(spec, below)
+        register = self._control_plane.register(self._below(self._names.stores))
+        written = register.retirement(region)
         # One that was called off before does not count any more: this is a new occasion.
-        if published and (retirement is None or retirement.phase is Phase.CALLED_OFF):
+        free = written is None or written.phase is Phase.CALLED_OFF
+        if region in register.regions and free:
             asked = Retirement(Phase.ASKED, int(self._clock()))
-            self._parameters.put(plane.home_region, spec.retirement_parameter, asked.text)
+            self._parameters.put(self._home, self._names.retirement(region), asked.text)
 
 
 def ready(outcomes: Sequence[Outcome]) -> Mapping[str, ArtifactStore]:

@@ -10,7 +10,7 @@ from foothold.stores.custom_resource.claim import (
     StoresWanted,
     attributes,
 )
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 
 class ClaimedStores(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 
 from foothold.aws.clients import Clients, aws_call
 from foothold.errors import TemporaryError
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 
 class RegionRequests:

@@ -8,13 +8,13 @@ from botocore.exceptions import ClientError
 from foothold.aws.clients import aws_call, error_code
 from foothold.aws.regional import RegionalClient
 from foothold.errors import PermanentError
-from foothold.stores.model import ArtifactStore
+from foothold.stores.register import ArtifactStore
 
 FORBIDDEN = 403
 
 
 class RegionalBuckets:
-    """`stores.trust.StoreBuckets` on S3."""
+    """`stores.ports.StoreBuckets` on S3."""
 
     def __init__(self, client: RegionalClient) -> None:
         self._client = client

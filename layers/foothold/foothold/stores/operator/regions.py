@@ -3,25 +3,17 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from typing import Any, Protocol
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.partitions import partition_of
-from foothold.stores.model import RETIREMENT, ArtifactStore, KeepVerb
+from foothold.stores.model import KeepVerb
 from foothold.stores.ports import Parameters, Regions
-from foothold.stores.published import Published, named_stores
+from foothold.stores.published import Published
 from foothold.stores.reconcile import USABLE
-from foothold.stores.retirement_plan import Phase, Retirement
+from foothold.stores.register import ArtifactStore, Names, Phase, Register, WantedBy
 from foothold.stores.trust import Trust
-from foothold.stores.wanted import (
-    ALL_ENABLED,
-    EXCEPT,
-    OpenRequest,
-    RegionList,
-    RegionPolicy,
-    open_requests,
-)
+from foothold.stores.wanted import ALL_ENABLED, EXCEPT, OpenRequest, RegionList
 
 WAIT_SECONDS = 300.0
 LOOK_EVERY_SECONDS = 2.0
@@ -60,8 +52,7 @@ class RegionStatus:
 
     region: str
     store: ArtifactStore | None
-    listed: bool
-    claims: tuple[str, ...]
+    wanted: WantedBy
     phase: str | None = None
     request: OpenRequest | None = None
     refused: str | None = None
@@ -133,7 +124,7 @@ class RegionDesk:
     def __init__(
         self,
         home_region: str,
-        parameter_root: str,
+        names: Names,
         parameters: OperatorParameters,
         regions: Regions,
         requests: Requests,
@@ -141,7 +132,7 @@ class RegionDesk:
         trust: Trust,
     ) -> None:
         self._home = home_region
-        self._root = parameter_root
+        self._names = names
         self._parameters = parameters
         self._regions = regions
         self._requests = requests
@@ -150,36 +141,26 @@ class RegionDesk:
     def ready(self, regions: Collection[str] | None = None) -> Published:
         """Every ready store by region, or those of `regions`; and why each other published one
         may not be used. Raises PermanentError where Foothold is not deployed."""
-        return self._trust.among(self._below, regions)
+        return self._trust.among(self._read, regions)
 
     def status(self) -> tuple[RegionStatus, ...]:
         """Every region that is wanted or has a store, sorted by name. Raises PermanentError
         where Foothold is not deployed."""
-        below = self._below()
-        published = self._trust.among(lambda: below)
-        listed = self._list(below)
-        claims: dict[str, list[str]] = {}
-        for name in below:
-            path = name.removeprefix(f"{self._root}/claims/").split("/")
-            if name.startswith(f"{self._root}/claims/"):
-                claims.setdefault(path[0], []).append(path[-1])
-        phases = _phases(below, self._root)
-        noted = open_requests(below, f"{self._root}/requests")
-        by_all = set(self._all_enabled(listed, below)) if listed.all_enabled else set()
-        on_the_list = {*listed.names, *by_all}
-        wanted = on_the_list | set(claims) | set(phases) | set(noted)
-        wanted |= {*published.stores, *published.refused}
+        register, published = self._look()
+        phases, noted = _phases(register), register.requests
+        all_enabled = self._all_enabled(register) if register.listed.all_enabled else ()
+        wanted = register.wanted(all_enabled)
+        stores = {**published.stores, **published.refused}
         return tuple(
             RegionStatus(
                 region,
                 published.stores.get(region),
-                region in on_the_list,
-                tuple(sorted(claims.get(region, ()))),
+                wanted.get(region, WantedBy()),
                 phases.get(region),
                 noted.get(region),
                 published.refused.get(region),
             )
-            for region in sorted(wanted)
+            for region in sorted({*wanted, *phases, *noted, *stores})
         )
 
     def add(self, regions: Sequence[str], excepted: Sequence[str] = ()) -> tuple[str, ...]:
@@ -189,8 +170,8 @@ class RegionDesk:
         Raises PermanentError, before anything is written, for a region that this account does
         not know or has not enabled, or that the stack's parameters do not allow.
         """
-        below = self._below()
-        listed = self._list(below)
+        register = self._read()
+        listed = register.listed
         names = [name for name in dict.fromkeys(regions) if name != ALL_ENABLED]
         for name in excepted:
             partition_of(name)
@@ -205,11 +186,8 @@ class RegionDesk:
                     f"{name} is {told.lower()} for this account: enable it with "
                     f"`aws account enable-region --region-name {name}`, then add it"
                 )
-        refused = self._policy(below).refusals(
-            names,
-            home=self._home,
-            stores=tuple(named_stores(below, f"{self._root}/artifact-stores")),
-            wanted=self._wanted(below, listed),
+        refused = register.region_policy.refusals(
+            names, home=self._home, stores=register.stores, wanted=register.wanted()
         )
         for error in refused.values():
             raise error
@@ -226,8 +204,7 @@ class RegionDesk:
         names = tuple(name for name in regions if name != ALL_ENABLED)
         if ALL_ENABLED not in regions:
             return tuple(dict.fromkeys(names))
-        below = self._below()
-        return tuple(dict.fromkeys((*names, *self._all_enabled(self._list(below), below))))
+        return tuple(dict.fromkeys((*names, *self._all_enabled(self._read()))))
 
     def request(self, regions: Sequence[str]) -> None:
         """Ask for the regions by an event, and wait for nothing."""
@@ -240,12 +217,12 @@ class RegionDesk:
 
         Raises PermanentError for a region that neither is on the list nor was asked for.
         """
-        below = self._below()
-        listed = self._list(below)
+        register = self._read()
+        listed = register.listed
         requested = {
-            name: f"{self._root}/requests/{name}"
+            name: self._names.request(name)
             for name in regions
-            if f"{self._root}/requests/{name}" in below
+            if self._names.request(name) in register.parameters
         }
         for name in regions:
             if name not in (*listed.entries, *requested):
@@ -280,9 +257,8 @@ class RegionDesk:
         published = Published({})
         noted: dict[str, OpenRequest] | None = None
         for look in range(int(WAIT_SECONDS / LOOK_EVERY_SECONDS)):
-            below = self._below()
-            published = self._trust.among(partial(dict, below), missing)
-            now = open_requests(below, f"{self._root}/requests")
+            register, published = self._look(missing)
+            now = register.requests
             noted = now if noted is None else noted
             for region, store in published.stores.items():
                 del missing[region]
@@ -301,36 +277,28 @@ class RegionDesk:
             f"reconcile function says why, and the schedule tries again{why}"
         )
 
-    def _below(self) -> Mapping[str, str]:
-        below = self._parameters.below(self._home, self._root)
-        if f"{self._root}/service-token" not in below:
+    def _read(self) -> Register:
+        register = Register(self._names, self._parameters.below(self._home, self._names.root))
+        if self._names.service_token not in register.parameters:
             raise PermanentError(
                 f"Foothold is not deployed in {self._home} of this account (there is no parameter "
-                f"{self._root}/service-token): deploy it with `sam deploy`, or choose its region"
+                f"{self._names.service_token}): deploy it with `sam deploy`, or choose its region"
             )
-        return below
+        return register
 
-    def _list(self, below: Mapping[str, str]) -> RegionList:
-        return RegionList.parse(below.get(f"{self._root}/regions", ""))
+    def _look(self, regions: Collection[str] | None = None) -> tuple[Register, Published]:
+        register = self._read()
+        return register, self._trust.among(lambda: register, regions)
 
-    def _policy(self, below: Mapping[str, str]) -> RegionPolicy:
-        return RegionPolicy.parse(below.get(f"{self._root}/region-policy"))
-
-    def _wanted(self, below: Mapping[str, str], listed: RegionList) -> tuple[str, ...]:
-        path = f"{self._root}/claims/"
-        claimed = [n.removeprefix(path).split("/")[0] for n in below if n.startswith(path)]
-        noted = open_requests(below, f"{self._root}/requests")
-        asked = [region for region, record in noted.items() if record.asked]
-        return tuple(dict.fromkeys((*claimed, *listed.names, *asked)))
-
-    def _all_enabled(self, listed: RegionList, below: Mapping[str, str]) -> tuple[str, ...]:
+    def _all_enabled(self, register: Register) -> tuple[str, ...]:
+        """The regions that the list's word for all enabled regions stands for."""
         usable = [name for name, status in self._regions.statuses().items() if status in USABLE]
-        stores = tuple(named_stores(below, f"{self._root}/artifact-stores"))
-        wanted = self._wanted(below, listed)
-        return listed.by_all_enabled(usable, self._policy(below), self._home, stores, wanted)
+        return register.listed.by_all_enabled(
+            usable, register.region_policy, self._home, register.stores, register.wanted()
+        )
 
     def _write(self, before: RegionList, now: RegionList) -> None:
-        name = f"{self._root}/regions"
+        name = self._names.regions
         if now == before:
             return
         if now.entries:
@@ -339,19 +307,16 @@ class RegionDesk:
             self._parameters.delete(self._home, (name,))  # a StringList cannot be empty
 
 
-def _phases(below: Mapping[str, str], root: str) -> dict[str, str]:
+def _phases(register: Register) -> dict[str, str]:
     """The phase of every retirement that is under way; of one that is garbage, that it is."""
     phases = {}
-    for name, text in below.items():
-        path, _, leaf = name.rpartition("/")
-        if leaf == RETIREMENT and path.startswith(f"{root}/artifact-stores/"):
-            try:
-                retirement = Retirement.parse(name, text)
-                phase = retirement.phase.value
-                if retirement.phase is Phase.CALLED_OFF:
-                    phase = f"{phase}: {retirement.reason}"
-            except PermanentError:
-                phase = UNREADABLE
-            if phase != Phase.RETIRED:
-                phases[path.removeprefix(f"{root}/artifact-stores/")] = phase
+    for region in register.regions:
+        try:
+            retirement = register.retirement(region)
+        except PermanentError:
+            phases[region] = UNREADABLE
+            continue
+        if retirement and retirement.phase is not Phase.RETIRED:
+            called_off = retirement.phase is Phase.CALLED_OFF
+            phases[region] = retirement.phase + (f": {retirement.reason}" if called_off else "")
     return phases
