@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.s3 import World
 from foothold import bootstrap_package
-from foothold.cli import console
+from foothold.cli import console, ending
 from foothold.cli.package import package
 from tests.packaging.side_by_side import SideBySide, store
 
@@ -102,7 +102,7 @@ def test_a_parameter_that_points_elsewhere_leads_no_code_there_and_stops_no_othe
     world.parameters[f"{path}/bucket"] = "evil-222"
     world.parameters[f"{path}/key-arn"] = "arn:aws:kms:us-east-1:222222222222:key/x"
     done = run("--project", "shop", *asked)
-    assert done.exit_code == console.FAILED
+    assert done.exit_code == ending.FAILED
     (line,) = done.stderr.splitlines()
     assert line.startswith(
         "foothold: us-east-1 failed: the artifact store of us-east-1 is not used: its parameter "
@@ -119,7 +119,7 @@ def test_a_region_that_may_not_be_used_and_is_the_only_one_fails_in_one_line(
 ) -> None:
     world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "foreign-222"
     done = run("--project", "shop", "--region", "us-east-1")
-    assert done.exit_code == console.FAILED
+    assert done.exit_code == ending.FAILED
     (line,) = done.stderr.splitlines()
     assert "bucket foreign-222, which its parameter names, is not open to account" in line
     assert not world.objects
@@ -128,7 +128,7 @@ def test_a_region_that_may_not_be_used_and_is_the_only_one_fails_in_one_line(
 def test_a_region_that_fails_is_named_and_the_exit_code_says_so(world: World) -> None:
     world.parameters["/foothold/artifact-stores/us-east-1/bucket"] = "readonly-bucket"
     done = run("--project", "shop")
-    assert done.exit_code == console.FAILED
+    assert done.exit_code == ending.FAILED
     assert done.stderr.startswith("foothold: us-east-1 failed: cannot write shop/builds/")
     assert len(done.stderr.splitlines()) == 1
     assert not Path("template-export-us-east-1.yml").exists()
@@ -143,7 +143,7 @@ def test_a_manifest_can_be_verified_at_any_time(world: World) -> None:
     assert done.stdout == "verified: 3 regions, 1 objects, equal byte for byte\n"
     world.objects.popitem()
     done = run("--verify", "out/manifest.json", "--json")
-    assert done.exit_code == console.FAILED
+    assert done.exit_code == ending.FAILED
     assert json.loads(done.stdout)["verified"] is False
     assert "is missing" in done.stderr
 
@@ -167,7 +167,7 @@ def test_verifying_needs_no_parameters(world: World) -> None:
 )
 def test_bad_input_gets_one_clear_line(world: World, arguments: list[str], line: str) -> None:
     done = run(*arguments)
-    assert done.exit_code == console.FAILED
+    assert done.exit_code == ending.FAILED
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
@@ -176,7 +176,7 @@ def test_bad_input_gets_one_clear_line(world: World, arguments: list[str], line:
 
 @pytest.mark.parametrize("arguments", [[], ["--project", "a b"], ["--project", "x", "--nonsense"]])
 def test_wrong_use_is_told_apart(world: World, arguments: list[str]) -> None:
-    assert run(*arguments).exit_code == console.WRONG_USE
+    assert run(*arguments).exit_code == ending.WRONG_USE
     assert world.requests == {}
 
 
@@ -234,6 +234,7 @@ def test_packaging_imports_nothing_that_only_other_commands_need(world: World) -
     assert json.loads(ran.stdout)["failed"] == {}
     imported = set(ran.stderr.split())
     others = {"awscrt", "_awscrt", "OpenSSL", "aws_lambda_powertools", "foothold.stores.messages"}
+    others |= {"foothold.packaging.messages", "foothold.reading"}
     others |= {f"foothold.cli.{name}" for name in ("lifecycle", "local", "pipeline", "regions")}
     assert imported & others == set()
     assert world.objects
@@ -285,5 +286,5 @@ def test_an_option_that_sam_would_refuse_is_wrong_use(
     world: World, option: tuple[str, ...]
 ) -> None:
     done = run("--project", "shop", *option)
-    assert done.exit_code == console.WRONG_USE
+    assert done.exit_code == ending.WRONG_USE
     assert not world.objects

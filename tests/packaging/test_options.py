@@ -407,9 +407,9 @@ def test_an_image_in_a_registry_is_not_said_to_be_on_this_machine(app: SideBySid
 
 
 def test_regions_may_stand_in_one_option() -> None:
-    from foothold.cli.package import _named  # noqa: PLC0415  # what is looked at
+    from foothold.cli.console import each_name  # noqa: PLC0415  # what is looked at
 
-    assert _named(["eu-west-1, us-east-1", "eu-north-1"]) == (
+    assert each_name(["eu-west-1, us-east-1", "eu-north-1"]) == (
         "eu-west-1",
         "us-east-1",
         "eu-north-1",

@@ -15,7 +15,6 @@ from rich.table import Table
 from foothold.acceptance.table import CLAIMS, Report, Verdict
 from foothold.cli.console import (
     DEFAULT_ROOT,
-    FAILED,
     JsonFlag,
     RootOption,
     err,
@@ -24,7 +23,7 @@ from foothold.cli.console import (
     print_json,
     region_names,
 )
-from foothold.cli.ending import INTERRUPTED
+from foothold.cli.ending import FAILED, INTERRUPTED
 from foothold.errors import PermanentError
 
 if TYPE_CHECKING:

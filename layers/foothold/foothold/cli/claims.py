@@ -1,7 +1,6 @@
 """`foothold regions claims` and `release`: which stacks hold a region, and what lets it go."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,16 +8,17 @@ from rich.markup import escape
 
 from foothold.cli.console import (
     DEFAULT_ROOT,
-    FAILED,
     JsonFlag,
     RootOption,
+    date,
     err,
     one_clear_line,
-    out,
     print_json,
     region_names,
+    tell,
     wrong_use,
 )
+from foothold.cli.ending import FAILED
 from foothold.cli.lifecycle import ask
 from foothold.errors import PermanentError
 
@@ -65,7 +65,7 @@ def release(
     names = [{"region": one["region"], "claim": one["claim"]} for one in chosen]
     ask(root, {"command": "release", "claims": names})
     for one in chosen:
-        out.print(f"{one['region']}: {one['claim']} is released", highlight=False, soft_wrap=True)
+        tell(f"{one['region']}: {one['claim']} is released")
 
 
 def _ask_a_person(chosen: Sequence[Mapping[str, Any]]) -> None:
@@ -89,16 +89,11 @@ def _ask_a_person(chosen: Sequence[Mapping[str, Any]]) -> None:
 
 def _show(claim: Mapping[str, Any]) -> None:
     """Two lines, in which nothing is cut: the first is what `release` takes."""
-    out.print(f"{claim['region']} {claim['claim']}", highlight=False, soft_wrap=True, markup=False)
+    tell(f"{claim['region']} {claim['claim']}", markup=False)
     gone = f", which is gone{_since(claim['gone_since'])}" if not claim["exists"] else ""
     whose = escape(f"{claim['resource']} of stack {claim['stack']}")
-    line = f"  {whose}[red]{gone}[/]"
-    out.print(f"{line}; claimed {_date(claim['since'])}", highlight=False, soft_wrap=True)
+    tell(f"  {whose}[red]{gone}[/]; claimed {date(claim['since'])}")
 
 
 def _since(seconds: int | None) -> str:
-    return "" if seconds is None else f" since {_date(seconds)}"
-
-
-def _date(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
+    return "" if seconds is None else f" since {date(seconds)}"

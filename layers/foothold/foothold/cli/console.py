@@ -5,8 +5,9 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -14,12 +15,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from foothold.cli.ending import FAILED, WRONG_USE
 from foothold.errors import FootholdError, PermanentError, TemporaryError
 from foothold.partitions import partition_of
 from foothold.stores.wanted import ALL_ENABLED
-
-DONE, FAILED, WRONG_USE = 0, 1, 2
-INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
 
 
 class _Console(Console):
@@ -48,16 +47,30 @@ def one_clear_line() -> Iterator[None]:
         yield
     except FootholdError as error:
         line = f"{error}{_way_out() if isinstance(error, TemporaryError) else ''}"
-        err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        complain(line)
         raise typer.Exit(FAILED) from None
+
+
+def tell(line: str, *, style: str | None = None, markup: bool = True) -> None:
+    """A line to stdout in which nothing is cut, however narrow the terminal is."""
+    out.print(line, style=style, markup=markup, highlight=False, soft_wrap=True)
+
+
+def complain(line: str, style: str = "bold red") -> None:
+    """The same to stderr, with our name before it."""
+    err.print(f"[{style}]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+
+
+def date(seconds: float) -> str:
+    """Seconds since 1970 as a date and time of UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def region_names(given: list[str] | str | None) -> list[str] | str | None:
     """A region argument or option as it was given; for a name that no region can have, one line
     and the exit code for wrong use."""
-    names = [given] if isinstance(given, str) else given or []
     try:
-        for name in (part.strip() for one in names for part in one.split(",")):
+        for name in each_name([given] if isinstance(given, str) else given or ()):
             if name != ALL_ENABLED:
                 partition_of(name)
     except PermanentError as error:
@@ -65,9 +78,14 @@ def region_names(given: list[str] | str | None) -> list[str] | str | None:
     return given
 
 
+def each_name(given: Iterable[str]) -> tuple[str, ...]:
+    """The names, of which one text may hold several with commas between them."""
+    return tuple(name.strip() for several in given for name in several.split(","))
+
+
 def wrong_use(line: str) -> NoReturn:
     """One line on stderr, and the exit code for wrong use."""
-    err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+    complain(line)
     raise typer.Exit(WRONG_USE) from None
 
 

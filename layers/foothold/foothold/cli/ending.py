@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+FAILED, WRONG_USE = 1, 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-FAILED = 1
 
 
 @contextmanager

@@ -18,17 +18,17 @@ from rich.table import Table
 from foothold import bootstrap_operations as bootstrap
 from foothold.cli.console import (
     DEFAULT_ROOT,
-    FAILED,
-    INTERRUPTED,
-    WRONG_USE,
     JsonFlag,
     RootOption,
+    complain,
     err,
     one_clear_line,
     out,
     print_json,
     region_names,
+    tell,
 )
+from foothold.cli.ending import FAILED, INTERRUPTED, WRONG_USE
 from foothold.stores.operator.commands import ask_patiently
 
 Region = Annotated[
@@ -68,15 +68,15 @@ def _show_plan(found: Mapping[str, Any]) -> None:
     for region, answer in found.items():
         if "error" in answer:
             line = f"[red]{region}[/]: {escape(answer['error'])}"
-            out.print(line, highlight=False, soft_wrap=True)
+            tell(line)
         elif not answer["steps"]:
             out.print(f"[green]{region}[/]: nothing to do", highlight=False)
         for step in answer.get("steps", ()):
             colour = "yellow" if step["left_to_a_person"] else "cyan"
             line = f"{region}: [{colour}]{step['step']}[/]: {escape(step['reason'])}"
-            out.print(line, highlight=False, soft_wrap=True)
+            tell(line)
             if step["command"]:
-                out.print(f"    {step['command']}", markup=False, highlight=False, soft_wrap=True)
+                tell(f"    {step['command']}", markup=False)
 
 
 def check(
@@ -123,7 +123,7 @@ def retire(
         return
     if not yes:
         for line in _preview(ask(root, {"command": "preview-retirement", "region": region})):
-            out.print(line, highlight=False, markup=False, soft_wrap=True)
+            tell(line, markup=False)
         confirm(f"Retire {region}?")
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     try:
@@ -135,12 +135,10 @@ def retire(
                     break
                 progress.update(task, description=f"{region}: {_versions(answer)}")
     except KeyboardInterrupt:
-        err.print(
-            f"[bold red]foothold:[/] the retirement of {region}, once begun, goes on in the "
+        complain(
+            f"the retirement of {region}, once begun, goes on in the "
             f"control plane; `foothold regions retire {region} --undo` calls it off, `foothold "
-            "status` shows it",
-            highlight=False,
-            soft_wrap=True,
+            "status` shows it"
         )
         raise typer.Exit(INTERRUPTED) from None
     out.print(f"{region}: retired, {_versions(answer)}", highlight=False)
@@ -164,11 +162,7 @@ def confirm(question: str) -> None:
     """Ask before something is done that cannot all be undone. Exits with 2 where nobody can
     answer, and with 1 for a no."""
     if not sys.stdin.isatty():
-        err.print(
-            "[bold red]foothold:[/] nobody is there to ask: add --yes to do it without asking",
-            highlight=False,
-            soft_wrap=True,
-        )
+        complain("nobody is there to ask: add --yes to do it without asking")
         raise typer.Exit(WRONG_USE)
     if not typer.confirm(question):
         out.print("Nothing was changed.", style="dim")
@@ -184,11 +178,9 @@ def hand_over(
 ) -> None:
     """Give stores to the control plane of another stack or home region; data and keys stay."""
     if not yes:
-        out.print(
+        tell(
             f"The control plane of stack {to_stack} with its home in {to_home} gets the stores of "
-            f"{', '.join(regions)}. Nothing is published there until it adds those regions.",
-            highlight=False,
-            soft_wrap=True,
+            f"{', '.join(regions)}. Nothing is published there until it adds those regions."
         )
         confirm("Hand them over?")
     for region in regions:

@@ -12,19 +12,20 @@ from types import ModuleType
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from foothold.cli.console import (
     DEFAULT_ROOT,
-    FAILED,
     JsonFlag,
     RootOption,
+    complain,
+    each_name,
     err,
     one_clear_line,
-    out,
     print_json,
     region_names,
+    tell,
 )
+from foothold.cli.ending import FAILED
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import Manifest, builds_prefix
 from foothold.packaging.options import Options, parse_metadata, parse_signing_profiles
@@ -151,9 +152,6 @@ def package(  # noqa: PLR0917  # one for each option
     with one_clear_line():
         try:
             builds_prefix(project)
-        except PermanentError as error:
-            raise typer.BadParameter(str(error)) from None
-        try:
             asked = Options(
                 language_extensions,
                 use_json,
@@ -167,7 +165,7 @@ def package(  # noqa: PLR0917  # one for each option
         request = PackageRequest(
             project,
             template or Path(configured.template or BUILT),
-            _named(region or ()),
+            each_name(region or ()),
             asked.over(configured.options),
         )
         with _progress_bar("packaging") as progress:
@@ -175,7 +173,7 @@ def package(  # noqa: PLR0917  # one for each option
         written = write_outputs(packaged, output)
     warnings = (*configured.warnings, *packaged.warnings)
     for line in warnings:
-        err.print(f"[yellow]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        complain(line, "yellow")
     manifest = packaged.manifest
     if as_json:
         print_json(
@@ -191,8 +189,8 @@ def package(  # noqa: PLR0917  # one for each option
         )
     else:
         for path in (*written.templates.values(), written.manifest):
-            out.print(str(path), highlight=False, soft_wrap=True)
-        out.print(manifest.summary(), style="dim", highlight=False, soft_wrap=True)
+            tell(str(path))
+        tell(manifest.summary(), style="dim")
     _fail_for(f"{name} failed: {why}" for name, why in manifest.failed.items())
 
 
@@ -214,20 +212,15 @@ def _verify(path: Path, *, as_json: bool) -> None:
             }
         )
     elif not findings:
-        out.print(f"verified: {manifest.summary()}", highlight=False, soft_wrap=True)
+        tell(f"verified: {manifest.summary()}")
     _fail_for(findings)
-
-
-def _named(regions: Iterable[str]) -> tuple[str, ...]:
-    names = (name.strip() for several in regions for name in several.split(","))
-    return tuple(name for name in names if name)
 
 
 def _fail_for(lines: Iterable[str]) -> None:
     """Each line on stderr; exit code 1 if there are any."""
     failures = list(lines)
     for line in failures:
-        err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        complain(line)
     if failures:
         raise typer.Exit(FAILED)
 

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from foothold import bootstrap
 from foothold.cli.console import (
     DEFAULT_ROOT,
-    FAILED,
     RootOption,
+    complain,
     err,
     one_clear_line,
     out,
     print_json,
 )
+from foothold.cli.ending import FAILED
 from foothold.cli.local import LocalOption, run_in_checkout
 from foothold.cli.picture import mermaid, svg
 from foothold.errors import FootholdError, PermanentError
@@ -170,5 +170,5 @@ def _one_line_each() -> Iterator[None]:
             yield
         except DeclarationError as error:
             for line in error.lines:
-                err.print(f"[bold red]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+                complain(line)
             raise typer.Exit(FAILED) from None

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,16 +11,19 @@ from foothold import bootstrap
 from foothold.cli import claims, lifecycle
 from foothold.cli.console import (
     DEFAULT_ROOT,
-    FAILED,
     JsonFlag,
     RootOption,
+    complain,
+    date,
     err,
     one_clear_line,
     out,
     print_json,
     region_names,
+    tell,
     wrong_use,
 )
+from foothold.cli.ending import FAILED
 from foothold.errors import FootholdError, NotReachedError, PermanentError
 from foothold.stores.operator.regions import RegionDesk, RegionStatus, State
 from foothold.stores.register import ArtifactStore
@@ -106,28 +108,26 @@ def add(
     failed = False
     for region, found in answer["regions"].items():
         if found["bucket"]:
-            out.print(f"{region}: {found['bucket']} is ready", highlight=False, soft_wrap=True)
+            tell(f"{region}: {found['bucket']} is ready")
         else:
             failed = True
             later = "; the schedule tries again" if found["temporary"] else ""
-            _say(f"{region} is not ready: {found['error']}{later}")
+            complain(f"{region} is not ready: {found['error']}{later}")
     if failed:
         raise typer.Exit(FAILED)
 
 
 def _add_by_event(desk: RegionDesk, names: Sequence[str], why: NotReachedError) -> None:
     """Ask as anybody may who cannot ask the function, and follow what is written down of it."""
-    _say(f"asking by an event instead: {why}", style="yellow")
+    complain(f"asking by an event instead: {why}", "yellow")
     published = desk.ready()
     desk.request(names)
     for region in [name for name in names if name in published.stores]:
-        line = (
-            f"{region}: {published.stores[region].bucket} is published, and nobody has looked at it"
-        )
-        out.print(line, highlight=False, soft_wrap=True)
+        bucket = published.stores[region].bucket
+        tell(f"{region}: {bucket} is published, and nobody has looked at it")
 
     def done(store: ArtifactStore) -> None:
-        out.print(f"{store.region}: {store.bucket} is ready", highlight=False, soft_wrap=True)
+        tell(f"{store.region}: {store.bucket} is ready")
 
     with err.status("waiting for the stores"):
         desk.wait([name for name in names if name not in published.stores], time.sleep, done)
@@ -147,7 +147,7 @@ def remove(
         except PermanentError:
             region_names(regions)  # what somebody has put on the list can be taken off it
             raise
-    out.print(f"on the list now: {', '.join(left) or 'nothing'}", highlight=False, soft_wrap=True)
+    tell(f"on the list now: {', '.join(left) or 'nothing'}")
     out.print("The stores are kept until they are retired.", style="dim")
 
 
@@ -175,14 +175,16 @@ def _looked_at(root: str) -> Mapping[str, Any] | None:
             root, {"command": "plan", "regions": []}, LOOK_SECONDS
         )["plan"]
     except FootholdError as error:
-        _say(f"nobody has looked, this is what the parameters say: {error}", style="yellow")
+        complain(f"nobody has looked, this is what the parameters say: {error}", "yellow")
         return None
     return plan
 
 
 def _show(region: RegionStatus, state: State, why: tuple[str, ...]) -> None:
     """A few lines for each region: nothing in them is cut, however narrow the terminal is."""
-    since = f" since {_date(region)}" if region.request and state not in AS_IT_SHOULD_BE else ""
+    since = ""
+    if region.request and state not in AS_IT_SHOULD_BE:
+        since = f" since {date(region.request.since)}"
     lines = [f"{region.region}: [{COLOURS[state]}]{state}[/]{since}"]
     lines += [f"  {escape(line)}" for line in why]
     lines += [f"  {region.store.bucket}"] if region.store else []
@@ -195,16 +197,7 @@ def _show(region: RegionStatus, state: State, why: tuple[str, ...]) -> None:
         f"  wanted by {escape('; '.join(wanted))}" if wanted else "  [dim]wanted by nobody[/]"
     ]
     for line in lines:
-        out.print(line, highlight=False, soft_wrap=True)
-
-
-def _date(region: RegionStatus) -> str:
-    assert region.request is not None  # asked only of those that have one
-    return datetime.fromtimestamp(region.request.since, UTC).strftime("%Y-%m-%dT%H:%MZ")
-
-
-def _say(line: str, style: str = "bold red") -> None:
-    err.print(f"[{style}]foothold:[/] {escape(line)}", highlight=False, soft_wrap=True)
+        tell(line)
 
 
 def _short(claim: str) -> str:
@@ -222,7 +215,7 @@ def _as_dict(
         "ready": state is State.READY,
         "looked_at": looked,
         "why": list(why),
-        "since": _date(region) if region.request else None,
+        "since": date(region.request.since) if region.request else None,
         "bucket": region.store.bucket if region.store else None,
         "key_arn": region.store.key_arn if region.store else None,
         "listed": region.wanted.on_the_list,
