@@ -66,6 +66,15 @@ SUBJECTS = (
             "tests/stores/test_retirement.py",
         ),
     ),
+    Subject(
+        "foothold.stores.ownership",
+        (
+            "tests/stores/test_planner.py",
+            "tests/stores/test_beside.py",
+            "tests/stores/test_two_control_planes.py",
+            "tests/stores/test_retirement.py",
+        ),
+    ),
     Subject("foothold.stores.policies", ("tests/stores/test_policies.py",)),
     Subject(
         "foothold.stores.messages",
@@ -224,14 +233,8 @@ def _is_wording(node: ast.AST) -> bool:
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger")))):
             return True
         case ast.Call(func=ast.Name(id=name)):
-            return name in (
-                "TypeVar",
-                "KeepStep",
-                "RetireStep",
-                "PydanticCustomError",
-                "Ignored",
-                "Partition",
-            )
+            made = ("TypeVar", "KeepStep", "RetireStep", "PydanticCustomError", "Ignored")
+            return name in (*made, "Partition")
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
         case _:

@@ -1,6 +1,9 @@
 """From an empty region to a store, and back to it from any drift."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from foothold.errors import (
     RegionRefusedError,
     TemporaryError,
 )
-from foothold.stores import planner
+from foothold.stores import planner, reconcile, retirement
 from foothold.stores.model import (
     Aspect,
     KeepVerb,
@@ -271,3 +274,21 @@ def test_all_enabled_means_every_region_that_can_be_used() -> None:
     assert set(world.reconciler.desired_regions()) == {
         name for name, status in PLANE_REGIONS.items() if status.startswith("ENABLED")
     }
+
+
+def test_a_step_that_nobody_carries_out_is_a_type_error(tmp_path: Path) -> None:
+    for module, case, forgotten in (
+        (reconcile, "KeepVerb.LEAVE | KeepVerb.DISTRUST", "KeepVerb.LEAVE"),
+        (retirement, " | RetireVerb.CALL_OFF", ""),
+    ):
+        path = Path(str(module.__file__))
+        assert path.read_text().count(case) == 1
+        (tmp_path / path.name).write_text(path.read_text().replace(case, forgotten))
+    root = Path(__file__).parents[2]
+    command = ("-m", "mypy", "--config-file", "pyproject.toml", "--cache-dir", tmp_path / "cache")
+    told = subprocess.run(
+        [sys.executable, *command, tmp_path / "reconcile.py", tmp_path / "retirement.py"],
+        cwd=root, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    for verb in ("KeepVerb.DISTRUST", "RetireVerb.CALL_OFF"):
+        assert f'unhandled case for values of type "Literal[{verb}]"' in told.stdout

@@ -1,0 +1,118 @@
+"""What is looked at, and what is found."""
+
+import pytest
+
+from foothold.stores.model import HOME_TAG, Aspect, ObservedStore, Use
+from foothold.stores.observe import Observer
+from foothold.stores.planner import EVERYTHING, TAGS
+from foothold.stores.register import Phase, Retirement
+from tests.stores.accounts import REGION, SPEC, Account
+from tests.stores.worlds import HOME
+
+
+def observer(account: Account) -> Observer:
+    return Observer(account.keys, account.buckets, account.parameters)
+
+
+def looked_at(
+    account: Account, *aspects: Aspect, retirement: Retirement | None = None
+) -> ObservedStore:
+    published = account.parameters.below(HOME, account.plane.names.stores)
+    return observer(account).look(SPEC, published, aspects, retirement)
+
+
+def left(account: Account, retirement: Retirement | None) -> ObservedStore:
+    published = account.parameters.below(HOME, account.plane.names.stores)
+    return observer(account).left(SPEC, published, retirement)
+
+
+def of(key_arn: str) -> Retirement:
+    return Retirement(Phase.RETIRING, 7, key_arn)
+
+
+def another_control_planes(account: Account, key_arn: str) -> None:
+    account.fake.key_settings[key_arn, Aspect.KEY_TAGS] = {**SPEC.tags, HOME_TAG: "us-east-1"}
+
+
+@pytest.mark.parametrize("aspects", [(), (Aspect.BUCKET_POLICY, Aspect.KEY_POLICY), EVERYTHING])
+def test_the_settings_that_are_asked_for_are_read_and_no_others(
+    account: Account, aspects: tuple[Aspect, ...]
+) -> None:
+    account.store()
+    seen = looked_at(account, *aspects)
+    assert set(seen.settings) == set(aspects) - {Aspect.SPARE_KEYS}
+    assert ("look for spare keys" in account.fake.calls) == (Aspect.SPARE_KEYS in aspects)
+
+
+def test_nothing_is_found_where_nothing_is(account: Account) -> None:
+    assert looked_at(account, *EVERYTHING) == ObservedStore()
+    assert left(account, None) == ObservedStore()
+
+
+def test_keys_are_looked_for_by_their_tags_only_where_the_alias_points_at_none(
+    account: Account,
+) -> None:
+    key = account.store()
+    assert looked_at(account, *EVERYTHING).tagged_keys == ()
+    assert "tagged" not in account.fake.calls
+    account.fake.aliases.clear()
+    assert [found.arn for found in looked_at(account, *EVERYTHING).tagged_keys] == [key]
+
+
+def test_a_key_that_parameters_and_a_record_name_is_looked_up_once(account: Account) -> None:
+    key = account.store()
+    looked_at(account, *TAGS, retirement=of(key))
+    assert "find key" not in account.fake.calls
+    account.fake.aliases.clear()
+    seen = looked_at(account, *TAGS, retirement=of(key))
+    assert [found.arn for found in seen.named_keys] == [key]
+    assert account.fake.calls.count("find key") == 1
+
+
+@pytest.mark.parametrize(("tags", "empty"), [(None, True), ({}, True), (SPEC.tags, None)])
+def test_whether_a_bucket_is_empty_is_asked_where_its_tags_do_not_say_whose_it_is(
+    account: Account, tags: dict[str, str] | None, *, empty: bool | None
+) -> None:
+    account.store()
+    account.fake.buckets[SPEC.bucket][Aspect.BUCKET_TAGS] = tags
+    assert looked_at(account, *TAGS).bucket_empty is empty
+    assert looked_at(account, Aspect.BUCKET_POLICY).bucket_empty is None
+    assert left(account, None).bucket_empty is True
+
+
+def test_what_is_left_of_a_store_is_its_former_key_and_not_any_that_carries_its_tags(
+    account: Account,
+) -> None:
+    key = account.store()
+    other = account.keys.create(SPEC, {}, Use.UNUSED)
+    account.fake.aliases.clear()
+    assert [found.arn for found in left(account, of(other)).tagged_keys] == [other]
+    assert left(account, None).tagged_keys == ()
+    account.fake.key_settings[key, Aspect.KEY_TAGS] = {"owner": "platform"}
+    assert left(account, of(key)).tagged_keys == ()
+    assert "tagged" not in account.fake.calls
+
+
+def test_parameters_that_name_another_control_planes_key_are_none_of_the_stores_own(
+    account: Account,
+) -> None:
+    key = account.store()
+    theirs = account.keys.create(SPEC, {}, Use.IN_USE)
+    another_control_planes(account, theirs)
+    account.fake.parameters[REGION, f"{SPEC.regional_path}/key-arn"] = theirs
+    found = left(account, of(key))
+    assert found.regional_parameters == {}
+    assert found.home_parameters == SPEC.parameters(SPEC.home_path, key)
+    seen = looked_at(account, *TAGS)
+    assert seen.regional_parameters[f"{SPEC.regional_path}/key-arn"] == theirs
+
+
+def test_a_bucket_that_goes_while_it_is_looked_at_does_not_exist(account: Account) -> None:
+    account.store()
+
+    def delete_it(call: str) -> None:
+        if call == f"read {Aspect.LIFECYCLE}":
+            account.fake.buckets.clear()
+
+    account.fake.before = delete_it
+    assert not looked_at(account, *EVERYTHING).bucket_exists
