@@ -48,10 +48,11 @@ lint: setup .venv-checkov/complete
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/sam validate --lint --region eu-central-1 --template-file template.yaml
-	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml
+	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml permissions.yaml
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive -ll \
 		layers/foothold/foothold functions
-	.venv-checkov/bin/checkov --skip-download --compact --quiet --file template.yaml
+	.venv-checkov/bin/checkov --skip-download --compact --quiet \
+		--file template.yaml permissions.yaml
 
 bench-stores: setup
 	$(BIN)/python benchmarks/stores.py

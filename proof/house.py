@@ -34,7 +34,6 @@ _create_loader = lru_cache(create_loader)
 
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"
-KEY_MAKER = "key_maker"
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": ACCESS_KEY,
     "AWS_SECRET_ACCESS_KEY": "canary-secret-access-key",
@@ -46,7 +45,7 @@ ENVIRONMENT = {
     "FOOTHOLD_STACK": STACK,
     "FOOTHOLD_NAME_PREFIX": "foothold",
     "FOOTHOLD_PARAMETER_ROOT": "/foothold",
-    "FOOTHOLD_KEY_MAKER": KEY_MAKER,
+    "FOOTHOLD_KEY_MAKER": f"{STACK}-key-maker",
     "FOOTHOLD_KEY_MAKER_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/foothold-key_maker",
     "FOOTHOLD_ORGANIZATION_IDS": "o-example",
     "FOOTHOLD_READER_ROLE_NAMES": "foothold-deploy,foothold-cloudformation",
@@ -172,7 +171,7 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
             patch.object(EndpointRulesetResolver, "construct_endpoint", _endpoint),
             patch.object(UserAgentString, "to_string", lambda _string: "proof"),
             patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
-            patch.dict(Cloud.functions, {KEY_MAKER: _make_key}),
+            patch.dict(Cloud.functions, {ENVIRONMENT["FOOTHOLD_KEY_MAKER"]: _make_key}),
             patch.object(cfn_reply, "FIRST_PAUSE", 0.0),
             patch.object(pace.Pace, "wait", wait),
             patch.object(account.AccountCapacity, "missing_services", _missing_services()),
@@ -195,7 +194,7 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
 
 
 def _make_key(event: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = door(KEY_MAKER)(event, Context())
+    made: dict[str, Any] = door("key_maker")(event, Context())
     return made
 
 

@@ -1,4 +1,4 @@
-"""Every action that template.yaml grants is needed, and together they are enough.
+"""Every action that permissions.yaml grants is needed, and together they are enough.
 
 The flows run; every API call they make becomes the requests that IAM is asked about (Service
 Authorization Reference). With all of a role's policies each request is allowed; and for every
@@ -44,7 +44,7 @@ from proof.flows import (
     with_build,
     with_objects,
 )
-from proof.house import ENVIRONMENT, KEY_MAKER, ROOT, house, saved
+from proof.house import ENVIRONMENT, ROOT, house, saved
 from proof.judge import Row, allowed
 from proof.result import Result, Scale
 
@@ -289,7 +289,8 @@ def _cloudformation(cloud: Cloud, call: Call, asked: Mapping[str, Any]) -> Itera
     tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in stack.get("Tags", ())}
     yield Asked(action, f"{place}:stack/{asked['StackName']}/1", tags)
     if call.operation == "UpdateStack":
-        yield Asked("lambda:InvokeFunction", ATTRIBUTES["PipelineMacroFunction.Arn"], {})
+        macro = f"arn:aws:lambda:{call.region}:{ACCOUNT}:function:{STACK}-pipeline-macro"
+        yield Asked("lambda:InvokeFunction", macro, {})
 
 
 # --- Flows that come to what seldom happens -------------------------------------------------------
@@ -440,7 +441,7 @@ def recorded() -> list[Asked]:
     return list(found.values())
 
 
-# --- What template.yaml grants -----------------------------------------------------------------
+# --- What permissions.yaml grants --------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -470,10 +471,8 @@ class PartlyGiven(Given):
 
 
 ATTRIBUTES = {
-    "PipelineMacroFunction.Arn": f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:foothold-macro",
     "ReconcileRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/foothold-reconcile",
-    "KeyMakerRole.Arn": f"arn:aws:iam::{ACCOUNT}:role/foothold-key_maker",
-    "KeyMakerFunction.Arn": f"arn:aws:lambda:{HOME}:{ACCOUNT}:function:{KEY_MAKER}",
+    "KeyMakerRole.Arn": ENVIRONMENT["FOOTHOLD_KEY_MAKER_ROLE_ARN"],
 }
 VALUES = {
     "AWS::Partition": "aws",
@@ -485,16 +484,14 @@ VALUES = {
     "NamePrefix": "foothold",
 }
 LISTS = {
+    "Tags": ENVIRONMENT["FOOTHOLD_TAGS"].split(","),
     "AdoptableBuckets": [f"arn:aws:s3:::{OLD_BUCKET}"],
     "AdoptableKeys": [OLD_KEY],
     "StackReaderRoleArns": ENVIRONMENT["FOOTHOLD_STACK_READER_ROLE_ARNS"].split(","),
 }
 # Everything is given that can be.
-OF_TEMPLATE = PartlyGiven(
-    {**VALUES, **LISTS},
-    ATTRIBUTES,
-    frozenset({"HasAdoptableBuckets", "HasStackReaders", "HasTags", "TakesTurns"}),
-)
+CONDITIONS = frozenset({"HasAdoptableBuckets", "HasStackReaders", "HasTags", "TakesTurns"})
+OF_TEMPLATE = PartlyGiven({**VALUES, **LISTS}, ATTRIBUTES)
 
 
 def resolved(value: Any, given: Given = OF_TEMPLATE) -> Any:
@@ -502,9 +499,32 @@ def resolved(value: Any, given: Given = OF_TEMPLATE) -> Any:
     return resolve(value, given)
 
 
-def template() -> dict[str, Any]:
-    parsed: dict[str, Any] = yaml_parse((ROOT / "template.yaml").read_text())
+def written(file: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml_parse((ROOT / file).read_text())
     return parsed
+
+
+def template() -> dict[str, Any]:
+    """template.yaml, with the resources of permissions.yaml among its own."""
+    ours = written("template.yaml")
+    return {**ours, "Resources": {**ours["Resources"], **written("permissions.yaml")["Resources"]}}
+
+
+def _of_permissions() -> Given:
+    """What template.yaml deploys permissions.yaml with. There AWS::StackName is the nested stack's,
+    by which nothing is known."""
+    nested = written("template.yaml")["Resources"]["Permissions"]["Properties"]
+    declared = written("permissions.yaml")["Parameters"]
+    handed_on = {
+        name: value.split(",") if declared[name]["Type"] == "CommaDelimitedList" else value
+        for name, value in resolved(nested["Parameters"]).items()
+    }
+    pseudo = {name: value for name, value in VALUES.items() if name.startswith("AWS::")}
+    values = {**pseudo, "AWS::StackName": "<nested>", **handed_on}
+    return PartlyGiven(values, ATTRIBUTES, CONDITIONS)
+
+
+OF_PERMISSIONS = _of_permissions()
 
 
 def policies(resources: Mapping[str, Any]) -> dict[str, Any]:
@@ -513,10 +533,11 @@ def policies(resources: Mapping[str, Any]) -> dict[str, Any]:
     for name, resource in resources.items():
         properties = resource.get("Properties", {})
         if resource["Type"] in ("AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"):
-            found[name] = resolved(properties["PolicyDocument"])
+            found[name] = resolved(properties["PolicyDocument"], OF_PERMISSIONS)
         for inline in properties.get("Policies", ()):
             if resource["Type"] == "AWS::IAM::Role":
-                found[f"{name}/{inline['PolicyName']}"] = resolved(inline["PolicyDocument"])
+                document = resolved(inline["PolicyDocument"], OF_PERMISSIONS)
+                found[f"{name}/{inline['PolicyName']}"] = document
     return found
 
 
@@ -561,13 +582,15 @@ KEY_POLICY = {"of keys": key_policy(ControlPlane(ACCOUNT, HOME, STACK).spec(HOME
 
 
 def role_of(resources: Mapping[str, Any], function: str) -> str:
-    """The role of the function whose code is in functions/<function>/."""
+    """The role of the function of this name, or whose code is in functions/<function>/."""
     for resource in resources.values():
         properties = resource.get("Properties", {})
-        if properties.get("CodeUri") == f"functions/{function}/":
-            attribute = properties["Role"]["Fn::GetAtt"]
-            return str(attribute[0] if isinstance(attribute, list) else attribute.split(".")[0])
-    raise LookupError(f"template.yaml has no function with CodeUri functions/{function}/")
+        called = resolved(properties.get("FunctionName"))
+        if called == function or properties.get("CodeUri") == f"functions/{function}/":
+            _, output = properties["Role"]["Fn::GetAtt"]
+            given = written("permissions.yaml")["Outputs"][output.removeprefix("Outputs.")]
+            return str(given["Value"]["Fn::GetAtt"][0])
+    raise LookupError(f"template.yaml has no function {function}, nor functions/{function}/")
 
 
 def row_of(asked: Asked, identity: tuple[str, ...]) -> Row:

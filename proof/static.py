@@ -16,7 +16,7 @@ from foothold.stores.model import ControlPlane
 from foothold.stores.policies import bucket_policy, key_policy
 from proof.cloud import HOME
 from proof.decisions import ORGANIZATION, READERS, TOOLS
-from proof.privileges import template
+from proof.privileges import template, written
 from proof.result import Result, Scale
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +36,7 @@ LINT: dict[str, tuple[str, ...]] = {
     "bandit": ("bandit", "--quiet", "--recursive", "-ll", "layers/foothold/foothold", "functions"),
     "cfn-lint with cfn-lint-serverless": (
         "cfn-lint", "--append-rules", "cfn_lint_serverless.rules", "--", "template.yaml",
+        "permissions.yaml",
     ),
 }  # fmt: skip
 
@@ -51,6 +52,7 @@ def static(scale: Scale) -> Result:
         result += _clean("cfn-lint, translated", [str(BIN / "cfn-lint"), "--", str(translated)])
         if scale.full:
             result += _checkov("checkov, source", ROOT / "template.yaml")
+        result += _checkov("checkov, permissions", ROOT / "permissions.yaml")
         result += _checkov("checkov, translated", translated)
     unexplained = tuple(suppressions_without_reason(ROOT))
     return result + Result(1, unexplained, (f"{len(list(suppressions(ROOT)))} suppressions",))
@@ -75,12 +77,14 @@ def translate() -> Json:
     from samtranslator.public.translator import ManagedPolicyLoader  # type: ignore[import-untyped]  # has no types
     from samtranslator.translator.transform import transform  # type: ignore[import-untyped]  # has no types
 
-    source = template()
+    source = written("template.yaml")
     for resource in source["Resources"].values():
         properties = resource.get("Properties", {})
         for name in ("CodeUri", "ContentUri"):
             if name in properties:
                 properties[name] = "s3://bucket/code.zip"
+        if "TemplateURL" in properties:
+            properties["TemplateURL"] = "https://s3.amazonaws.com/bucket/permissions.yaml"
     values = {name: one.get("Default", "") for name, one in source["Parameters"].items()}
     loader = ManagedPolicyLoader(None)
     loader._policy_map = {}  # noqa: SLF001  it would ask IAM for the names of AWS's policies
@@ -125,7 +129,7 @@ def suppressions_without_reason(root: Path) -> Iterator[str]:
     for name, resource in template()["Resources"].items() if root == ROOT else ():
         for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", ()):
             if not (skip.get("id") and skip.get("comment")):
-                yield f"template.yaml {name}: {skip} has no reason"
+                yield f"{name} of the template: {skip} has no reason"
 
 
 # --- Policies that boto3 sends ----------------------------------------------------------------

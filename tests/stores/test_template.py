@@ -1,10 +1,11 @@
-"""What template.yaml grants and watches, where an emulator would not notice a fault."""
+"""What permissions.yaml grants and template.yaml watches, where an emulator would not notice a
+fault."""
 
 from fnmatch import fnmatchcase
 from typing import Any
 
 from proof.cloud import ACCOUNT, HOME
-from proof.privileges import resolved, template
+from proof.privileges import OF_PERMISSIONS, resolved, template
 
 RESOURCES = template()["Resources"]
 LONG = "platform-engineering-artifact-stores-production"
@@ -36,7 +37,7 @@ def test_no_schedule_yet_is_no_alarm_and_one_that_stops_is() -> None:
 
 def test_packages_of_a_new_region_wait_for_no_tag_of_its_key() -> None:
     role = RESOURCES["PackageRole"]["Properties"]["Policies"][0]["PolicyDocument"]
-    condition = statement(resolved(role), "UseTheStoresKeysThroughS3")["Condition"]
+    condition = statement(resolved(role, OF_PERMISSIONS), "UseTheStoresKeysThroughS3")["Condition"]
     assert not any("aws:ResourceTag" in str(one) for one in condition.values())
     patterns = condition["StringLike"]["kms:EncryptionContext:aws:s3:arn"]
     for bucket in (f"foothold-{ACCOUNT}-{HOME}-an", f"foothold-{ACCOUNT}-me-south-1-0123456789"):
@@ -46,7 +47,8 @@ def test_packages_of_a_new_region_wait_for_no_tag_of_its_key() -> None:
 
 
 def test_packages_of_an_adopted_bucket_use_its_key_through_that_bucket_only() -> None:
-    policy = resolved(RESOURCES["PackagingForAdoptedBuckets"]["Properties"]["PolicyDocument"])
+    document = RESOURCES["PackagingForAdoptedBuckets"]["Properties"]["PolicyDocument"]
+    policy = resolved(document, OF_PERMISSIONS)
     condition = statement(policy, "UseAdoptedKeysThroughS3")["Condition"]["StringLike"]
     assert condition["kms:EncryptionContext:aws:s3:arn"] == [
         "arn:aws:s3:::old-artifacts",
