@@ -77,17 +77,13 @@ SUBJECTS = (
     ),
     Subject("foothold.stores.policies", ("tests/stores/test_policies.py",)),
     Subject(
-        "foothold.stores.messages",
-        (
-            "tests/stores/test_event_messages.py",
-            "tests/stores/test_event_patterns.py",
-            "tests/stores/custom_resource/test_request.py",
-        ),
+        "foothold.stores.triggers",
+        ("tests/stores/test_triggers.py", "tests/stores/test_event_patterns.py"),
     ),
+    Subject("foothold.stores.register", ("tests/stores/test_register.py",)),
     Subject(
-        "foothold.stores.custom_resource.claim",
+        "foothold.stores.custom_resource.request",
         (
-            "tests/stores/custom_resource/test_reply_bodies.py",
             "tests/stores/custom_resource/test_request.py",
             "tests/stores/custom_resource/test_claims.py",
         ),
@@ -95,6 +91,8 @@ SUBJECTS = (
     Subject(
         "foothold.stores.custom_resource.reply",
         (
+            "tests/stores/custom_resource/test_reply_bodies.py",
+            "tests/stores/custom_resource/test_request.py",
             "tests/stores/custom_resource/test_reply_tries.py",
             "tests/stores/custom_resource/test_reply.py",
         ),
@@ -107,10 +105,8 @@ EQUIVALENT: Mapping[str, Mapping[str, str]] = {
         "use_of_new: '' -> '-mutated'": "only the names of the parameters are looked at",
         "_keeps_longer: 0 -> 1": "both are less than our 30 days",
     },
-    "foothold.stores.custom_resource.claim": {
-        "failure: 12 -> 13": "smaller slices, cut more often: of one long text as much is left",
-    },
     "foothold.stores.custom_resource.reply": {
+        "failure: 12 -> 13": "smaller slices, cut more often: of one long text as much is left",
         "_destination: '' -> '-mutated'": "neither is the origin of anything",
     },
 }

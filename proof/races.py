@@ -18,7 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 from foothold.errors import FootholdError
-from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.custom_resource.request import Claim
 from proof.cloud import HOME, Call, Cloud, Json, Perform, footprint
 from proof.faults import DAY, Killed
 from proof.flows import REGION, changed, converged, look_at_everything, store_of

@@ -12,8 +12,8 @@ from foothold.stores.model import (
     StoreSpec,
     Use,
 )
+from foothold.stores.ports import PipelineUse
 from foothold.stores.register import ArtifactStore
-from foothold.stores.usage import PipelineUse
 
 VERSIONS_A_PAGE = 1000
 

@@ -28,8 +28,8 @@ except Exception as error:  # noqa: BLE001  whatever it is, the stack is told
 try:
     from foothold import bootstrap
     from foothold.observability import logger
-    from foothold.stores.custom_resource.fulfil import fulfil
-    from foothold.stores.messages import parse_request
+    from foothold.stores.custom_resource.claims import fulfil
+    from foothold.stores.custom_resource.request import parse_request
 except Exception as error:  # noqa: BLE001  whatever it is, the stack is told
     broken = error
 

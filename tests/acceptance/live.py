@@ -9,7 +9,7 @@ from typing import Any
 from foothold.acceptance.run import Acceptance, AcceptanceRequest, Operator
 from foothold.acceptance.table import Answer, Encryption, Reply, Run, StackSeen
 from foothold.errors import FootholdError, NotReachedError, PermanentError
-from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.operator.commands import CommandDoor
 from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
 from foothold.stores.operator.regions import RegionDesk

@@ -104,8 +104,8 @@ def test_a_mutant_that_never_ends_is_noticed(tmp_path: Path) -> None:
 
 def test_of_a_real_module_only_its_own_tests_notice() -> None:
     its_tests, others = (
-        Subject("foothold.stores.messages", (f"tests/{path}",))
-        for path in ("messages/test_requests.py", "stores/test_names.py")
+        Subject("foothold.stores.custom_resource.request", (f"tests/stores/{path}",))
+        for path in ("custom_resource/test_request.py", "test_names.py")
     )
     every = mutants_of(its_tests.tree)
     number = next(n for n, one in enumerate(every) if "'Delete' -> " in one.name)

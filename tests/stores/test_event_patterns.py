@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
-from foothold.stores.messages import BREAKING, parse_event
-from foothold.stores.triggers import StoreTouched
+from foothold.stores.triggers import BREAKING, StoreTouched, parse_event
 
 ROOT = Path(__file__).parent.parent.parent
 ACCOUNT, BUCKET = "111111111111", "foothold-111111111111-eu-west-1-an"

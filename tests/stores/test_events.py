@@ -4,8 +4,8 @@ import pytest
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.stores import planner
-from foothold.stores.custom_resource.claim import Claim
 from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.events import EventDoor, raise_what_a_retry_may_help, report
 from foothold.stores.model import Outcome
 from foothold.stores.triggers import (

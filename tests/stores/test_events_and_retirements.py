@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from foothold.reading import Ignored
-from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.events import EventDoor
-from foothold.stores.messages import parse_event
 from foothold.stores.model import Aspect, KeepVerb, Outcome, RetireVerb
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.orders import AddRegions, PlanRegions, RetireRegion
-from foothold.stores.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger
+from foothold.stores.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger, parse_event
 from local.aws.embedded import ROOT
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.test_preflight import RETIRING

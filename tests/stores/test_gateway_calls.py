@@ -18,7 +18,7 @@ from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.usage import DeployedUsage
 from foothold.stores.model import Aspect, Use
-from foothold.stores.usage import PipelineUse
+from foothold.stores.ports import PipelineUse
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
 
 SPEC = PLANE.spec("eu-west-1")

@@ -13,12 +13,11 @@ from moto import mock_aws
 from foothold.aws.clients import Clients, aws_call
 from foothold.aws.patience import OF_A_STACK, OF_AN_EVENT, Limits, Patience
 from foothold.errors import FootholdError, PermanentError, TemporaryError
-from foothold.stores.custom_resource.claims import Claims
-from foothold.stores.custom_resource.fulfil import fulfil
+from foothold.stores.custom_resource.claims import Claims, fulfil
+from foothold.stores.custom_resource.request import parse_request
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.messages import parse_request
 from foothold.stores.model import Use
 from foothold.stores.reconcile import Reconciler
 from tests.fakes import FakeRegions, FakeWorld

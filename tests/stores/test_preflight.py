@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from foothold.errors import PermanentError
-from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.model import Aspect
 from foothold.stores.preflight import Preflight, Preflights, Verdict
 from foothold.stores.register import Phase, Retirement

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.model import RETIRING_TAG, Aspect, RetireVerb
-from foothold.stores.usage import PipelineUse
+from foothold.stores.ports import PipelineUse
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.errors import FootholdError, NotOursError, PermanentError
-from foothold.stores.custom_resource.claim import Claim
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.handover import HandOvers
 from foothold.stores.model import HOME_TAG, STACK_TAG, Aspect, ControlPlane
 from tests.stores.accounts import REGION, SPEC, Account

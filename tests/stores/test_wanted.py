@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from foothold.errors import PermanentError, RequestRefusedError, TemporaryError
-from foothold.stores.custom_resource.claim import Claim
 from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.events import EventDoor, report
 from foothold.stores.model import ControlPlane, Outcome
 from foothold.stores.register import Phase, Retirement

@@ -25,7 +25,6 @@ from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import PUTS_A_SECOND, SsmNumberedParameter, SsmParameters
 from foothold.stores.gateways.usage import DeployedUsage
-from foothold.stores.messages import parse_event
 from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.operator.regions import RegionDesk
 from foothold.stores.policies import key_policy
@@ -33,7 +32,7 @@ from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import Names
 from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Retirements
-from foothold.stores.triggers import Scheduled, Trigger
+from foothold.stores.triggers import Scheduled, Trigger, parse_event
 from foothold.stores.trust import AT_ONCE, PublishedStores, Trust
 from foothold.stores.turns import Turns
 

@@ -15,7 +15,7 @@ from foothold.cli import claims as cli
 from foothold.cli.main import app
 from foothold.errors import PermanentError
 from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
-from foothold.stores.custom_resource.claim import Claim, HeldClaim
+from foothold.stores.custom_resource.request import Claim, HeldClaim
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.orders import ListClaims, ReleaseClaims

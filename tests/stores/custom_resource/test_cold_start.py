@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foothold.stores.custom_resource.claim import physical_id
+from foothold.stores.custom_resource.reply import physical_id
 from tests.stores.custom_resource.stack import AT_AWS, Endpoint, saved, serving
 
 HERE = Path(__file__).parents[3]

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.stores.custom_resource import reply as cfn_reply
-from foothold.stores.custom_resource.claim import physical_id
-from foothold.stores.custom_resource.reply import answer
+from foothold.stores.custom_resource.reply import answer, physical_id
 from tests.stores.custom_resource.stack import AT_AWS, Context, Endpoint, StillTime, saved, serving
 
 CANNOT_START = "Foothold's function cannot start"

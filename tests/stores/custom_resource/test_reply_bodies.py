@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.errors import PermanentError
-from foothold.stores.custom_resource.claim import attributes, failure, physical_id, success
+from foothold.stores.custom_resource.reply import (
+    attributes,
+    failure,
+    physical_id,
+    success,
+)
 from foothold.stores.register import ArtifactStore
 from tests.stores.custom_resource.stack import saved, well_formed
 

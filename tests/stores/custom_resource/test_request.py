@@ -11,15 +11,14 @@ from pydantic import BaseModel, ValidationError
 
 from foothold.errors import PermanentError
 from foothold.reading import STRICT
-from foothold.stores.custom_resource.claim import (
+from foothold.stores.custom_resource.reply import physical_id, success
+from foothold.stores.custom_resource.request import (
     Claim,
     ClaimDropped,
     NothingClaimed,
     StoresWanted,
-    physical_id,
-    success,
+    parse_request,
 )
-from foothold.stores.messages import parse_request
 
 EVENTS = Path(__file__).parents[3] / "events"
 STACK = "arn:aws:cloudformation:eu-central-1:111111111111:stack/consumer/5d1e8f60-7a3c-11f1"

@@ -10,8 +10,9 @@ import pytest
 
 from foothold import bootstrap
 from foothold.errors import PermanentError
-from foothold.stores.custom_resource.claim import Claim, physical_id
 from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.custom_resource.reply import physical_id
+from foothold.stores.custom_resource.request import Claim
 from foothold.stores.reconcile import Reconciler
 from functions.artifact_store import app
 from tests.fakes import FakeRegions

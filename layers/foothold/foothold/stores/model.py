@@ -19,6 +19,8 @@ REGION_TAG = "foothold:region"
 STATE_TAG = "foothold:state"
 # Begin time of a retirement: without it on bucket and key, a record of one is only a parameter.
 RETIRING_TAG = "foothold:retiring"
+# On a stack or pipeline, with the value "true": it is to use the stores that there are at any time.
+FOLLOW_TAG = "foothold:follow"
 
 
 class Use(StrEnum):

@@ -4,6 +4,7 @@ Every method raises TemporaryError or PermanentError, and nothing else of AWS.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from foothold.stores.model import (
@@ -14,7 +15,6 @@ from foothold.stores.model import (
 )
 from foothold.stores.published import Published
 from foothold.stores.register import ArtifactStore
-from foothold.stores.usage import PipelineUse
 
 
 class Keys(Protocol):
@@ -211,6 +211,15 @@ class Announcements(Protocol):
     def replaced(self, store: ArtifactStore) -> None:
         """Tell that the store is a new one, so that packages are made again."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineUse:
+    """A pipeline that keeps artifacts in a store. One that follows the stores drops those that
+    are withdrawn, by itself."""
+
+    name: str
+    follows: bool
 
 
 class Usage(Protocol):

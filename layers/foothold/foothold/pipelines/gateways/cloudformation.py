@@ -11,12 +11,12 @@ from foothold.aws.clients import aws_call, error_code
 from foothold.errors import FootholdError
 from foothold.pipelines.declaration import DIGEST_OUTPUT
 from foothold.pipelines.follow import FollowingStack, StackBusyError
+from foothold.stores.model import FOLLOW_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
-FOLLOW_TAG = "foothold:follow"
 # CloudFormation API Reference, "ListStacks": every status but DELETE_COMPLETE.
 LIVING: list[Any] = [
     f"{operation}_{state}"

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from foothold.errors import FootholdError, PermanentError, TemporaryError
 from foothold.partitions import partition_of
-from foothold.stores.custom_resource.claim import Claim, HeldClaim
+from foothold.stores.custom_resource.reply import attributes
+from foothold.stores.custom_resource.request import (
+    Claim,
+    ClaimDropped,
+    HeldClaim,
+    Request,
+    StoresWanted,
+)
 from foothold.stores.model import ControlPlane, KeepVerb, Outcome
 from foothold.stores.ports import Parameters, Stacks
 from foothold.stores.reconcile import Reconciler
@@ -205,3 +212,17 @@ def ready(outcomes: Sequence[Outcome]) -> Mapping[str, ArtifactStore]:
             kind = TemporaryError
         raise kind(line)
     return {outcome.region: outcome.store for outcome in outcomes if outcome.store}
+
+
+def fulfil(request: Request, claims: Callable[[], Claims]) -> Mapping[str, str]:
+    """Do what is asked, and return what Fn::GetAtt is to give.
+
+    `claims` is called only where there is work: a stack that holds nothing of ours can be
+    deleted even while the control plane cannot reach AWS.
+    """
+    if isinstance(request, StoresWanted):
+        made = claims().ensure(request.regions, request.claim)
+        return attributes(made, singular=request.singular)
+    if isinstance(request, ClaimDropped):
+        claims().release(request.claim)
+    return {}

@@ -5,6 +5,8 @@ library only, does the work in a thread that it can leave behind, and keeps enou
 reply. Only the thread that was asked ever sends: work that ends late speaks to nobody.
 """
 
+import hashlib
+import json
 import logging
 import os
 import re
@@ -19,7 +21,17 @@ from urllib.parse import SplitResult, urlsplit
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.partitions import PARTITIONS
-from foothold.stores.custom_resource.claim import failure, success
+from foothold.stores.register import ArtifactStore
+
+# AWS CloudFormation User Guide, "Custom resource reference": in bytes.
+REPLY_LIMIT = 4096
+PHYSICAL_ID_LIMIT = 1024
+
+STACK_ID = re.compile(
+    r"arn:(?P<partition>[a-z-]+):cloudformation:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):"
+    r"stack/(?P<stack>[A-Za-z][A-Za-z0-9-]{0,127})/(?P<uuid>[A-Za-z0-9-]{1,64})"
+)
+LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
 
 # Seconds. Of the time that the function has left, the margin is kept for the reply, and of that
 # the reserve for what Lambda itself does when a function returns.
@@ -198,3 +210,71 @@ def _put(url: SplitResult, body: bytes, timeout: float) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+# --- The body
+
+
+def physical_id(stack_id: str, logical_id: str) -> str:
+    """The physical id of a resource: the same for every request, in success and in failure, so
+    that CloudFormation never takes an update for a replacement."""
+    stack = STACK_ID.fullmatch(stack_id)
+    if stack and LOGICAL_ID.fullmatch(logical_id):
+        return f"foothold/{stack['account']}/{stack['uuid']}/{logical_id}"
+    malformed = f"{stack_id} {logical_id}".encode("utf-8", "backslashreplace")
+    return f"foothold/{hashlib.sha256(malformed).hexdigest()}"
+
+
+def attributes(stores: Mapping[str, ArtifactStore], *, singular: bool) -> dict[str, str]:
+    """What Fn::GetAtt gives. `stores` is by region, and holds one store where `singular`."""
+    if singular:
+        (store,) = stores.values()
+        return {
+            "Bucket": store.bucket,
+            "BucketArn": store.bucket_arn,
+            "KeyArn": store.key_arn,
+            "Region": store.region,
+        }
+    return {f"Bucket.{region}": store.bucket for region, store in stores.items()} | {
+        f"KeyArn.{region}": store.key_arn for region, store in stores.items()
+    }
+
+
+def success(event: Mapping[str, Any], data: Mapping[str, str]) -> bytes:
+    """The body of a reply that carries `data`.
+
+    Raises PermanentError where it is longer than CloudFormation takes, and TypeError or
+    ValueError where `data` is not JSON.
+    """
+    body = json.dumps(_envelope(event, "SUCCESS") | {"Data": dict(data)}, allow_nan=False)
+    if len(body) > REPLY_LIMIT:
+        raise PermanentError(
+            f"the answer would be {len(body)} bytes long, and CloudFormation takes {REPLY_LIMIT}"
+        )
+    return body.encode("ascii")
+
+
+def failure(event: Mapping[str, Any], reason: str) -> bytes:
+    """The body of a reply that says in one line why not, cut to what CloudFormation takes."""
+    line = " ".join(reason[:REPLY_LIMIT].split()) or "unknown"
+    body = _envelope(event, "FAILED") | {"Reason": line}
+    while (excess := len(json.dumps(body)) - REPLY_LIMIT) > 0:
+        # The reason, unless the request itself is garbage. No character takes more than the
+        # 12 bytes of two escapes, so this cuts no character too many.
+        longest = max(body, key=lambda name: len(body[name]))
+        body[longest] = body[longest][: -max(1, excess // 12)]
+    return json.dumps(body).encode("ascii")
+
+
+def _envelope(event: Mapping[str, Any], status: str) -> dict[str, str]:
+    echoed = {
+        name: _text(event.get(name)) for name in ("StackId", "RequestId", "LogicalResourceId")
+    }
+    given = _text(event.get("PhysicalResourceId"))
+    if not given or len(given.encode("utf-8", "surrogatepass")) > PHYSICAL_ID_LIMIT:
+        given = physical_id(echoed["StackId"], echoed["LogicalResourceId"])
+    return {"Status": status, "PhysicalResourceId": given, **echoed}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

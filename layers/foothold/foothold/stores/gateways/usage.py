@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from foothold.aws.clients import Clients, aws_call
-from foothold.stores.model import StoreSpec
-from foothold.stores.usage import PipelineUse
+from foothold.stores.model import FOLLOW_TAG, StoreSpec
+from foothold.stores.ports import PipelineUse
 
 if TYPE_CHECKING:
     from mypy_boto3_codepipeline.type_defs import PipelineDeclarationOutputTypeDef
 
-FOLLOW_TAG = "foothold:follow"
 AT_ONCE = 8
 # Every status but those of a stack that is gone (AWS CloudFormation API Reference, "Stack").
 # IMPORT_* are stacks too; a stack in DELETE_FAILED still holds what it could not delete.

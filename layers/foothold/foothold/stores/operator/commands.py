@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 from foothold.errors import BusyError, FootholdError, TemporaryError
 from foothold.stores.adoption import Adoptions
-from foothold.stores.custom_resource.claim import HeldClaim
 from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.custom_resource.request import HeldClaim
 from foothold.stores.events import report
 from foothold.stores.handover import HandOvers
 from foothold.stores.model import KeepVerb, Outcome, Step

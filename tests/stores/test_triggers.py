@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.reading import Ignored
-from foothold.stores.messages import parse_event
 from foothold.stores.triggers import (
     ParameterChanged,
     RegionOptIn,
     RegionsRequested,
     Scheduled,
     StoreTouched,
+    parse_event,
 )
 
 EVENTS = Path(__file__).parents[2] / "events"
