@@ -15,8 +15,8 @@ from botocore import xform_name
 from foothold.cli.main import app
 from local.aws.embedded import BINARIES, ROOT, RUNTIME
 from tests.embedded import test_docs as on_the_embedded_aws
+from tests.embedded import test_package_docs as packaging
 from tests.embedded import test_readme as readme
-from tests.packaging import test_docs as packaging
 from tests.pages import ALL, PROGRAMS, Command, commands_of
 from tests.pipelines import test_docs as pipeline
 

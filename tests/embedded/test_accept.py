@@ -26,7 +26,6 @@ from local.rehearsal.stacks import deploy_stack
 from tests.embedded.test_control_plane import bucket_of, deploy_role, foothold, parameters
 from tests.embedded.test_readme import commands
 
-pytestmark = pytest.mark.embedded
 REGION: Any = "ap-southeast-2"
 BROKEN_REGION: Any = "ap-southeast-1"
 NOT_ASKED_HERE = {

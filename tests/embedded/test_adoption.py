@@ -15,8 +15,6 @@ from local.aws.embedded import FOREIGN, HOME_REGION, TOOLS, Embedded
 from tests.embedded.test_lifecycle_table import REGION, Store
 from tests.fakes import FakeUsage, FakeWorld
 
-pytestmark = pytest.mark.embedded
-
 
 @pytest.fixture
 def store(embedded: Embedded) -> Store:

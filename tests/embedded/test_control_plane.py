@@ -24,7 +24,6 @@ from local.aws.embedded import (
     Embedded,
 )
 
-pytestmark = pytest.mark.embedded
 PATH = "/foothold/artifact-store"
 SECONDS = 600  # after which a test gives up; nothing else hangs on it
 

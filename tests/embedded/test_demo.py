@@ -12,7 +12,6 @@ import pytest
 from local.aws.embedded import ROOT, Embedded, EmbeddedError
 from local.demo import main as demo
 
-pytestmark = pytest.mark.embedded
 Chapter = Callable[[Embedded], None]
 
 

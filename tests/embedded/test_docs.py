@@ -10,8 +10,6 @@ import pytest
 from local.aws.embedded import ADOPTABLE, BINARIES, HOME_REGION, ROOT, TOOLS, Embedded
 from tests.pages import Command, commands_of
 
-pytestmark = pytest.mark.embedded
-
 LIFECYCLE = commands_of("lifecycle.md", "foothold")
 # The two deployments of the README's that name a parameter's value are Embedded.deploy's.
 OTHERS = [

@@ -15,8 +15,6 @@ import pytest
 
 from local.aws.embedded import BINARIES, ROOT, TOOLS, Embedded, EmbeddedError
 
-pytestmark = pytest.mark.embedded
-
 
 @pytest.fixture
 def aws(tmp_path: Path) -> Iterator[Embedded]:

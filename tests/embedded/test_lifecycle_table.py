@@ -25,7 +25,6 @@ from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import ArtifactStore
 from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 
-pytestmark = pytest.mark.embedded
 REGION = "eu-west-1"
 DOCUMENT = Path(ROOT) / "docs" / "lifecycle.md"
 

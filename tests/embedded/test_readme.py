@@ -12,8 +12,6 @@ import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from local.aws.embedded import HOME_REGION, ROOT, TOOLS, Embedded
 from tests.embedded.test_control_plane import Stack, foothold, parameters
 
-pytestmark = pytest.mark.embedded
-
 README = (ROOT / "README.md").read_text()
 BLOCKS = [
     textwrap.dedent(block).strip()

@@ -5,13 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from local.aws.embedded import HOME_REGION, TOOLS, Embedded
 from tests.embedded.test_control_plane import Stack, bucket_of, one, reconcile, saved, template
-from tests.stores.test_operator import run
-
-pytestmark = pytest.mark.embedded
+from tests.embedded.test_operator import run
 
 
 @contextmanager

@@ -6,12 +6,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from local.aws.embedded import HOME_REGION, TEST, TOOLS, Embedded
 from tests.embedded.test_control_plane import PATH, bucket_of, foothold, parameters
 
-pytestmark = pytest.mark.embedded
 REGION = "ca-central-1"
 AT_HOME = f"{PATH}s/{REGION}"
 TEMPLATE = """\

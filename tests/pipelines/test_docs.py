@@ -19,8 +19,7 @@ from foothold.pipelines.declaration import resolve
 from foothold.pipelines.file import read_template
 from foothold.pipelines.form import read_declaration
 from foothold.stores.published import Published
-from local.aws.embedded import PRODUCTION, ROOT, TEST, TOOLS, Embedded
-from local.rehearsal.stacks import deploy_stack
+from local.aws.embedded import PRODUCTION, ROOT, TEST
 from tests.pipelines.declarations import HOME, KNOWN, TOPIC, declared, pipeline, stores, target
 from tests.pipelines.test_declaration import refused
 
@@ -157,21 +156,6 @@ def statements(policy: Any) -> Any:
         policy = policy["Fn::If"][1]
     found = policy["PolicyDocument"]["Statement"]
     return [each["Fn::If"][1] if "Fn::If" in each else each for each in found]
-
-
-@pytest.mark.embedded
-def test_the_roles_of_the_page_can_be_deployed(aws: Embedded) -> None:
-    for file, parameters, _ in deployments():
-        template = (ROOT / file).read_text()
-        if "target-account" in file:
-            deploy_stack(aws, "666666666666", "target", template, parameters)
-        if "tools-account" in file:
-            deploy_stack(aws, TOOLS, "pipelines", template, parameters)
-    iam = aws.session("666666666666").client("iam")
-    attached = iam.list_attached_role_policies(RoleName="foothold-cloudformation")
-    assert [policy["PolicyName"] for policy in attached["AttachedPolicies"]] == [
-        *("PowerUserAccess", "IAMFullAccess"),
-    ]
 
 
 def test_the_example_is_for_the_accounts_of_the_embedded_aws() -> None:

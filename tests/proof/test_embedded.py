@@ -38,7 +38,6 @@ def test_most_of_what_one_partition_decides_can_be_asked() -> None:
         assert {expected(row) for row in HERE if row.action.startswith(service)} == {True, False}
 
 
-@pytest.mark.embedded
 @pytest.mark.parametrize(
     ("change", "asked", "noticed"),
     [
@@ -85,7 +84,6 @@ def test_a_weaker_policy_is_noticed(
     assert any(noticed in failure for failure in failures), failures
 
 
-@pytest.mark.embedded
 def test_an_error_that_is_no_denial_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [row for row in HERE if row.action == "s3:ListBucket" and not expected(row)]
     monkeypatch.setattr(

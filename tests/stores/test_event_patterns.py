@@ -1,6 +1,7 @@
 """The rules ask EventBridge for the events that the parser acts on, and for no others."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def written(text: Any) -> Any:
     return [written(item) for item in text] if isinstance(text, list) else text
 
 
+@cache
 def rules() -> dict[str, Any]:
     """Every pattern of template.yaml and of pipelines/region-events.yaml, by its rule's name."""
     home = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]["ReconcileFunction"]

@@ -2,8 +2,6 @@
 
 import json
 
-import pytest
-
 from local.aws.embedded import PRODUCTION, TEST, TOOLS, Embedded
 from tests.embedded.shims.world import (
     CLOSED,
@@ -17,9 +15,6 @@ from tests.embedded.shims.world import (
     package,
     wait_for_stack,
 )
-
-pytestmark = pytest.mark.embedded
-
 
 # --- foreign_code ---------------------------------------------------------------------------------
 

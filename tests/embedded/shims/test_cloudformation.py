@@ -11,8 +11,6 @@ from local.aws.embedded import HOME_REGION, PRODUCTION, TEST, TOOLS, Embedded
 from local.rehearsal.stacks import deploy_stack
 from tests.embedded.shims.world import CLOSED, ELSEWHERE, HERE, wait_for_stack
 
-pytestmark = pytest.mark.embedded
-
 TOPIC = {"Type": "AWS::SNS::Topic"}
 
 BY_REGION = """

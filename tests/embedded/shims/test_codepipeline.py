@@ -12,8 +12,6 @@ from local.aws.embedded import FOREIGN, TOOLS, Embedded
 from local.rehearsal.actions import JOBS_PATH
 from tests.embedded.shims.world import CLOSED, make_role, may, outcome
 
-pytestmark = pytest.mark.embedded
-
 
 def asked(embedded: Embedded, job: str, method: str = "GET") -> Any:
     request = urllib.request.Request(f"{embedded.endpoint}{JOBS_PATH}{job}", method=method)  # noqa: S310  # 127.0.0.1

@@ -2,12 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from local.aws.embedded import TOOLS, Embedded
 from tests.embedded.shims.world import CLOSED, HERE, make_role, may, outcome
-
-pytestmark = pytest.mark.embedded
 
 
 def put(aws: Embedded, role: str, detail_type: str) -> str:

@@ -16,7 +16,6 @@ from tests.embedded.shims.world import (
     read,
 )
 
-pytestmark = pytest.mark.embedded
 OWN_ORGANIZATION = "555555555555"
 
 

@@ -1,12 +1,7 @@
 """A key of another account serves whom its policy names."""
 
-import pytest
-
 from local.aws.embedded import PRODUCTION, TEST, Embedded
 from tests.embedded.shims.world import CLOSED, allow, make_encrypted_bucket, make_role, may, outcome
-
-pytestmark = pytest.mark.embedded
-
 
 # --- foreign_keys ---------------------------------------------------------------------------------
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from local.aws.embedded import FOREIGN, PRODUCTION, TEST, TOOLS, Embedded
 from tests.embedded.shims.world import (
     CLOSED,
@@ -16,9 +14,6 @@ from tests.embedded.shims.world import (
     outcome,
     read,
 )
-
-pytestmark = pytest.mark.embedded
-
 
 # --- write_conditions -----------------------------------------------------------------------------
 

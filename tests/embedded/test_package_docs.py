@@ -10,11 +10,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
 from local.aws.embedded import HOME_REGION, ROOT, RUNTIME, TOOLS, Embedded
 
-pytestmark = pytest.mark.embedded
 BIN = Path(sys.executable).parent
 PAGE = (ROOT / "docs" / "package.md").read_text()
 COMMANDS = [

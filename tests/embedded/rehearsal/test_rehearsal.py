@@ -25,8 +25,6 @@ from local.rehearsal import __main__ as command
 from local.rehearsal import run
 from local.rehearsal.stacks import deploy_stack
 
-pytestmark = pytest.mark.embedded
-
 HERE = Path(__file__).parent
 PLACES = [
     (TEST, "eu-west-1", "test"),

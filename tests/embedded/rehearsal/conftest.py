@@ -59,7 +59,7 @@ def make_stores(embedded: Embedded) -> None:
 
 
 def deploy_package_function(embedded: Embedded) -> None:
-    """Deploy tests/pipelines/packager.py with the permissions that it needs and no others."""
+    """Deploy packager.py with the permissions that it needs and no others."""
     bucket = f"code-{TOOLS}"
     s3 = embedded.session().client("s3")
     there: Any = {"LocationConstraint": HOME_REGION}
