@@ -1,4 +1,5 @@
-# Foothold's workbench. A newcomer needs two commands: `make demo` and `make test`.
+# Foothold's workbench. A newcomer needs two commands, `make demo` and `make test`; whoever changes
+# something a third, `make check` (CONTRIBUTING.md).
 # Every target sets up what it needs, with any Python from 3.11 on: make PYTHON=python3.13 setup
 
 PYTHON ?= python3
@@ -15,14 +16,22 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 # sam, python3.x (for sam build) and foothold come from here, whether or not it is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# What Python has compiled stays compiled, whatever the shell says: a third of a test run otherwise.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: setup demo test prove prove-full lint local local-down bench-stores bench-package bench-pipeline lock clean
+LINTERS := lint-types lint-checkov lint-template lint-security lint-code lint-imports
+.PHONY: setup demo check test prove prove-full lint $(LINTERS) local local-down bench-stores \
+	bench-package bench-pipeline lock clean
 .DELETE_ON_ERROR:
 
 setup: $(BIN)/foothold .venv-emulator/complete
 
 demo: setup
 	$(BIN)/python -m local demo
+
+# What a change has to pass before it is pushed: every linter, and the tests that start nothing.
+check: lint
+	$(BIN)/python -m pytest --numprocesses 2 -m unit
 
 test: setup .venv-checkov/complete
 	$(BIN)/python -m pytest --numprocesses 2
@@ -42,15 +51,29 @@ local: setup
 local-down: setup
 	$(BIN)/python -m local --state .local down
 
+# Two at a time; each can be asked for by itself.
 lint: setup .venv-checkov/complete
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target $(LINTERS)
+
+lint-code: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+lint-types: setup
 	$(BIN)/mypy $(CODE)
+
+lint-imports: setup
 	$(BIN)/lint-imports
-	$(BIN)/sam validate --lint --region eu-central-1 --template-file template.yaml
-	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml permissions.yaml
+
+lint-security: setup
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive -ll \
 		layers/foothold/foothold functions
+
+lint-template: setup
+	$(BIN)/sam validate --lint --region eu-central-1 --template-file template.yaml
+	$(BIN)/cfn-lint --append-rules cfn_lint_serverless.rules -- template.yaml permissions.yaml
+
+lint-checkov: .venv-checkov/complete
 	.venv-checkov/bin/checkov --skip-download --compact --quiet \
 		--file template.yaml permissions.yaml
 
