@@ -162,12 +162,16 @@ class Embedded:
         """A session of this role, assumed by the root of its own account."""
         account = role_arn.split(":")[4]
         sts = self.session(account, region).client("sts")
-        credentials = sts.assume_role(RoleArn=role_arn, RoleSessionName="embedded")["Credentials"]
+        assumed = sts.assume_role(RoleArn=role_arn, RoleSessionName="embedded")
+        return self.assumed_session(assumed, region)
+
+    def assumed_session(self, assumed: Any, region: str) -> boto3.Session:
+        """A session with the credentials in this answer of AssumeRole."""
         return EmbeddedSession(
             self.endpoint,
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
+            aws_access_key_id=assumed["Credentials"]["AccessKeyId"],
+            aws_secret_access_key=assumed["Credentials"]["SecretAccessKey"],
+            aws_session_token=assumed["Credentials"]["SessionToken"],
             region_name=region,
         )
 

@@ -25,7 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from foothold.pipelines.declaration import PIPELINE_VARIABLE
-from local.aws.embedded import TOOLS, Embedded, EmbeddedSession
+from local.aws.embedded import TOOLS, Embedded
 from local.rehearsal.buildspec import (
     buildspec,
     built_artifact,
@@ -133,16 +133,9 @@ class Player:
         else:
             sts = self._client(self._pipeline_role, "sts", self._run.home_region)
         more: Json = {"Policy": json.dumps(policy)} if policy else {}
-        credentials = sts.assume_role(
-            RoleArn=role_arn, RoleSessionName=self._run.definition["Name"], **more
-        )["Credentials"]
-        return EmbeddedSession(
-            self._embedded.endpoint,
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-            region_name=region,
-        )
+        name = self._run.definition["Name"]
+        assumed = sts.assume_role(RoleArn=role_arn, RoleSessionName=name, **more)
+        return self._embedded.assumed_session(assumed, region)
 
     # Artifacts
 
@@ -233,9 +226,7 @@ class Player:
         ):
             for name, value in (declared.get(section) or {}).items():
                 plain[name] = looked_up(session, kind, value)
-        credentials = session.get_credentials()
-        if credentials is None:
-            raise ActionFailedError("the build's role gave no credentials")
+        credentials: Any = session.get_credentials()
         binaries = Path(sys.executable).parent
         return {
             **plain,
@@ -285,29 +276,17 @@ class Player:
         reference"). Its credentials open these two objects and nothing else."""
         home = self._run.home_region
         key_arn = self._stores[home]["EncryptionKey"]["Id"]
-        policy = {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Action": ["s3:GetObject", "s3:GetObjectVersion"],
-                    "Resource": f"arn:aws:s3:::{given.bucket}/{given.key}",
-                },
-                {
-                    "Effect": "Allow",
-                    "Action": "s3:PutObject",
-                    "Resource": f"arn:aws:s3:::{put.bucket}/{put.key}",
-                },
-                {
-                    "Effect": "Allow",
-                    "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
-                    "Resource": key_arn,
-                },
-            ],
+        reads, writes = ["s3:GetObject", "s3:GetObjectVersion"], ["s3:PutObject"]
+        may = {
+            f"arn:aws:s3:::{given.bucket}/{given.key}": reads,
+            f"arn:aws:s3:::{put.bucket}/{put.key}": writes,
+            key_arn: ["kms:Decrypt", "kms:GenerateDataKey*"],
         }
-        credentials = self._session(self._pipeline_role, home, policy).get_credentials()
-        if credentials is None:
-            raise ActionFailedError("the pipeline's role gave no credentials")
+        statements = [
+            {"Effect": "Allow", "Action": actions, "Resource": arn} for arn, actions in may.items()
+        ]
+        policy = {"Version": "2012-10-17", "Statement": statements}
+        credentials: Any = self._session(self._pipeline_role, home, policy).get_credentials()
 
         def located(artifact: Artifact, name: str) -> Json:
             where = {"bucketName": artifact.bucket, "objectKey": artifact.key}

@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
@@ -55,7 +55,11 @@ class StageState:
     """One stage and its actions, in the order in which they run."""
 
     name: str
-    actions: list[ActionState] = field(default_factory=list)
+    actions: list[ActionState]
+
+    def in_region(self, region: str | None) -> list[ActionState]:
+        """The actions of this region; without one, those of no target."""
+        return [state for state in self.actions if state.action.get("Region") == region]
 
 
 class Board:
@@ -142,38 +146,32 @@ class Board:
         for command in commands:
             self._console.print(f"next: {command}", soft_wrap=True, markup=False)
 
+    def _table(self, *columns: str) -> Table:
+        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
+        for column in columns:
+            table.add_column(column, no_wrap=True)
+        return table
+
     def _matrix(self) -> Table:
         """A row for each region of the targets, and one for what belongs to no target."""
-        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
-        table.add_column("Region", no_wrap=True)
-        places = dict.fromkeys(
-            state.where[1]
-            for stage in self.stages
-            for state in stage.actions
-            if "Region" in state.action
-        )
-        for stage in self.stages:
-            accounts = {s.where[0] for s in stage.actions if "Region" in s.action}
-            table.add_column("\n".join((stage.name, *sorted(accounts))), no_wrap=True)
-        of_none = [
-            [state for state in stage.actions if "Region" not in state.action]
-            for stage in self.stages
+        of_targets = [
+            [state for state in stage.actions if "Region" in state.action] for stage in self.stages
         ]
-        table.add_row("the pipeline", *(_cell(states) for states in of_none))
-        for region in places:
-            table.add_row(
-                region,
-                *(
-                    _cell([s for s in stage.actions if s.action.get("Region") == region])
-                    for stage in self.stages
-                ),
-            )
+        accounts = [sorted({state.where[0] for state in states}) for states in of_targets]
+        table = self._table(
+            "Region",
+            *(
+                "\n".join((stage.name, *of))
+                for stage, of in zip(self.stages, accounts, strict=True)
+            ),
+        )
+        for region in dict.fromkeys([None, *(s.where[1] for states in of_targets for s in states)]):
+            cells = (_cell(stage.in_region(region)) for stage in self.stages)
+            table.add_row(region or "the pipeline", *cells)
         return table
 
     def _list(self) -> Table:
-        table = Table(title=f"Rehearsal of {self._name}", title_justify="left", header_style="bold")
-        for column in ("Stage", "Region", "Result"):
-            table.add_column(column, no_wrap=True)
+        table = self._table("Stage", "Region", "Result")
         for stage, region, states in self._rows():
             table.add_row(stage, region, _cell(states))
         return table
@@ -181,7 +179,7 @@ class Board:
     def _rows(self) -> Iterator[tuple[str, str, list[ActionState]]]:
         for stage in self.stages:
             for region in dict.fromkeys(state.action.get("Region") for state in stage.actions):
-                states = [s for s in stage.actions if s.action.get("Region") == region]
+                states = stage.in_region(region)
                 account = f" of {states[0].where[0]}" if region else ""
                 yield stage.name, f"{region or 'the pipeline'}{account}", states
 

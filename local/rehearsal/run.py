@@ -212,12 +212,8 @@ def deploy_target_account(embedded: Embedded, account: str, pipeline_role_arn: s
 
 def accounts_of(definition: Json) -> list[str]:
     """The accounts that a resolved pipeline deploys to."""
-    roles = [
-        action["RoleArn"]
-        for stage in definition["Stages"]
-        for action in stage["Actions"]
-        if "RoleArn" in action
-    ]
+    actions = [action for stage in definition["Stages"] for action in stage["Actions"]]
+    roles = [action["RoleArn"] for action in actions if "RoleArn" in action]
     return list(dict.fromkeys(role.split(":")[4] for role in roles))
 
 

@@ -33,9 +33,7 @@ def deploy_stack(
         "StackName": name,
         "TemplateBody": body,
         "Capabilities": ["CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
-        "Parameters": [
-            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-        ],
+        "Parameters": given(parameters),
     }
     try:
         cloudformation.create_stack(**more)
@@ -50,6 +48,11 @@ def deploy_stack(
         raise PermanentError(
             f"stack {name} of account {account} is {status}: {why_failed(cloudformation, name)}"
         )
+
+
+def given(parameters: Mapping[str, str]) -> list[dict[str, str]]:
+    """The parameters of a stack as CloudFormation takes them."""
+    return [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
 
 
 def described(cloudformation: Any, name: str) -> Json:
@@ -103,16 +106,13 @@ def create_change_set(
         )
     if status:
         cloudformation.delete_change_set(**names)
-    overrides = json.loads(configuration.get("ParameterOverrides", "{}"))
     cloudformation.create_change_set(
         **names,
         ChangeSetType="UPDATE" if status not in {"", "REVIEW_IN_PROGRESS"} else "CREATE",
         TemplateBody=template,
         RoleARN=configuration["RoleArn"],
         Capabilities=[name for name in configuration.get("Capabilities", "").split(",") if name],
-        Parameters=[
-            {"ParameterKey": name, "ParameterValue": value} for name, value in overrides.items()
-        ],
+        Parameters=given(json.loads(configuration.get("ParameterOverrides", "{}"))),
     )
     found = wait_for(
         lambda: cloudformation.describe_change_set(**names),

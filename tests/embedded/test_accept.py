@@ -361,5 +361,5 @@ def test_ctrl_c_takes_everything_away_before_the_command_ends(
             running.send_signal(signal.SIGINT)
     assert running.wait() == 130
     running.stderr.close()
-    assert "interrupted; everything that the run had made was taken away" in lines[-1]
+    assert "interrupted; everything that the run had made was taken away" in lines[-1], lines
     assert traces(deployed, REGION) == []

@@ -5,7 +5,6 @@ They are answered under the caller's signature and IAM policies, with AWS's own 
 
 import json
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app
@@ -70,11 +69,7 @@ def codepipeline() -> None:
     app.SERVICE_HANDLERS["codepipeline"] = answer
     serve = app.app
 
-    async def with_jobs(
-        scope: Json,
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-    ) -> None:
+    async def with_jobs(scope: Json, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(JOBS_PATH):
             await serve(scope, receive, send)
             return

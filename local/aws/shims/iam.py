@@ -6,7 +6,7 @@ Two of the functions are what other services' shims authorise with.
 # ruff: noqa: SLF001 - what MiniStack does not do, it offers no hook for
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Self
 
@@ -202,11 +202,7 @@ def loopback_tls() -> None:
     """
     serve = app.app
 
-    async def behind_tls(
-        scope: dict[str, Any],
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-    ) -> None:
+    async def behind_tls(scope: dict[str, Any], receive: Any, send: Any) -> None:
         headers = scope.get("headers", [])
         if not any(name.lower() == b"x-forwarded-proto" for name, _ in headers):
             scope = {**scope, "headers": [*headers, (b"x-forwarded-proto", b"https")]}

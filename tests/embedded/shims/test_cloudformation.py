@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from foothold.errors import PermanentError
 from local.aws.embedded import HOME_REGION, PRODUCTION, TEST, TOOLS, Embedded
-from local.rehearsal.stacks import deploy_stack
+from local.rehearsal.stacks import deploy_stack, given
 from tests.embedded.shims.world import CLOSED, ELSEWHERE, HERE, wait_for_stack
 
 TOPIC = {"Type": "AWS::SNS::Topic"}
@@ -104,10 +104,6 @@ def changes(cloudformation: Any, name: str, kind: str, body: str, **parameters: 
     assert found["Status"] == "CREATE_COMPLETE", found["StatusReason"]
     listed = [change["ResourceChange"] for change in found["Changes"]]
     return {change["LogicalResourceId"]: change["Action"] for change in listed}
-
-
-def given(parameters: dict[str, str]) -> list[dict[str, str]]:
-    return [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
 
 
 def test_each_region_has_its_own_conditions(embedded: Embedded) -> None:
@@ -208,7 +204,7 @@ NEEDY = json.dumps({"Parameters": {"Stage": {"Type": "String"}}, "Resources": {"
 
 
 def refused(aws: Embedded, body: str, **parameters: str) -> str:
-    """What CloudFormation answers to a stack with these parameters, by both doors the same;
+    """What CloudFormation answers to a stack with these parameters, in both calls the same;
     nothing where it makes it."""
     cloudformation = client(aws, HERE)
     stack = {"StackName": "refused", "TemplateBody": body, "Parameters": given(parameters)}
