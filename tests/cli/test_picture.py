@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from foothold.cli.picture import SIZES, Step, mermaid, stages_of, svg, text_width
+from foothold.cli.picture import SIZES, ActionGroup, mermaid, stages_of, svg, text_width
 from foothold.pipelines.resources import expand
 from tests.pipelines.declarations import (
     CONNECTION,
@@ -38,10 +38,12 @@ def test_a_stage_is_its_steps_in_the_order_in_which_they_run() -> None:
     stage = stages_of(resource(PRODUCTION))[-1]
     assert (stage.name, stage.account, stage.stack) == ("Production", "333333333333", "orders")
     assert stage.steps == (
-        Step("change-set", "Create change sets", ("eu-west-1", "us-east-1", "ap-southeast-1")),
-        Step("approval", "Approve"),
-        Step("execute", "Execute wave 1", ("eu-west-1", "us-east-1")),
-        Step("execute", "Execute wave 2", ("ap-southeast-1",)),
+        ActionGroup(
+            "change-set", "Create change sets", ("eu-west-1", "us-east-1", "ap-southeast-1")
+        ),
+        ActionGroup("approval", "Approve"),
+        ActionGroup("execute", "Execute wave 1", ("eu-west-1", "us-east-1")),
+        ActionGroup("execute", "Execute wave 2", ("ap-southeast-1",)),
     )
 
 
@@ -54,7 +56,7 @@ def test_a_stage_is_its_steps_in_the_order_in_which_they_run() -> None:
     ],
 )
 def test_the_source_is_named_as_people_know_it(source: Any, title: str) -> None:
-    assert stages_of(resource(Source=source))[0].steps == (Step("action", title),)
+    assert stages_of(resource(Source=source))[0].steps == (ActionGroup("action", title),)
 
 
 def test_the_svg_says_all_of_it_in_text() -> None:

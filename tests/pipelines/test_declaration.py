@@ -8,7 +8,16 @@ import pytest
 from foothold.partitions import REGIONS as REGIONS_OF_AWS
 from foothold.pipelines.declaration import DeclarationError, resolve
 from foothold.pipelines.form import read_declaration
-from tests.pipelines.declarations import HOME, KNOWN, TOPIC, declared, pipeline, stores, target
+from tests.pipelines.declarations import (
+    HOME,
+    KNOWN,
+    REGIONS,
+    TOPIC,
+    declared,
+    pipeline,
+    stores,
+    target,
+)
 
 
 def refused(properties: Any, known: Any = None) -> list[str]:
@@ -576,3 +585,12 @@ def test_a_regions_parameters_stand_above_the_targets() -> None:
         declared(target(Parameters={"Size": 1}, RegionParameters={"eu-west-1": {"Size": 2}}))
     )
     assert made.targets[0].declared.parameters_in("eu-west-1") == {"Size": "2"}
+
+
+def test_stores_that_may_not_be_used_are_told_in_the_order_of_their_regions() -> None:
+    declaration = read_declaration(declared(target(Regions="follow")))
+    reasons = {region: f"{region} may not be used" for region in REGIONS if region != HOME}
+    with pytest.raises(DeclarationError) as caught:
+        resolve(declaration, stores(HOME), HOME, refused=reasons)
+    told = [f"Targets[Test].Regions: {region} may not be used" for region in sorted(reasons)]
+    assert list(caught.value.lines) == told

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from foothold.pipelines.sources import SOURCES
+
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ActionGroup:
     """Actions that run at the same time. `regions` are theirs, in order; an action in the
     pipeline's own region names none."""
 
@@ -31,13 +33,14 @@ class Stage:
     """
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[ActionGroup, ...]
     account: str = ""
     stack: str = ""
     details: tuple[str, ...] = ()
     topic: str = ""
 
 
+SOURCE_OF = {source.provider: source for source in SOURCES}
 TITLES = {
     "CHANGE_SET_REPLACE": ("change-set", "Create change sets"),
     "CHANGE_SET_EXECUTE": ("execute", "Execute"),
@@ -64,7 +67,7 @@ def _stage(stage: Mapping[str, Any], beside: Resources) -> Stage:
     for step in runs:
         if step.kind == "execute" and waves > 1:
             wave += 1
-            step = Step(step.kind, f"{step.title} wave {wave}", step.regions)  # noqa: PLW2901  # the numbered one
+            step = ActionGroup(step.kind, f"{step.title} wave {wave}", step.regions)  # noqa: PLW2901  # the numbered one
         steps.append(step)
     first = stage["Actions"][0]
     account = re.search(r"::(\d{12}):role/", str(first.get("RoleArn", "")))
@@ -84,22 +87,14 @@ def _topic(action: Mapping[str, Any]) -> str:
 
 def _details(action: Mapping[str, Any], beside: Resources) -> Iterator[str]:
     configuration = action["Configuration"]
-    match action["ActionTypeId"]["Provider"]:
-        case "CodeStarSourceConnection":
-            yield str(configuration["FullRepositoryId"])
-        case "GitHub":
-            yield f"{configuration['Owner']}/{configuration['Repo']}"
-        case "S3":
-            yield f"s3://{configuration['S3Bucket']}/{configuration['S3ObjectKey']}"
-        case "CodeCommit":
-            yield str(configuration["RepositoryName"])
-        case "CodeBuild":
-            project = configuration["ProjectName"]
-            found = beside.get(project["Ref"], {}) if isinstance(project, Mapping) else {}
-            environment = found.get("Properties", {}).get("Environment", {})
-            yield from (environment[name] for name in ("Image", "ComputeType") if environment)
-        case _:
-            pass
+    provider = action["ActionTypeId"]["Provider"]
+    if provider in SOURCE_OF:
+        yield SOURCE_OF[provider].shown(configuration)
+    elif provider == "CodeBuild":
+        project = configuration["ProjectName"]
+        found = beside.get(project["Ref"], {}) if isinstance(project, Mapping) else {}
+        environment = found.get("Properties", {}).get("Environment", {})
+        yield from (environment[name] for name in ("Image", "ComputeType") if environment)
     branch = configuration.get("BranchName", configuration.get("Branch"))
     if branch:
         yield f"branch {branch}"
@@ -118,20 +113,17 @@ def topic_of(resource: Mapping[str, Any], beside: Resources) -> str:
     return ""
 
 
-def _step(actions: list[Mapping[str, Any]]) -> Step:
+def _step(actions: list[Mapping[str, Any]]) -> ActionGroup:
     first = actions[0]
     provider = first["ActionTypeId"]["Provider"]
     mode = first["Configuration"].get("ActionMode", "")
     regions = tuple(action["Region"] for action in actions if "Region" in action)
     if mode:
-        return Step(*TITLES[mode], regions)
+        return ActionGroup(*TITLES[mode], regions)
     if provider == "Manual":
-        return Step("approval", "Approve")
-    return Step("action", "GitHub" if provider == "GitHub" else _spaced(provider), regions)
-
-
-def _spaced(provider: str) -> str:
-    return {"CodeStarSourceConnection": "CodeConnections"}.get(provider, provider)
+        return ActionGroup("approval", "Approve")
+    title = SOURCE_OF[provider].name if provider in SOURCE_OF else provider
+    return ActionGroup("action", title, regions)
 
 
 # Mermaid
@@ -309,7 +301,7 @@ def _heading(stage: Stage, y: int, count: str) -> tuple[str, int]:
     return drawn + name + more, end
 
 
-def _row(step: Step, y: int, topic: str) -> tuple[str, int]:
+def _row(step: ActionGroup, y: int, topic: str) -> tuple[str, int]:
     x0 = MARGIN + LABEL
     title = _text(MARGIN + PAD, y + 27, "step", step.title)
     if step.kind == "approval":

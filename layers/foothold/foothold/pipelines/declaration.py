@@ -15,6 +15,7 @@ from types import MappingProxyType
 from foothold.errors import PermanentError
 from foothold.partitions import everywhere, meant_region, partition_of
 from foothold.pipelines.build_environment import BuildEnvironment
+from foothold.pipelines.sources import Source
 from foothold.stores.register import ArtifactStore
 
 # CodePipeline's EncryptionKey takes a key id or ARN of at most 100 characters in a pipeline's
@@ -36,52 +37,6 @@ class DeclarationError(PermanentError):
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = tuple(lines)
         super().__init__("\n".join(self.lines))
-
-
-@dataclass(frozen=True, slots=True)
-class CodeConnections:
-    """A repository reached through an AWS CodeConnections connection."""
-
-    connection_arn: str
-    repository: str
-    branch: str
-
-
-@dataclass(frozen=True, slots=True)
-class GitHub:
-    """A GitHub repository with an OAuth token, kept as one key of a Secrets Manager secret.
-
-    `webhook_secret` is the name or ARN of the secret that signs GitHub's calls, which may go on
-    with `:key`; None has one made.
-    """
-
-    owner: str
-    repository: str
-    branch: str
-    secret: str
-    secret_key: str
-    webhook_secret: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class S3Object:
-    """A zip in a versioned bucket whose events go to EventBridge. `kms_key_arn` is the key that the
-    bucket encrypts it with, where that is a key of somebody's own."""
-
-    bucket: str
-    key: str
-    kms_key_arn: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CodeCommit:
-    """A CodeCommit repository of the pipeline's account and region."""
-
-    repository: str
-    branch: str
-
-
-Source = CodeConnections | GitHub | S3Object | CodeCommit
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,14 +314,8 @@ def _source_problems(source: Source, home_region: str) -> Iterator[str]:
     for field_of_source in fields(source):
         text = getattr(source, field_of_source.name)
         if text:
-            yield from _variable_problems(f"Source.{_SOURCES[type(source)].name}", text, {})
-    if isinstance(source, S3Object) and source.kms_key_arn:
-        region = source.kms_key_arn.split(":")[3]
-        if region != home_region:
-            yield (
-                f"Source.S3.KmsKeyArn: the key is in {region}, and a source is in the pipeline's "
-                f"own region; write the ARN of the bucket's key in {home_region}"
-            )
+            yield from _variable_problems(f"Source.{source.name}", text, {})
+    yield from source.problems(home_region)
 
 
 def _build_problems(build: Build, source: Source, account: str | None) -> Iterator[str]:
@@ -446,7 +395,7 @@ def _refusals(
     if places.home_region in refused:
         yield f"pipeline's own region: {refused[places.home_region]}"
     for target in declaration.targets:
-        wanted = places.followed(target) if target.regions is None else target.regions
+        wanted = sorted(places.followed(target)) if target.regions is None else target.regions
         for region in wanted:
             if region in refused:
                 yield f"Targets[{target.name}].Regions: {refused[region]}"
@@ -583,43 +532,8 @@ OF_CODEPIPELINE = {"codepipeline": ("PipelineExecutionId",)}
 PIPELINE_VARIABLE = re.compile(r"#\{([^}]*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """A kind of source: its name in a declaration, and the variables that its action gives."""
-
-    name: str
-    variables: tuple[str, ...]
-
-
-# The same guide, each source action's reference, "Output variables".
-_SOURCES: Mapping[type[Source], _Kind] = {
-    CodeConnections: _Kind(
-        "CodeConnections",
-        (
-            *("AuthorDate", "AuthorDisplayName", "AuthorEmail", "AuthorId", "BranchName"),
-            *("CommitId", "CommitMessage", "ConnectionArn", "FullRepositoryName", "ProviderType"),
-        ),
-    ),
-    GitHub: _Kind(
-        "GitHub",
-        (
-            *("AuthorDate", "BranchName", "CommitId", "CommitMessage", "CommitUrl"),
-            *("CommitterDate", "RepositoryName"),
-        ),
-    ),
-    S3Object: _Kind("S3", ("BucketName", "ETag", "ObjectKey", "VersionId")),
-    CodeCommit: _Kind(
-        "CodeCommit",
-        (
-            *("AuthorDate", "BranchName", "CommitId", "CommitMessage", "CommitterDate"),
-            "RepositoryName",
-        ),
-    ),
-}
-
-
 def _given_by(source: Source) -> dict[str, tuple[str, ...] | None]:
-    return {SOURCE_VARIABLES: _SOURCES[type(source)].variables}
+    return {SOURCE_VARIABLES: source.variables}
 
 
 def _variable_problems(

@@ -29,6 +29,7 @@ from foothold.partitions import meant_region
 from foothold.pipelines import declaration as domain
 from foothold.pipelines.build_environment import BuildEnvironment
 from foothold.pipelines.declaration import Declaration, DeclarationError
+from foothold.pipelines.sources import CodeCommit, CodeConnections, GitHub, S3Object, Source
 
 # The successor of the image amazonlinux2-x86_64-standard; it brings sam (AWS CodeBuild User
 # Guide, "Docker images provided by CodeBuild").
@@ -238,8 +239,8 @@ class CodeConnectionsForm(Form):
     ]
     branch: Branch = "main"
 
-    def source(self) -> domain.Source:
-        return domain.CodeConnections(self.connection_arn, self.repository, self.branch)
+    def source(self) -> Source:
+        return CodeConnections(self.connection_arn, self.repository, self.branch)
 
 
 class GitHubForm(Form):
@@ -266,8 +267,8 @@ class GitHubForm(Form):
     """What signs GitHub's calls, never the token: a secret's name or ARN, which may go on with
     `:key`. One is made where nothing is said."""
 
-    def source(self) -> domain.Source:
-        return domain.GitHub(
+    def source(self) -> Source:
+        return GitHub(
             self.owner,
             self.repository,
             self.branch,
@@ -285,8 +286,8 @@ class S3Form(Form):
     kms_key_arn: KeyArn | None = None
     """The key that the bucket encrypts with, where it is a key of your own."""
 
-    def source(self) -> domain.Source:
-        return domain.S3Object(self.bucket, self.key, self.kms_key_arn)
+    def source(self) -> Source:
+        return S3Object(self.bucket, self.key, self.kms_key_arn)
 
 
 class CodeCommitForm(Form):
@@ -295,8 +296,8 @@ class CodeCommitForm(Form):
     repository: Annotated[str, Written(r"[A-Za-z0-9._-]{1,100}", "write the repository's name")]
     branch: Branch = "main"
 
-    def source(self) -> domain.Source:
-        return domain.CodeCommit(self.repository, self.branch)
+    def source(self) -> Source:
+        return CodeCommit(self.repository, self.branch)
 
 
 class SourceForm(Form):
@@ -318,7 +319,7 @@ class SourceForm(Form):
         each = (self.code_connections, self.git_hub, self.s3, self.code_commit)
         return [form for form in each if form]
 
-    def source(self) -> domain.Source:
+    def source(self) -> Source:
         return self._given[0].source()
 
 

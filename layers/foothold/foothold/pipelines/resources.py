@@ -1,31 +1,34 @@
-"""The CloudFormation resources of a pipeline: one pure function, the same for every door.
-
-Names depend on the pipeline's, the targets' and the regions' names alone, so nothing is
-renamed or replaced when a region comes or goes.
-"""
+"""The CloudFormation resources of a pipeline: one pure function."""
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, assert_never
+from typing import Any
 
 from foothold.pipelines.declaration import (
     BUILD_VARIABLES,
     SOURCE_VARIABLES,
     Approval,
-    CodeCommit,
-    CodeConnections,
     DeclarationError,
-    GitHub,
     Pipeline,
     ResolvedTarget,
-    S3Object,
     Variable,
     shell_name,
 )
+from foothold.pipelines.template import (
+    Json,
+    Names,
+    allow,
+    allow_to_find_buckets,
+    arn,
+    arn_here,
+    event_rule,
+    get_arn,
+    role,
+    role_arn,
+    via,
+)
 from foothold.stores.register import ArtifactStore
-
-Json = dict[str, Any]
 
 DEPLOY_ROLE = "foothold-deploy"
 CLOUDFORMATION_ROLE = "foothold-cloudformation"
@@ -36,8 +39,6 @@ PACKAGE_OUTPUT = "PackageOutput"
 # CodePipeline keeps a pipeline's artifacts in a folder that has so many characters of its name (AWS
 # re:Post, "CodePipeline truncates folder names in output artifact S3 bucket", answered by AWS).
 ARTIFACT_FOLDER = 20
-
-_READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 
 # AWS CodePipeline User Guide, "Quotas in AWS CodePipeline": 50 stages; 100 actions in a stage
 # and 1,000 in a pipeline since October 2024 (awslabs/aws-deployment-framework, issue 792).
@@ -69,7 +70,7 @@ def expand(
     Raises DeclarationError where the result would pass a limit of CodePipeline, IAM or
     CloudFormation.
     """
-    names = _Names(pipeline.name, logical_id)
+    names = Names(pipeline.name, logical_id)
     package_function = f"{{{{resolve:ssm:{parameter_root}/package-function}}}}"
     resources: dict[str, Json] = {
         logical_id: _pipeline(pipeline, names, package_function),
@@ -81,17 +82,17 @@ def expand(
                 "RetentionInDays": 30,
             },
         },
-        names.build_role: _role(
+        names.build_role: role(
             names.build_role_name,
             "codebuild.amazonaws.com",
             list(_build_statements(pipeline, names)),
         ),
-        names.pipeline_role: _role(
+        names.pipeline_role: role(
             names.pipeline_role_name,
             "codepipeline.amazonaws.com",
             list(_pipeline_statements(pipeline, names, package_function)),
         ),
-        **_start(pipeline, names),
+        **pipeline.declaration.source.start(names),
         **_notifications(pipeline, names),
     }
     boundary = pipeline.declaration.permissions_boundary or boundary
@@ -104,46 +105,10 @@ def expand(
     return resources
 
 
-class _Names:
-    """Every name that an expansion gives, from the pipeline's name and its logical id."""
-
-    def __init__(self, pipeline: str, logical_id: str) -> None:
-        self.pipeline = logical_id
-        self.build_project = f"{logical_id}BuildProject"
-        self.build_log = f"{logical_id}BuildLog"
-        self.build_role = f"{logical_id}BuildRole"
-        self.pipeline_role = f"{logical_id}Role"
-        self.start_rule = f"{logical_id}StartRule"
-        self.start_role = f"{logical_id}StartRole"
-        self.webhook = f"{logical_id}Webhook"
-        self.webhook_secret = f"{logical_id}WebhookSecret"
-        self.webhook_secret_name = f"foothold-{pipeline}-webhook"
-        self.notification_rule = f"{logical_id}NotificationRule"
-        self.approval_rule = f"{logical_id}ApprovalRule"
-        self.build_project_name = f"{pipeline}-build"
-        self.pipeline_role_name = f"foothold-{pipeline}-pipeline"
-        self.build_role_name = f"foothold-{pipeline}-build"
-        self.start_role_name = f"foothold-{pipeline}-start"
-        self.change_set = f"foothold-{pipeline}"
-        self.pipeline_arn = _sub(f"codepipeline:${{AWS::Region}}:${{AWS::AccountId}}:{pipeline}")
-
-
-def _sub(rest: str) -> Json:
-    return {"Fn::Sub": f"arn:${{AWS::Partition}}:{rest}"}
-
-
-def _role_arn(account: str, name: str) -> Json:
-    return _sub(f"iam::{account}:role/{name}")
-
-
-def _get_arn(logical_id: str) -> Json:
-    return {"Fn::GetAtt": [logical_id, "Arn"]}
-
-
 # The pipeline
 
 
-def _pipeline(pipeline: Pipeline, names: _Names, package_function: str) -> Json:
+def _pipeline(pipeline: Pipeline, names: Names, package_function: str) -> Json:
     templates = BUILD_OUTPUT if pipeline.declaration.packages_itself else PACKAGE_OUTPUT
     stages = [
         {"Name": "Source", "Actions": [_source_action(pipeline)]},
@@ -161,7 +126,7 @@ def _pipeline(pipeline: Pipeline, names: _Names, package_function: str) -> Json:
             "Name": pipeline.name,
             "PipelineType": "V2",
             "ExecutionMode": "QUEUED",
-            "RoleArn": _get_arn(names.pipeline_role),
+            "RoleArn": get_arn(names.pipeline_role),
             **_artifact_stores(pipeline),
             "Stages": stages,
         },
@@ -217,68 +182,17 @@ def _action(
 
 
 def _source_action(pipeline: Pipeline) -> Json:
-    owner, provider, configuration = _source_provider(pipeline)
+    source = pipeline.declaration.source
     return _action(
         "Source",
-        ("Source", owner, provider),
-        configuration,
+        ("Source", source.action_owner, source.provider),
+        source.configuration(),
         outputs=(SOURCE_OUTPUT,),
         Namespace=SOURCE_VARIABLES,
     )
 
 
-def _source_provider(pipeline: Pipeline) -> tuple[str, str, Json]:
-    """Owner, provider and configuration of the source action (AWS CodePipeline User Guide,
-    "Action structure reference"). None polls: an event, a webhook or the connection starts."""
-    match pipeline.declaration.source:
-        case CodeConnections(connection_arn, repository, branch):
-            return (
-                "AWS",
-                "CodeStarSourceConnection",
-                {
-                    "ConnectionArn": connection_arn,
-                    "FullRepositoryId": repository,
-                    "BranchName": branch,
-                    "OutputArtifactFormat": "CODE_ZIP",
-                    "DetectChanges": "true",
-                },
-            )
-        case GitHub(owner, repository, branch) as github:
-            return (
-                "ThirdParty",
-                "GitHub",
-                {
-                    "Owner": owner,
-                    "Repo": repository,
-                    "Branch": branch,
-                    "PollForSourceChanges": "false",
-                    "OAuthToken": _github_token(github),
-                },
-            )
-        case S3Object(bucket, key):
-            return (
-                "AWS",
-                "S3",
-                {"S3Bucket": bucket, "S3ObjectKey": key, "PollForSourceChanges": "false"},
-            )
-        case CodeCommit(repository, branch):
-            return (
-                "AWS",
-                "CodeCommit",
-                {
-                    "RepositoryName": repository,
-                    "BranchName": branch,
-                    "OutputArtifactFormat": "CODE_ZIP",
-                    "PollForSourceChanges": "false",
-                },
-            )
-
-
-def _github_token(source: GitHub) -> str:
-    return f"{{{{resolve:secretsmanager:{source.secret}:SecretString:{source.secret_key}}}}}"
-
-
-def _build_action(pipeline: Pipeline, names: _Names) -> Json:
+def _build_action(pipeline: Pipeline, names: Names) -> Json:
     """With the variables that only an execution knows: CodePipeline fills in what stands in an
     action, and nothing in a project (AWS CodePipeline User Guide, "Variables reference")."""
     variables = [
@@ -320,11 +234,11 @@ def _package_action(pipeline: Pipeline, package_function: str) -> Json:
 
 
 def _deploy_actions(
-    pipeline: Pipeline, target: ResolvedTarget, names: _Names, templates: str
+    pipeline: Pipeline, target: ResolvedTarget, names: Names, templates: str
 ) -> Iterator[Json]:
     """All change sets first, so that an approval sees all of them; then wave by wave."""
     declared = target.declared
-    role = _role_arn(target.account, DEPLOY_ROLE)
+    deploy_role = role_arn(target.account, DEPLOY_ROLE)
     for region in target.regions:
         parameters = declared.parameters_in(region)
         template = pipeline.declaration.region_names.get(region, region)
@@ -338,7 +252,7 @@ def _deploy_actions(
                 "StackName": declared.stack,
                 "ChangeSetName": names.change_set,
                 "TemplatePath": f"{templates}::template-export-{template}.yml",
-                "RoleArn": _role_arn(target.account, CLOUDFORMATION_ROLE),
+                "RoleArn": role_arn(target.account, CLOUDFORMATION_ROLE),
                 **(
                     {"Capabilities": ",".join(declared.capabilities)}
                     if declared.capabilities
@@ -348,7 +262,7 @@ def _deploy_actions(
             },
             inputs=(templates,),
             Region=region,
-            RoleArn=role,
+            RoleArn=deploy_role,
         )
     run_order = 2
     if declared.approval:
@@ -366,12 +280,12 @@ def _deploy_actions(
                 },
                 run_order=run_order,
                 Region=region,
-                RoleArn=role,
+                RoleArn=deploy_role,
             )
         run_order += 1
 
 
-def _approve_action(target: ResolvedTarget, approval: Approval, names: _Names) -> Json:
+def _approve_action(target: ResolvedTarget, approval: Approval, names: Names) -> Json:
     """Without Region: a manual approval can only be in the pipeline's own (AWS CodePipeline User
     Guide, "Add a cross-Region action")."""
     note = approval.note or (
@@ -391,7 +305,7 @@ def _approve_action(target: ResolvedTarget, approval: Approval, names: _Names) -
 # The build
 
 
-def _build_project(pipeline: Pipeline, names: _Names) -> Json:
+def _build_project(pipeline: Pipeline, names: Names) -> Json:
     build = pipeline.declaration.build
     environment = build.environment
     # Lambda's time is its own, and it keeps no cache (AWS CodeBuild User Guide, "Running builds on
@@ -405,7 +319,7 @@ def _build_project(pipeline: Pipeline, names: _Names) -> Json:
         "Properties": {
             "Name": names.build_project_name,
             "Description": f"Builds {pipeline.name} once for all its regions",
-            "ServiceRole": _get_arn(names.build_role),
+            "ServiceRole": get_arn(names.build_role),
             # Without it CodeBuild encrypts its output with the account's S3 key, which no other
             # account can use (aws-cdk issue 4033).
             "EncryptionKey": pipeline.home_store.key_arn,
@@ -458,45 +372,7 @@ def _variables(pipeline: Pipeline) -> Iterator[Json]:
 # The roles: one statement a purpose
 
 
-def _role(name: str, service: str, statements: list[Json]) -> Json:
-    """A role for a service that acts for this account (IAM User Guide, "The confused deputy
-    problem"). IfExists, because not every service's page says that it names for whom it assumes a
-    role."""
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "RoleName": name,
-            "AssumeRolePolicyDocument": {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Effect": "Allow",
-                        "Principal": {"Service": service},
-                        "Action": "sts:AssumeRole",
-                        "Condition": {
-                            "StringEqualsIfExists": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-                        },
-                    }
-                ],
-            },
-            "Policies": [
-                {
-                    "PolicyName": name,
-                    "PolicyDocument": {"Version": "2012-10-17", "Statement": statements},
-                }
-            ],
-        },
-    }
-
-
-def _allow(sid: str, actions: list[str], resources: Any, **conditions: Any) -> Json:
-    statement = {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources}
-    return {**statement, "Condition": conditions} if conditions else statement
-
-
-def _pipeline_statements(
-    pipeline: Pipeline, names: _Names, package_function: str
-) -> Iterator[Json]:
+def _pipeline_statements(pipeline: Pipeline, names: Names, package_function: str) -> Iterator[Json]:
     """What CodePipeline does in the pipeline's account (AWS CodePipeline User Guide, "Manage
     the CodePipeline service role" and each action's reference). Deployments are not here: the
     pipeline assumes a role of the target account for them."""
@@ -504,133 +380,85 @@ def _pipeline_statements(
     # PutObjectAcl, because the sources send an ACL with what they store (aws-cdk, issue 13557);
     # a store's bucket has no ACLs that it could change.
     artifacts = ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectAcl"]
-    if isinstance(pipeline.declaration.source, S3Object):
-        # An artifact has the tags of the object that it is made from.
-        artifacts += [*_READ_TAGS, "s3:PutObjectTagging"]
-    yield _allow("PassArtifactsOn", artifacts, [_sub(f"s3:::{store.bucket}/*") for store in stores])
-    yield _allow(
-        "FindArtifactStores",
-        ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"],
-        [_sub(f"s3:::{store.bucket}") for store in stores],
-    )
+    artifacts += pipeline.declaration.source.artifact_actions
+    buckets = [arn(f"s3:::{store.bucket}") for store in stores]
+    yield allow("PassArtifactsOn", artifacts, [arn(f"s3:::{store.bucket}/*") for store in stores])
+    yield allow_to_find_buckets("FindArtifactStores", buckets)
     yield _use_keys("EncryptArtifacts", stores)
-    yield from _source_statements(pipeline)
-    yield _allow(
+    yield from pipeline.declaration.source.statements()
+    yield allow(
         "Build",
         ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
-        _get_arn(names.build_project),
+        get_arn(names.build_project),
     )
     if not pipeline.declaration.packages_itself:
-        yield _allow(
+        yield allow(
             "Package",
             ["lambda:InvokeFunction"],
-            _sub(f"lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:{package_function}"),
+            arn_here("lambda", f"function:{package_function}"),
         )
-    yield _allow(
+    yield allow(
         "DeployAsTheTargetAccount",
         ["sts:AssumeRole"],
-        [_role_arn(account, DEPLOY_ROLE) for account in pipeline.accounts],
+        [role_arn(account, DEPLOY_ROLE) for account in pipeline.accounts],
     )
     topics = {
         target.declared.approval.topic for target in pipeline.targets if target.declared.approval
     }
     if topics:
-        yield _allow("AskForApproval", ["sns:Publish"], sorted(topics))
+        yield allow("AskForApproval", ["sns:Publish"], sorted(topics))
 
 
-def _source_statements(pipeline: Pipeline) -> Iterator[Json]:
-    match pipeline.declaration.source:
-        case CodeConnections(connection_arn):
-            # The service was renamed, and a connection may be asked for by either name, whichever
-            # its ARN says (awslabs/landing-zone-accelerator-on-aws, issues 828 and 1083).
-            names = ("codeconnections", "codestar-connections")
-            partition, _, rest = connection_arn.split(":", 3)[1:]
-            yield _allow(
-                "ReadSource",
-                [f"{name}:UseConnection" for name in names],
-                [f"arn:{partition}:{name}:{rest}" for name in names],
-            )
-        case S3Object(bucket, key, kms_key_arn):
-            if kms_key_arn:
-                via = _via(f"s3.{pipeline.home_region}")
-                yield _allow("DecryptSource", ["kms:Decrypt"], kms_key_arn, StringEquals=via)
-            yield _allow(
-                "ReadSource",
-                ["s3:GetObject", "s3:GetObjectVersion", *_READ_TAGS],
-                _sub(f"s3:::{bucket}/{key}"),
-            )
-            yield _allow(
-                "WatchSource",
-                ["s3:GetBucketAcl", "s3:GetBucketLocation", "s3:GetBucketVersioning"],
-                _sub(f"s3:::{bucket}"),
-            )
-        case CodeCommit(repository):
-            yield _allow(
-                "ReadSource",
-                [
-                    "codecommit:CancelUploadArchive",
-                    "codecommit:GetBranch",
-                    "codecommit:GetCommit",
-                    "codecommit:GetRepository",
-                    "codecommit:GetUploadArchiveStatus",
-                    "codecommit:UploadArchive",
-                ],
-                _sub(f"codecommit:${{AWS::Region}}:${{AWS::AccountId}}:{repository}"),
-            )
-        case GitHub():
-            pass  # read with the token that the action carries
-
-
-def _build_statements(pipeline: Pipeline, names: _Names) -> Iterator[Json]:
+def _build_statements(pipeline: Pipeline, names: Names) -> Iterator[Json]:
     """What the build does: its log, its pipeline's artifacts, what it reads; and only where the
     buildspec packages itself, `sam package` under the project's own prefix of every region."""
     home = pipeline.home_store
-    yield _allow(
+    yield allow(
         "WriteLog",
         ["logs:CreateLogStream", "logs:PutLogEvents"],
-        _get_arn(names.build_log),
+        get_arn(names.build_log),
     )
-    yield _allow(
+    yield allow(
         "PassArtifactsOn",
         ["s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"],
-        _sub(f"s3:::{home.bucket}/{pipeline.name[:ARTIFACT_FOLDER]}/*"),
+        arn(f"s3:::{home.bucket}/{pipeline.name[:ARTIFACT_FOLDER]}/*"),
     )
     if pipeline.declaration.packages_itself:
         stores = pipeline.stores.values()
         prefix = f"{pipeline.name}/builds/*"
-        yield _allow(
+        yield allow(
             "PackageForRegions",
             ["s3:GetObject", "s3:PutObject"],
-            [_sub(f"s3:::{store.bucket}/{prefix}") for store in stores],
+            [arn(f"s3:::{store.bucket}/{prefix}") for store in stores],
         )
         yield _use_keys("EncryptArtifacts", stores)
     else:
         yield _use_keys("EncryptArtifacts", [home])
     variables = pipeline.declaration.build.variables
     parameters = [
-        _sub(f"ssm:${{AWS::Region}}:${{AWS::AccountId}}:parameter/{variable.value.lstrip('/')}")
+        arn_here("ssm", f"parameter/{variable.value.lstrip('/')}")
         for variable in variables
         if variable.kind == "PARAMETER_STORE"
     ]
     if parameters:
-        yield _allow("ReadParameters", ["ssm:GetParameters"], parameters)
+        yield allow("ReadParameters", ["ssm:GetParameters"], parameters)
     secrets = {
         variable.secret_id: _secret_arn(variable.secret_id)
         for variable in variables
         if variable.kind == "SECRETS_MANAGER"
     }
     if secrets:
-        yield _allow("ReadSecrets", ["secretsmanager:GetSecretValue"], list(secrets.values()))
+        yield allow("ReadSecrets", ["secretsmanager:GetSecretValue"], list(secrets.values()))
     yield from _decryption_statements(variables)
     repository = pipeline.declaration.build.environment.ecr_repository
     if repository:
         # AWS CodeBuild User Guide, "Amazon ECR sample"; a token is for no repository.
-        yield _allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], "*")
+        yield allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], "*")
         region, account, name = repository
-        yield _allow(
+        yield allow(
             "PullImage",
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            _sub(f"ecr:{region}:{account}:repository/{name}"),
+            arn(f"ecr:{region}:{account}:repository/{name}"),
         )
 
 
@@ -639,7 +467,7 @@ def _secret_arn(secret: str) -> Any:
     Secrets Manager puts at its end (AWS Secrets Manager User Guide, "Resource ARNs": a name is not
     to end with a hyphen and six characters)."""
     if not secret.startswith("arn:"):
-        return _sub(f"secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}:secret:{secret}-??????")
+        return arn_here("secretsmanager", f"secret:{secret}-??????")
     return secret if re.search("-[A-Za-z0-9]{6}$", secret) else f"{secret}-??????"
 
 
@@ -653,113 +481,23 @@ def _decryption_statements(variables: tuple[Variable, ...]) -> Iterator[Json]:
             {each.kms_key_arn for each in variables if each.kind == kind and each.kms_key_arn}
         )
         if keys:
-            via = _via(*sorted({f"{service}.{key.split(':')[3]}" for key in keys}))
-            yield _allow(sid, ["kms:Decrypt"], keys, StringEquals=via)
-
-
-def _via(*services: str) -> Json:
-    """Used through these services of a region, and not directly."""
-    names = [{"Fn::Sub": f"{service}.${{AWS::URLSuffix}}"} for service in services]
-    return {"kms:ViaService": names[0] if len(names) == 1 else names}
+            yield allow(sid, ["kms:Decrypt"], keys, StringEquals=via(service, keys))
 
 
 def _use_keys(sid: str, stores: Iterable[ArtifactStore]) -> Json:
     """The key permissions of a pipeline that crosses accounts (AWS CodePipeline User Guide,
     "Create a pipeline that uses resources from another AWS account")."""
-    return _allow(
+    return allow(
         sid,
         ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"],
         [store.key_arn for store in stores],
     )
 
 
-# What starts a pipeline, and who hears of it
+# Who hears of it
 
 
-def _start(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
-    """A webhook for GitHub, a rule for S3 and CodeCommit; a connection needs neither."""
-    match pipeline.declaration.source:
-        case GitHub() as github:
-            return _webhook(github, names)
-        case S3Object(bucket, key):
-            # The bucket must send its events to EventBridge.
-            pattern: Json = {
-                "source": ["aws.s3"],
-                "detail-type": ["Object Created"],
-                "detail": {"bucket": {"name": [bucket]}, "object": {"key": [key]}},
-            }
-        case CodeCommit(repository, branch):
-            pattern = {
-                "source": ["aws.codecommit"],
-                "detail-type": ["CodeCommit Repository State Change"],
-                "resources": [
-                    _sub(f"codecommit:${{AWS::Region}}:${{AWS::AccountId}}:{repository}")
-                ],
-                "detail": {
-                    "event": ["referenceCreated", "referenceUpdated"],
-                    "referenceType": ["branch"],
-                    "referenceName": [branch],
-                },
-            }
-        case CodeConnections():
-            return {}
-        case unknown:
-            assert_never(unknown)
-    start = _allow("Start", ["codepipeline:StartPipelineExecution"], names.pipeline_arn)
-    return {
-        names.start_role: _role(names.start_role_name, "events.amazonaws.com", [start]),
-        names.start_rule: {
-            "Type": "AWS::Events::Rule",
-            "Properties": {
-                "Description": f"Starts {pipeline.name} when its source changes",
-                "EventPattern": pattern,
-                "Targets": [
-                    {
-                        "Id": "pipeline",
-                        "Arn": names.pipeline_arn,
-                        "RoleArn": _get_arn(names.start_role),
-                    }
-                ],
-            },
-        },
-    }
-
-
-def _webhook(source: GitHub, names: _Names) -> dict[str, Json]:
-    """The webhook, and the secret that GitHub signs its calls with where none is given: whoever
-    has it can start the pipeline, whoever has the token can do what its owner can."""
-    made: dict[str, Json] = {}
-    if source.webhook_secret is None:
-        token: Any = {"Fn::Sub": f"{{{{resolve:secretsmanager:${{{names.webhook_secret}}}}}}}"}
-        made[names.webhook_secret] = {
-            "Type": "AWS::SecretsManager::Secret",
-            "Properties": {
-                "Name": names.webhook_secret_name,
-                "Description": "What GitHub signs its calls to the pipeline's webhook with",
-                "GenerateSecretString": {"ExcludePunctuation": True, "PasswordLength": 64},
-            },
-        }
-    else:
-        parts = source.webhook_secret.split(":")
-        length = 7 if parts[0] == "arn" else 1
-        key = f":SecretString:{parts[length]}" if len(parts) > length else ""
-        token = f"{{{{resolve:secretsmanager:{':'.join(parts[:length])}{key}}}}}"
-    made[names.webhook] = {
-        "Type": "AWS::CodePipeline::Webhook",
-        "Properties": {
-            "Authentication": "GITHUB_HMAC",
-            "AuthenticationConfiguration": {"SecretToken": token},
-            "Filters": [{"JsonPath": "$.ref", "MatchEquals": f"refs/heads/{source.branch}"}],
-            "RegisterWithThirdParty": True,
-            "TargetAction": "Source",
-            "TargetPipeline": {"Ref": names.pipeline},
-            "TargetPipelineVersion": {"Fn::GetAtt": [names.pipeline, "Version"]},
-        },
-    }
-    return made
-
-
-def _notifications(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
+def _notifications(pipeline: Pipeline, names: Names) -> dict[str, Json]:
     """Rules that hand the pipeline's own events to the topic (AWS CodePipeline User Guide,
     "Monitoring CodePipeline events"). A notification rule would need a service-linked role that an
     account's first one finds missing, and is not to be had in every region with CodePipeline."""
@@ -789,18 +527,11 @@ def _notifications(pipeline: Pipeline, names: _Names) -> dict[str, Json]:
 
 
 def _notification_rule(description: str, detail_type: str, detail: Json, topic: str) -> Json:
-    return {
-        "Type": "AWS::Events::Rule",
-        "Properties": {
-            "Description": description,
-            "EventPattern": {
-                "source": ["aws.codepipeline"],
-                "detail-type": [detail_type],
-                "detail": detail,
-            },
-            "Targets": [{"Id": "topic", "Arn": topic}],
-        },
-    }
+    return event_rule(
+        description,
+        {"source": ["aws.codepipeline"], "detail-type": [detail_type], "detail": detail},
+        {"Id": "topic", "Arn": topic},
+    )
 
 
 # Limits
@@ -862,13 +593,13 @@ def _over_stage_limits(stage: Json) -> Iterator[str]:
                 )
 
 
-def _over_policy_limit(role: Json) -> Iterator[str]:
-    policies = [policy["PolicyDocument"] for policy in role["Policies"]]
+def _over_policy_limit(properties: Json) -> Iterator[str]:
+    policies = [policy["PolicyDocument"] for policy in properties["Policies"]]
     size = len("".join(_json(_written_out(policies)).split()))
     if size > ROLE_POLICY:
         yield (
-            f"Targets: role {role['RoleName']} would need a policy of {size:,} characters and IAM "
-            f"takes {ROLE_POLICY:,}; declare two pipelines with fewer regions or accounts each"
+            f"Targets: role {properties['RoleName']} would need a policy of {size:,} characters and "
+            f"IAM takes {ROLE_POLICY:,}; declare two pipelines with fewer regions or accounts each"
         )
 
 
