@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from foothold.aws.clients import Clients
-from foothold.stores import planner
+from foothold.stores.aspects import turn
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
@@ -103,9 +103,9 @@ def cold_and_steady(embedded: Embedded, table: Table) -> None:
         many, clients = reconciler(embedded, f"many{number}")
         single = seconds(lambda one=one: one.reconcile(["eu-west-1"]))
         cold.append(seconds(lambda many=many: many.reconcile(regions)) / single)
-        single = seconds(lambda one=one: one.reconcile(["eu-west-1"], planner.turn(0)))
+        single = seconds(lambda one=one: one.reconcile(["eu-west-1"], turn(0)))
         clients.calls.clear()
-        whole = seconds(lambda many=many: many.reconcile(regions, planner.turn(0)))
+        whole = seconds(lambda many=many: many.reconcile(regions, turn(0)))
         steady.append(whole / single)
         shared = {"GetParametersByPath"}
         counted = {call: n for call, n in clients.calls.items() if call[1] not in shared}

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from foothold.errors import FootholdError, TemporaryError
-from foothold.stores import planner
+from foothold.stores.aspects import IN_TURN_AT_ONCE, LOOKED_AT_IN_TURN
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
 from proof.house import Context, door, saved
 
@@ -27,7 +27,7 @@ LIST = (HOME, "/foothold/regions")
 
 
 # The schedule looks at a part of the settings at a time; this many turns are a round.
-ROUND = math.ceil(len(planner.LOOKED_AT_IN_TURN) / planner.IN_TURN_AT_ONCE)
+ROUND = math.ceil(len(LOOKED_AT_IN_TURN) / IN_TURN_AT_ONCE)
 
 
 @dataclass(frozen=True)

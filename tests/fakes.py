@@ -5,15 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foothold.errors import BucketMissingError, PermanentError
-from foothold.stores.model import (
-    STATE_TAG,
-    Aspect,
-    ObservedKey,
-    StoreSpec,
-    Use,
-)
+from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect
+from foothold.stores.model import STATE_TAG, StoreSpec, Use
 from foothold.stores.ports import PipelineUse
 from foothold.stores.register import ArtifactStore
+from foothold.stores.steps import ObservedKey
 
 VERSIONS_A_PAGE = 1000
 
@@ -70,11 +66,11 @@ class FakeKeys:
             self._with_tags(arn)
             for arn in self.world.keys
             if arn.split(":")[3] == spec.region
-            and spec.tags.items() <= self.world.key_settings[arn, Aspect.KEY_TAGS].items()
+            and spec.tags.items() <= self.world.key_settings[arn, KeyAspect.TAGS].items()
         )
 
     def _with_tags(self, arn: str) -> ObservedKey:
-        tags = self.world.key_settings[arn, Aspect.KEY_TAGS]
+        tags = self.world.key_settings[arn, KeyAspect.TAGS]
         return replace(self.world.keys[arn], tags=dict(tags))
 
     def unused(self, spec: StoreSpec) -> tuple[ObservedKey, ...]:
@@ -99,9 +95,9 @@ class FakeKeys:
         self.world.keys_made += 1
         arn = f"arn:{spec.partition.name}:kms:{spec.region}:{spec.account}:key/{number}"
         self.world.keys[arn] = ObservedKey(arn, "Enabled", float(number))
-        self.world.key_settings[arn, Aspect.KEY_POLICY] = policy
-        self.world.key_settings[arn, Aspect.KEY_ROTATION] = False
-        self.world.key_settings[arn, Aspect.KEY_TAGS] = spec.tags_in(use)
+        self.world.key_settings[arn, KeyAspect.POLICY] = policy
+        self.world.key_settings[arn, KeyAspect.ROTATION] = False
+        self.world.key_settings[arn, KeyAspect.TAGS] = spec.tags_in(use)
         return arn
 
     def point_alias(self, spec: StoreSpec, key_arn: str) -> str:
@@ -122,7 +118,7 @@ class FakeKeys:
         self.world.call("untag key")
         assert not self.world.keys[key_arn].is_pending_deletion, "KMS refuses"
         for name in names:
-            self.world.key_settings[key_arn, Aspect.KEY_TAGS].pop(name, None)
+            self.world.key_settings[key_arn, KeyAspect.TAGS].pop(name, None)
 
     def enable(self, spec: StoreSpec, key_arn: str) -> None:
         self._set_state("enable key", key_arn, "Enabled")
@@ -140,7 +136,7 @@ class FakeKeys:
 
     def write(self, spec: StoreSpec, key_arn: str, aspect: Aspect, value: Any) -> None:
         self.world.call(f"write {aspect}")
-        if aspect is Aspect.KEY_TAGS:
+        if aspect is KeyAspect.TAGS:
             assert not self.world.keys[key_arn].is_pending_deletion, "KMS refuses"
             value = {**self.world.key_settings[key_arn, aspect], **value}
         self.world.key_settings[key_arn, aspect] = value
@@ -190,10 +186,10 @@ class FakeBuckets:
 
     def untag(self, spec: StoreSpec, names: Sequence[str]) -> None:
         self.world.call("untag bucket")
-        tags = dict(self._bucket(spec)[Aspect.BUCKET_TAGS] or {})
+        tags = dict(self._bucket(spec)[BucketAspect.TAGS] or {})
         for name in names:
             tags.pop(name, None)
-        self._bucket(spec)[Aspect.BUCKET_TAGS] = tags
+        self._bucket(spec)[BucketAspect.TAGS] = tags
 
     def openings(self, spec: StoreSpec) -> tuple[str, ...]:
         self.world.call("read openings")
@@ -203,12 +199,15 @@ class FakeBuckets:
         self.world.call("create bucket")
         if spec.bucket in self.world.foreign_buckets:
             raise PermanentError(f"bucket {spec.bucket} belongs to another account")
-        settings = {Aspect.OWNERSHIP: "BucketOwnerEnforced", Aspect.BUCKET_TAGS: spec.tags_in(use)}
+        settings: dict[Aspect, Any] = {
+            BucketAspect.OWNERSHIP: "BucketOwnerEnforced",
+            BucketAspect.TAGS: spec.tags_in(use),
+        }
         self.world.buckets.setdefault(spec.bucket, settings)
 
     def write(self, spec: StoreSpec, aspect: Aspect, value: Any) -> None:
         self.world.call(f"write {aspect}")
-        if aspect is Aspect.BUCKET_TAGS:
+        if aspect is BucketAspect.TAGS:
             value = {**(self._bucket(spec).get(aspect) or {}), **value}
         self._bucket(spec)[aspect] = value
 
@@ -232,12 +231,12 @@ class FakeStoreBuckets:
 
     def default_key(self, store: ArtifactStore, owner: str) -> str | None:
         assert owner.isdigit()
-        found: str | None = self._read(store, Aspect.ENCRYPTION).get("KMSMasterKeyID")
+        found: str | None = self._read(store, BucketAspect.ENCRYPTION).get("KMSMasterKeyID")
         return found
 
     def tags(self, store: ArtifactStore, owner: str) -> Mapping[str, str]:
         assert owner.isdigit()
-        return dict(self._read(store, Aspect.BUCKET_TAGS))
+        return dict(self._read(store, BucketAspect.TAGS))
 
 
 class FakeParameters:

@@ -14,15 +14,11 @@ from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.model import (
-    ControlPlane,
-    Outcome,
-    StoreSpec,
-    Use,
-)
+from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.planner import SPARE_AFTER_SECONDS
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import ArtifactStore
+from foothold.stores.steps import Outcome
 from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 
 REGION = "eu-west-1"

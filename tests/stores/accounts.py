@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from foothold.stores.adoption import Adoptions
+from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.claims import Claims
-from foothold.stores.model import Aspect, ControlPlane, StoreSpec, Use
+from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.policies import key_policy
 from foothold.stores.preflight import Preflights
 from foothold.stores.reconcile import Reconciler
@@ -132,10 +133,10 @@ class Account:
     def put_theirs(self) -> tuple[str, str]:
         """A bucket and a key that Foothold did not make, and that could be adopted."""
         arn = self.keys.create(SPEC, key_policy(SPEC), Use.UNUSED)
-        self.fake.key_settings[arn, Aspect.KEY_TAGS] = {"owner": "platform"}
+        self.fake.key_settings[arn, KeyAspect.TAGS] = {"owner": "platform"}
         self.fake.buckets["old-artifacts"] = {
-            Aspect.BUCKET_TAGS: {"owner": "platform"},
-            Aspect.ENCRYPTION: {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn},
+            BucketAspect.TAGS: {"owner": "platform"},
+            BucketAspect.ENCRYPTION: {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn},
         }
         self.fake.versions["old-artifacts"] = 7
         self.fake.calls.clear()

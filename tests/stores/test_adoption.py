@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from foothold.errors import PermanentError
-from foothold.stores.model import Aspect
+from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME
 
@@ -21,9 +21,9 @@ def test_an_adopted_store_is_published_and_kept_like_the_others(account: Account
     assert account.fake.versions[bucket] == 7
     assert SPEC.bucket not in account.fake.buckets
     assert account.reconciler.plan([REGION]) == {REGION: ()}
-    account.fake.buckets[bucket][Aspect.BUCKET_POLICY] = None
+    account.fake.buckets[bucket][BucketAspect.POLICY] = None
     (kept,) = account.reconciler.keep([REGION])
-    assert [step.aspect for step in kept.steps] == [Aspect.BUCKET_POLICY]
+    assert [step.aspect for step in kept.steps] == [BucketAspect.POLICY]
 
 
 def test_adopting_the_same_again_changes_nothing(account: Account) -> None:
@@ -41,8 +41,8 @@ def test_retiring_an_adopted_store_gives_bucket_and_key_back_whole(account: Acco
     assert account.fake.versions[bucket] == 7
     assert account.key(key) == "Enabled"
     assert account.fake.aliases == {}
-    assert account.fake.key_settings[key, Aspect.KEY_TAGS] == {"owner": "platform"}
-    assert account.fake.buckets[bucket][Aspect.BUCKET_TAGS] == {"owner": "platform"}
+    assert account.fake.key_settings[key, KeyAspect.TAGS] == {"owner": "platform"}
+    assert account.fake.buckets[bucket][BucketAspect.TAGS] == {"owner": "platform"}
     own = account.store()  # and the region can have a store of Foothold's own
     assert own != key
 
@@ -95,10 +95,13 @@ OTHER_KEY = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY.replace("/0", "/9"
         (lambda a, b, _k: a.fake.foreign_buckets.add(b), "belongs to another account"),
         (lambda a, _b, _k: a.fake.buckets.clear(), "there is no bucket"),
         (lambda a, b, _k: a.fake.openings.update({b: ("its ACL",)}), r"is public \(its ACL\)"),
-        (set_aspect(Aspect.ENCRYPTION, {"SSEAlgorithm": "AES256"}), "encrypts with AES256"),
-        (set_aspect(Aspect.ENCRYPTION, OTHER_KEY), "encrypts with arn:aws:kms:.*/9, not with"),
-        (set_aspect(Aspect.BUCKET_TAGS, {"foothold:stack": "x"}), "belongs to x in eu-west-1"),
-        (set_aspect(Aspect.BUCKET_POLICY, PARTNER), r"Foothold's would not \(Partner\)"),
+        (set_aspect(BucketAspect.ENCRYPTION, {"SSEAlgorithm": "AES256"}), "encrypts with AES256"),
+        (
+            set_aspect(BucketAspect.ENCRYPTION, OTHER_KEY),
+            "encrypts with arn:aws:kms:.*/9, not with",
+        ),
+        (set_aspect(BucketAspect.TAGS, {"foothold:stack": "x"}), "belongs to x in eu-west-1"),
+        (set_aspect(BucketAspect.POLICY, PARTNER), r"Foothold's would not \(Partner\)"),
         (lambda a, _b, _k: a.fake.keys.clear(), "there is no key"),
         (lambda a, _b, k: a.set_key(k, "Disabled"), "is Disabled: enable it"),
         (
@@ -140,7 +143,7 @@ def test_a_key_of_another_region_account_or_by_another_name_is_refused(
 
 def test_policies_are_replaced_where_that_is_asked_for(account: Account) -> None:
     bucket, key = account.put_theirs()
-    account.fake.buckets[bucket][Aspect.BUCKET_POLICY] = {
+    account.fake.buckets[bucket][BucketAspect.POLICY] = {
         "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}]
     }
     outcome = account.adoptions.adopt(REGION, bucket, key, replace_policies=True)

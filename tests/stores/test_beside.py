@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.stores import planner
+from foothold.stores.aspects import SETTINGS, BucketAspect, KeyAspect, desired_settings
 from foothold.stores.beside import lets_in, lifecycle_beside, policy_beside
-from foothold.stores.model import Aspect, KeepVerb, ObservedKey, ObservedStore, StoreSpec, Use
+from foothold.stores.model import StoreSpec, Use
 from foothold.stores.policies import OWN_SIDS, bucket_policy, key_policy
+from foothold.stores.steps import KeepVerb, ObservedKey, ObservedStore
 from tests.stores.worlds import ACCOUNT, PLANE
 
 REGION = "eu-west-1"
 SPEC = PLANE.spec(REGION)
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/abc"
 OURS = bucket_policy(SPEC, KEY)
-RULES = planner.desired_settings(SPEC, KEY)[Aspect.LIFECYCLE]
+RULES = desired_settings(SPEC, KEY)[BucketAspect.LIFECYCLE]
 MEMBER = "222222222222"
 Json = dict[str, Any]
 
@@ -261,9 +263,12 @@ def test_an_old_rule_of_others_is_written_back_in_todays_form() -> None:
 # --- In the plan ------------------------------------------------------------------------------
 
 
+ASPECTS = {str(aspect).replace(" ", "_"): aspect for aspect in SETTINGS}
+
+
 def seen(**settings: Any) -> ObservedStore:
-    wanted = dict(planner.desired_settings(SPEC, KEY)) | {
-        Aspect[name.upper()]: value for name, value in settings.items()
+    wanted = desired_settings(SPEC, KEY) | {
+        ASPECTS[name]: value for name, value in settings.items()
     }
     return ObservedStore(
         key=ObservedKey(KEY, "Enabled"),
@@ -305,7 +310,7 @@ def test_a_key_policy_is_kept_as_a_whole() -> None:
              "Resource": "*"}  # fmt: skip
     found = seen(key_policy={**policy, "Statement": [*policy["Statement"], added]})
     (step,) = planner.plan(SPEC, found, 0)
-    assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.KEY_POLICY)
+    assert (step.verb, step.aspect) == (KeepVerb.SET, KeyAspect.POLICY)
 
 
 # --- The organisation's tags -------------------------------------------------------------------
@@ -320,9 +325,9 @@ def test_the_organisations_tags_are_given_at_creation_and_put_right_when_they_ch
     before = {**SPEC.tags_in(Use.IN_USE), "CostCenter": "41", "team": "theirs"}
     steps = planner.plan(TAGGED, seen(bucket_tags=before, key_tags=before), 0)
     assert [(step.verb, step.aspect) for step in steps] == [
-        (KeepVerb.SET, Aspect.KEY_TAGS),
+        (KeepVerb.SET, KeyAspect.TAGS),
         (KeepVerb.TAG_PARAMETERS, None),
-        (KeepVerb.SET, Aspect.BUCKET_TAGS),
+        (KeepVerb.SET, BucketAspect.TAGS),
     ]
     assert steps[1].value == (
         ("eu-central-1", tuple(SPEC.parameters(SPEC.home_path, ""))),
@@ -336,7 +341,7 @@ def test_a_tag_of_footholds_own_that_is_missing_tags_no_parameter_again() -> Non
     tags = {**TAGGED.tags_in(Use.IN_USE), "foothold:state": "unused"}
     found = seen(bucket_tags=tags, key_tags=TAGGED.tags_in(Use.IN_USE))
     (step,) = planner.plan(TAGGED, found, 0)
-    assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.BUCKET_TAGS)
+    assert (step.verb, step.aspect) == (KeepVerb.SET, BucketAspect.TAGS)
 
 
 def test_what_is_foothold_is_not_told_by_the_organisations_tags() -> None:

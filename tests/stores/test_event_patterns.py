@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
-from foothold.stores.triggers import BREAKING, StoreTouched, parse_event
+from foothold.stores.aspects import BREAKING
+from foothold.stores.triggers import StoreTouched, parse_event
 
 ROOT = Path(__file__).parent.parent.parent
 ACCOUNT, BUCKET = "111111111111", "foothold-111111111111-eu-west-1-an"

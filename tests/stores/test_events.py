@@ -3,11 +3,11 @@
 import pytest
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores import planner
+from foothold.stores.aspects import BUCKET_SETTINGS, BucketAspect
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.events import EventDoor, raise_what_a_retry_may_help, report
-from foothold.stores.model import Outcome
+from foothold.stores.steps import Outcome
 from foothold.stores.triggers import (
     ParameterChanged,
     RegionOptIn,
@@ -47,8 +47,8 @@ def test_one_hour_of_ticks_repairs_every_setting() -> None:
     world = listed(in_memory(), "eu-west-1")
     answer(world, Scheduled())
     spec = PLANE.spec("eu-west-1")
-    for aspect in planner.LOOKED_AT_IN_TURN:
-        if "tags" in aspect or "key" in aspect:
+    for aspect in BUCKET_SETTINGS:
+        if aspect in (BucketAspect.TAGS, BucketAspect.POLICY):
             continue
         world.buckets.write(spec, aspect, {"not": "this"})
     for quarter in range(4):

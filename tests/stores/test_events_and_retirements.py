@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from foothold.reading import Ignored
+from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.events import EventDoor
-from foothold.stores.model import Aspect, KeepVerb, Outcome, RetireVerb
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.orders import AddRegions, PlanRegions, RetireRegion
+from foothold.stores.steps import KeepVerb, Outcome, RetireVerb
 from foothold.stores.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger, parse_event
 from local.aws.embedded import ROOT
 from tests.stores.accounts import REGION, SPEC, Account
@@ -38,9 +39,9 @@ def answer(account: Account, trigger: Trigger) -> tuple[Outcome, ...]:
 
 def test_a_touched_store_is_repaired_from_a_whole_look(account: Account) -> None:
     account.store()
-    account.buckets.write(SPEC, Aspect.VERSIONING, "Suspended")
+    account.buckets.write(SPEC, BucketAspect.VERSIONING, "Suspended")
     (outcome,) = answer(account, StoreTouched(REGION, "PutBucketPolicy"))
-    assert [step.aspect for step in outcome.steps] == [Aspect.VERSIONING]
+    assert [step.aspect for step in outcome.steps] == [BucketAspect.VERSIONING]
 
 
 def test_a_call_in_a_region_that_nobody_wants_makes_no_store(account: Account) -> None:

@@ -13,11 +13,12 @@ from moto import mock_aws
 from foothold.aws.clients import Clients
 from foothold.aws.pace import Pace
 from foothold.errors import PermanentError, TemporaryError
+from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.gateways.account import SERVICES, AccountCapacity, PipelineRegions
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.usage import DeployedUsage
-from foothold.stores.model import Aspect, Use
+from foothold.stores.model import Use
 from foothold.stores.ports import PipelineUse
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
 
@@ -46,7 +47,7 @@ def test_a_page_takes_versions_and_delete_markers_and_says_whether_any_are_left(
 ) -> None:
     buckets = S3Buckets(clients)
     buckets.create(SPEC)
-    buckets.write(SPEC, Aspect.VERSIONING, "Enabled")
+    buckets.write(SPEC, BucketAspect.VERSIONING, "Enabled")
     s3 = clients.get("s3", SPEC.region)
     for _ in range(3):
         s3.put_object(Bucket=SPEC.bucket, Key="a", Body=b"x")
@@ -146,9 +147,9 @@ def test_a_retired_key_waits_for_thirty_days_and_a_spare_one_for_seven(clients: 
 def test_a_key_is_spare_only_while_its_tags_say_so(clients: Clients) -> None:
     keys = KmsKeys(clients)
     never, once = keys.create(SPEC, POLICY), keys.create(SPEC, POLICY, Use.REPLACEMENT)
-    keys.write(SPEC, once, Aspect.KEY_TAGS, SPEC.tags_in(Use.IN_USE))
+    keys.write(SPEC, once, KeyAspect.TAGS, SPEC.tags_in(Use.IN_USE))
     assert [key.arn for key in keys.unused(SPEC)] == [never]
-    keys.write(SPEC, never, Aspect.KEY_TAGS, SPEC.tags_in(Use.IN_USE))
+    keys.write(SPEC, never, KeyAspect.TAGS, SPEC.tags_in(Use.IN_USE))
     assert keys.unused(SPEC) == ()
 
 
@@ -184,18 +185,18 @@ def test_giving_back_takes_off_our_tags_and_no_others(clients: Clients) -> None:
         KeyId=arn, Tags=[{"TagKey": "owner", "TagValue": "platform"}]
     )
     buckets.create(SPEC)
-    buckets.write(SPEC, Aspect.BUCKET_TAGS, {"owner": "platform"})
+    buckets.write(SPEC, BucketAspect.TAGS, {"owner": "platform"})
     ours = list(SPEC.tags_in(Use.UNUSED))
     keys.untag(SPEC, arn, ours)
     buckets.untag(SPEC, ours)
-    assert keys.read(SPEC, arn, Aspect.KEY_TAGS) == {"owner": "platform"}
-    assert buckets.read(SPEC, Aspect.BUCKET_TAGS) == {"owner": "platform"}
+    assert keys.read(SPEC, arn, KeyAspect.TAGS) == {"owner": "platform"}
+    assert buckets.read(SPEC, BucketAspect.TAGS) == {"owner": "platform"}
 
 
 def test_versions_are_counted_before_they_are_taken_away(clients: Clients) -> None:
     buckets, s3 = S3Buckets(clients), clients.get("s3", SPEC.region)
     buckets.create(SPEC)
-    buckets.write(SPEC, Aspect.VERSIONING, "Enabled")
+    buckets.write(SPEC, BucketAspect.VERSIONING, "Enabled")
     for _ in range(3):
         s3.put_object(Bucket=SPEC.bucket, Key="a", Body=b"x")
     s3.delete_object(Bucket=SPEC.bucket, Key="a")

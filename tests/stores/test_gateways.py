@@ -16,11 +16,12 @@ from foothold.errors import (
     RegionRefusedError,
     TemporaryError,
 )
+from foothold.stores.aspects import BucketAspect
 from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.model import Aspect, Use
+from foothold.stores.model import Use
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
 
 SPEC = PLANE.spec("eu-west-1")
@@ -57,17 +58,17 @@ def test_every_call_to_s3_names_the_owner_it_expects(clients: Clients, region: s
     assert len(made) > 2 * len(SETTINGS)
 
 
-SETTINGS: dict[Aspect, Any] = {
-    Aspect.PUBLIC_ACCESS: {"BlockPublicAcls": True},
-    Aspect.OWNERSHIP: "BucketOwnerEnforced",
-    Aspect.VERSIONING: "Enabled",
-    Aspect.ENCRYPTION: {
+SETTINGS: dict[BucketAspect, Any] = {
+    BucketAspect.PUBLIC_ACCESS: {"BlockPublicAcls": True},
+    BucketAspect.OWNERSHIP: "BucketOwnerEnforced",
+    BucketAspect.VERSIONING: "Enabled",
+    BucketAspect.ENCRYPTION: {
         "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "arn:aws:kms:k", "BucketKeyEnabled": True,
     },
-    Aspect.LIFECYCLE: [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""},
+    BucketAspect.LIFECYCLE: [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""},
                         "Expiration": {"Days": 9}}],
-    Aspect.BUCKET_TAGS: {"foothold:stack": "foothold"},
-    Aspect.BUCKET_POLICY: {"Version": "2012-10-17", "Statement": []},
+    BucketAspect.TAGS: {"foothold:stack": "foothold"},
+    BucketAspect.POLICY: {"Version": "2012-10-17", "Statement": []},
 }  # fmt: skip
 
 
@@ -115,7 +116,7 @@ def test_what_s3_blocks_by_itself_stays_blocked(clients: Clients) -> None:
 
     s3.meta.events.register("before-call.s3.GetBucketEncryption", as_s3_makes_it)
     made = requests_of(clients, "s3", "eu-west-1")
-    buckets.write(SPEC, Aspect.ENCRYPTION, SETTINGS[Aspect.ENCRYPTION])
+    buckets.write(SPEC, BucketAspect.ENCRYPTION, SETTINGS[BucketAspect.ENCRYPTION])
     _, params = made[-1]
     (rule,) = params["ServerSideEncryptionConfiguration"]["Rules"]
     assert rule["BlockedEncryptionTypes"] == blocked
@@ -125,7 +126,7 @@ def test_what_s3_blocks_by_itself_stays_blocked(clients: Clients) -> None:
 def test_what_s3_blocks_by_itself_is_no_drift(clients: Clients) -> None:
     buckets = S3Buckets(clients)
     buckets.create(SPEC)
-    buckets.write(SPEC, Aspect.ENCRYPTION, SETTINGS[Aspect.ENCRYPTION])
+    buckets.write(SPEC, BucketAspect.ENCRYPTION, SETTINGS[BucketAspect.ENCRYPTION])
     s3: Any = clients.get("s3", "eu-west-1")
 
     def blocking(parsed: dict[str, Any], **_: Any) -> None:
@@ -133,7 +134,7 @@ def test_what_s3_blocks_by_itself_is_no_drift(clients: Clients) -> None:
         rule["BlockedEncryptionTypes"] = {"EncryptionType": ["SSE-C"]}
 
     s3.meta.events.register("after-call.s3.GetBucketEncryption", blocking)
-    assert buckets.read(SPEC, Aspect.ENCRYPTION) == SETTINGS[Aspect.ENCRYPTION]
+    assert buckets.read(SPEC, BucketAspect.ENCRYPTION) == SETTINGS[BucketAspect.ENCRYPTION]
 
 
 def test_the_regions_statuses_come_from_what_every_partition_has(clients: Clients) -> None:
@@ -182,8 +183,8 @@ def test_tagging_a_bucket_keeps_the_tags_of_others(clients: Clients) -> None:
     buckets.create(SPEC)
     s3 = clients.get("s3", "eu-west-1")
     s3.put_bucket_tagging(Bucket=SPEC.bucket, Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
-    buckets.write(SPEC, Aspect.BUCKET_TAGS, SPEC.tags)
-    assert buckets.read(SPEC, Aspect.BUCKET_TAGS) == {"k": "v", **SPEC.tags}
+    buckets.write(SPEC, BucketAspect.TAGS, SPEC.tags)
+    assert buckets.read(SPEC, BucketAspect.TAGS) == {"k": "v", **SPEC.tags}
 
 
 def test_a_key_is_tagged_in_the_call_that_creates_it(clients: Clients) -> None:
@@ -308,7 +309,7 @@ def test_what_holds_for_all_rules_of_others_is_given_again_with_the_rules(
 ) -> None:
     buckets, client = S3Buckets(clients), clients.get("s3", "eu-west-1")
     buckets.create(SPEC)
-    rules = SETTINGS[Aspect.LIFECYCLE]
+    rules = SETTINGS[BucketAspect.LIFECYCLE]
     made = requests_of(clients, "s3", SPEC.region)
     stub: Any = client
     stub.meta.events.register(
@@ -317,7 +318,7 @@ def test_what_holds_for_all_rules_of_others_is_given_again_with_the_rules(
             TransitionDefaultMinimumObjectSize="varies_by_storage_class"
         ),
     )
-    buckets.write(SPEC, Aspect.LIFECYCLE, rules)
-    buckets.write(SPEC, Aspect.LIFECYCLE, rules)
+    buckets.write(SPEC, BucketAspect.LIFECYCLE, rules)
+    buckets.write(SPEC, BucketAspect.LIFECYCLE, rules)
     _, params = made[-1]
     assert params["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"

@@ -3,7 +3,9 @@
 import pytest
 
 from foothold.errors import PermanentError
-from foothold.stores.model import STATE_TAG, Aspect, KeepVerb, Use, Verb
+from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.model import STATE_TAG, Use
+from foothold.stores.steps import KeepVerb, Verb
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME
 
@@ -81,7 +83,7 @@ def test_an_alias_moved_while_the_old_key_can_come_back_is_left_to_a_person(
 def test_a_key_that_lost_alias_and_tags_is_never_doubled(account: Account) -> None:
     key = account.store()
     account.fake.aliases.clear()
-    account.fake.key_settings[key, Aspect.KEY_TAGS] = {}
+    account.fake.key_settings[key, KeyAspect.TAGS] = {}
     (outcome,) = account.reconciler.keep([REGION])
     assert f"aws kms tag-resource --region {REGION} --key-id {key}" in str(outcome.error)
     assert list(account.fake.keys) == [key]
@@ -101,7 +103,7 @@ def test_a_spare_key_is_discarded_once_it_is_an_hour_old(account: Account) -> No
 def test_a_key_that_was_ever_in_use_is_never_spare(account: Account) -> None:
     account.store()
     once = account.keys.create(SPEC, {}, Use.UNUSED)
-    account.keys.write(SPEC, once, Aspect.KEY_TAGS, {STATE_TAG: Use.IN_USE})
+    account.keys.write(SPEC, once, KeyAspect.TAGS, {STATE_TAG: Use.IN_USE})
     assert verbs(account) == []
     assert account.key(once) == "Enabled"
 
@@ -130,12 +132,12 @@ def test_a_lifecycle_that_keeps_longer_is_left_to_a_person_with_the_command(
     longer = [
         {"ID": "keep", "Status": "Enabled", "NoncurrentVersionExpiration": {"NoncurrentDays": 365}}
     ]
-    account.buckets.write(SPEC, Aspect.LIFECYCLE, longer)
+    account.buckets.write(SPEC, BucketAspect.LIFECYCLE, longer)
     (outcome,) = account.reconciler.keep([REGION])
     (step,) = outcome.alarms
     assert step.command is not None
     assert step.command.startswith("aws s3api put-bucket-lifecycle-configuration")
-    assert account.buckets.read(SPEC, Aspect.LIFECYCLE) == longer
+    assert account.buckets.read(SPEC, BucketAspect.LIFECYCLE) == longer
 
 
 @pytest.mark.parametrize("value", ["garbage", " ", "arn:aws:kms:eu-west-1:999999999999:key/1"])

@@ -2,10 +2,12 @@
 
 import pytest
 
-from foothold.stores.model import HOME_TAG, Aspect, ObservedStore, Use
+from foothold.stores.aspects import EVERYTHING, SPARE_KEYS, BucketAspect, KeyAspect, LookedAt
+from foothold.stores.model import HOME_TAG, Use
 from foothold.stores.observe import Observer
-from foothold.stores.planner import EVERYTHING, TAGS
+from foothold.stores.planner import TAGS
 from foothold.stores.register import Phase, Retirement
+from foothold.stores.steps import ObservedStore
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME
 
@@ -15,7 +17,7 @@ def observer(account: Account) -> Observer:
 
 
 def looked_at(
-    account: Account, *aspects: Aspect, retirement: Retirement | None = None
+    account: Account, *aspects: LookedAt, retirement: Retirement | None = None
 ) -> ObservedStore:
     published = account.parameters.below(HOME, account.plane.names.stores)
     return observer(account).look(SPEC, published, aspects, retirement)
@@ -31,17 +33,17 @@ def of(key_arn: str) -> Retirement:
 
 
 def another_control_planes(account: Account, key_arn: str) -> None:
-    account.fake.key_settings[key_arn, Aspect.KEY_TAGS] = {**SPEC.tags, HOME_TAG: "us-east-1"}
+    account.fake.key_settings[key_arn, KeyAspect.TAGS] = {**SPEC.tags, HOME_TAG: "us-east-1"}
 
 
-@pytest.mark.parametrize("aspects", [(), (Aspect.BUCKET_POLICY, Aspect.KEY_POLICY), EVERYTHING])
+@pytest.mark.parametrize("aspects", [(), (BucketAspect.POLICY, KeyAspect.POLICY), EVERYTHING])
 def test_the_settings_that_are_asked_for_are_read_and_no_others(
-    account: Account, aspects: tuple[Aspect, ...]
+    account: Account, aspects: tuple[LookedAt, ...]
 ) -> None:
     account.store()
     seen = looked_at(account, *aspects)
-    assert set(seen.settings) == set(aspects) - {Aspect.SPARE_KEYS}
-    assert ("look for spare keys" in account.fake.calls) == (Aspect.SPARE_KEYS in aspects)
+    assert set(seen.settings) == set(aspects) - {SPARE_KEYS}
+    assert ("look for spare keys" in account.fake.calls) == (SPARE_KEYS in aspects)
 
 
 def test_nothing_is_found_where_nothing_is(account: Account) -> None:
@@ -74,9 +76,9 @@ def test_whether_a_bucket_is_empty_is_asked_where_its_tags_do_not_say_whose_it_i
     account: Account, tags: dict[str, str] | None, *, empty: bool | None
 ) -> None:
     account.store()
-    account.fake.buckets[SPEC.bucket][Aspect.BUCKET_TAGS] = tags
+    account.fake.buckets[SPEC.bucket][BucketAspect.TAGS] = tags
     assert looked_at(account, *TAGS).bucket_empty is empty
-    assert looked_at(account, Aspect.BUCKET_POLICY).bucket_empty is None
+    assert looked_at(account, BucketAspect.POLICY).bucket_empty is None
     assert left(account, None).bucket_empty is True
 
 
@@ -88,7 +90,7 @@ def test_what_is_left_of_a_store_is_its_former_key_and_not_any_that_carries_its_
     account.fake.aliases.clear()
     assert [found.arn for found in left(account, of(other)).tagged_keys] == [other]
     assert left(account, None).tagged_keys == ()
-    account.fake.key_settings[key, Aspect.KEY_TAGS] = {"owner": "platform"}
+    account.fake.key_settings[key, KeyAspect.TAGS] = {"owner": "platform"}
     assert left(account, of(key)).tagged_keys == ()
     assert "tagged" not in account.fake.calls
 
@@ -111,7 +113,7 @@ def test_a_bucket_that_goes_while_it_is_looked_at_does_not_exist(account: Accoun
     account.store()
 
     def delete_it(call: str) -> None:
-        if call == f"read {Aspect.LIFECYCLE}":
+        if call == f"read {BucketAspect.LIFECYCLE}":
             account.fake.buckets.clear()
 
     account.fake.before = delete_it

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.model import Aspect, KeepVerb
+from foothold.stores.aspects import BucketAspect
 from foothold.stores.operator.regions import RegionDesk, State
 from foothold.stores.published import Published
 from foothold.stores.register import ArtifactStore, Names, Phase, Retirement
+from foothold.stores.steps import KeepVerb
 from foothold.stores.trust import Trust
 from foothold.stores.wanted import OpenRequest, RegionPolicy
 from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets, FakeWorld
@@ -51,8 +52,8 @@ def publish(world: FakeWorld, region: str) -> None:
     world.parameters[HOME, f"/foothold/artifact-stores/{region}/bucket"] = f"b-{region}"
     world.parameters[HOME, f"/foothold/artifact-stores/{region}/key-arn"] = key
     world.buckets[f"b-{region}"] = {
-        Aspect.ENCRYPTION: {"KMSMasterKeyID": key},
-        Aspect.BUCKET_TAGS: PLANE.spec(region).tags,
+        BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key},
+        BucketAspect.TAGS: PLANE.spec(region).tags,
     }
 
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from foothold.partitions import PARTITIONS, partition_of
+from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.gateways.account import QUOTA_REGION
-from foothold.stores.model import Aspect
 from tests.stores.accounts import Account
 from tests.stores.worlds import PLANE
 
@@ -27,16 +27,16 @@ def test_a_store_is_made_repaired_retired_and_brought_back_in_every_partition(
     spec = account.plane.spec(region)
     key = account.store(region)
     assert key.startswith(f"arn:{partition}:kms:{region}:")
-    document = str(account.fake.key_settings[key, Aspect.KEY_POLICY])
-    document += str(account.fake.buckets[spec.bucket][Aspect.BUCKET_POLICY])
+    document = str(account.fake.key_settings[key, KeyAspect.POLICY])
+    document += str(account.fake.buckets[spec.bucket][BucketAspect.POLICY])
     assert f"s3.{region}.{suffix}'" in document
     assert f"arn:{partition}:iam::*:role/" in document
     others = [other.name for other in PARTITIONS if other.name != partition]
     assert not [name for name in others if f"arn:{name}:" in document]
 
-    account.buckets.write(spec, Aspect.BUCKET_POLICY, None)
+    account.buckets.write(spec, BucketAspect.POLICY, None)
     (repaired,) = account.reconciler.keep([region])
-    assert [step.aspect for step in repaired.steps] == [Aspect.BUCKET_POLICY]
+    assert [step.aspect for step in repaired.steps] == [BucketAspect.POLICY]
     account.retire(region)
     assert account.key(key) == "PendingDeletion"
     assert account.retirements.undo(region).store is not None

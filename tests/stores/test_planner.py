@@ -11,22 +11,21 @@ from hypothesis import strategies as st
 
 from foothold.errors import NotOursError, PermanentError
 from foothold.stores import planner
-from foothold.stores.model import (
+from foothold.stores.aspects import (
     BUCKET_ASPECTS,
+    EVERYTHING,
     KEY_ASPECTS,
-    RETIRING_TAG,
     Aspect,
-    ControlPlane,
-    KeepStep,
-    KeepVerb,
-    KeyState,
-    ObservedKey,
-    ObservedStore,
-    StoreSpec,
-    Use,
+    BucketAspect,
+    KeyAspect,
+    LookedAt,
+    desired_settings,
+    turn,
 )
+from foothold.stores.model import RETIRING_TAG, ControlPlane, StoreSpec, Use
 from foothold.stores.policies import bucket_policy, key_policy
 from foothold.stores.register import Adoption, ArtifactStore, Phase, Retirement
+from foothold.stores.steps import KeepStep, KeepVerb, KeyState, ObservedKey, ObservedStore
 
 PLANE = ControlPlane(
     account="111111111111",
@@ -40,7 +39,7 @@ KEY = ObservedKey("arn:aws:kms:eu-west-1:111111111111:key/abc", "Enabled", 1.0)
 CONVERGED = ObservedStore(
     key=KEY,
     bucket_exists=True,
-    settings=planner.desired_settings(SPEC, KEY.arn),
+    settings=desired_settings(SPEC, KEY.arn),
     home_parameters=SPEC.parameters(SPEC.home_path, KEY.arn),
     regional_parameters=SPEC.parameters(SPEC.regional_path, KEY.arn),
 )
@@ -79,24 +78,24 @@ def test_every_setting_of_a_store_has_the_shape_that_aws_takes() -> None:
         "foothold:region": "eu-west-1",
         "foothold:state": "in-use",
     }
-    assert planner.desired_settings(SPEC, KEY.arn) == {
-        Aspect.KEY_POLICY: key_policy(SPEC),
-        Aspect.KEY_ROTATION: True,
-        Aspect.KEY_TAGS: tags,
-        Aspect.PUBLIC_ACCESS: {
+    assert desired_settings(SPEC, KEY.arn) == {
+        KeyAspect.POLICY: key_policy(SPEC),
+        KeyAspect.ROTATION: True,
+        KeyAspect.TAGS: tags,
+        BucketAspect.PUBLIC_ACCESS: {
             "BlockPublicAcls": True,
             "IgnorePublicAcls": True,
             "BlockPublicPolicy": True,
             "RestrictPublicBuckets": True,
         },
-        Aspect.OWNERSHIP: "BucketOwnerEnforced",
-        Aspect.VERSIONING: "Enabled",
-        Aspect.ENCRYPTION: {
+        BucketAspect.OWNERSHIP: "BucketOwnerEnforced",
+        BucketAspect.VERSIONING: "Enabled",
+        BucketAspect.ENCRYPTION: {
             "SSEAlgorithm": "aws:kms",
             "KMSMasterKeyID": KEY.arn,
             "BucketKeyEnabled": True,
         },
-        Aspect.LIFECYCLE: [
+        BucketAspect.LIFECYCLE: [
             {
                 "ID": "expire-replaced-artifacts",
                 "Status": "Enabled",
@@ -105,8 +104,8 @@ def test_every_setting_of_a_store_has_the_shape_that_aws_takes() -> None:
                 "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
             }
         ],
-        Aspect.BUCKET_TAGS: tags,
-        Aspect.BUCKET_POLICY: bucket_policy(SPEC, KEY.arn),
+        BucketAspect.TAGS: tags,
+        BucketAspect.POLICY: bucket_policy(SPEC, KEY.arn),
     }
 
 
@@ -124,14 +123,14 @@ def test_an_empty_region_gets_a_key_then_a_bucket_then_its_parameters() -> None:
 def test_a_new_bucket_gets_every_setting_that_its_creation_does_not_give_it() -> None:
     steps = plan(ObservedStore())
     assert {step.aspect for step in steps if step.verb is KeepVerb.SET} == {
-        Aspect.KEY_ROTATION,
-        Aspect.KEY_TAGS,
-        Aspect.PUBLIC_ACCESS,
-        Aspect.VERSIONING,
-        Aspect.ENCRYPTION,
-        Aspect.LIFECYCLE,
-        Aspect.BUCKET_TAGS,
-        Aspect.BUCKET_POLICY,
+        KeyAspect.ROTATION,
+        KeyAspect.TAGS,
+        BucketAspect.PUBLIC_ACCESS,
+        BucketAspect.VERSIONING,
+        BucketAspect.ENCRYPTION,
+        BucketAspect.LIFECYCLE,
+        BucketAspect.TAGS,
+        BucketAspect.POLICY,
     }
 
 
@@ -144,14 +143,16 @@ def test_a_setting_that_differs_is_the_only_thing_set(aspect: Aspect) -> None:
     assert steps[0].reason == "it differs from the desired one"
 
 
-@pytest.mark.parametrize("aspect", [Aspect.BUCKET_POLICY, Aspect.LIFECYCLE, Aspect.ENCRYPTION])
+@pytest.mark.parametrize(
+    "aspect", [BucketAspect.POLICY, BucketAspect.LIFECYCLE, BucketAspect.ENCRYPTION]
+)
 def test_a_setting_that_is_gone_is_set_again(aspect: Aspect) -> None:
     (step,) = plan(with_setting(aspect, None))
     assert (step.verb, step.aspect, step.reason) == (KeepVerb.SET, aspect, "it is not set")
 
 
-@given(st.sets(st.sampled_from(list(Aspect))))
-def test_what_was_not_read_is_not_planned(unread: set[Aspect]) -> None:
+@given(st.sets(st.sampled_from(EVERYTHING)))
+def test_what_was_not_read_is_not_planned(unread: set[LookedAt]) -> None:
     read = {name: value for name, value in CONVERGED.settings.items() if name not in unread}
     assert plan(replace(CONVERGED, settings=read)) == ()
 
@@ -198,17 +199,17 @@ def test_of_several_unpublished_keys_the_oldest_is_adopted() -> None:
 
 def test_an_alias_on_a_key_of_somebody_else_is_refused() -> None:
     with pytest.raises(PermanentError, match="points at"):
-        plan(with_setting(Aspect.KEY_TAGS, {"owner": "somebody"}))
+        plan(with_setting(KeyAspect.TAGS, {"owner": "somebody"}))
 
 
 def test_a_bucket_tagged_for_another_stack_is_refused() -> None:
     with pytest.raises(PermanentError, match="not Foothold's"):
-        plan(with_setting(Aspect.BUCKET_TAGS, {"foothold:stack": "another"}))
+        plan(with_setting(BucketAspect.TAGS, {"foothold:stack": "another"}))
 
 
 def test_a_refused_bucket_comes_with_both_ways_out() -> None:
     with pytest.raises(PermanentError, match=r"move it away or choose another NamePrefix$"):
-        plan(with_setting(Aspect.BUCKET_TAGS, {"owner": "other"}))
+        plan(with_setting(BucketAspect.TAGS, {"owner": "other"}))
 
 
 ANOTHERS = (
@@ -218,7 +219,7 @@ ANOTHERS = (
 )
 
 
-@pytest.mark.parametrize("aspect", [Aspect.BUCKET_TAGS, Aspect.KEY_TAGS])
+@pytest.mark.parametrize("aspect", [BucketAspect.TAGS, KeyAspect.TAGS])
 @pytest.mark.parametrize("tags", ANOTHERS)
 def test_a_store_of_another_control_plane_is_refused_with_its_name_and_the_ways_out(
     aspect: Aspect, tags: dict[str, str]
@@ -246,25 +247,25 @@ def test_a_store_that_no_home_region_is_written_on_is_refused_with_the_command_t
     None
 ):
     older = {"foothold:stack": "foothold", "foothold:region": "eu-west-1"}
-    seen = with_setting(Aspect.BUCKET_TAGS, older)
+    seen = with_setting(BucketAspect.TAGS, older)
     with pytest.raises(NotOursError, match="foothold regions hand-over eu-west-1"):
-        plan(replace(seen, settings={**seen.settings, Aspect.KEY_TAGS: older}))
+        plan(replace(seen, settings={**seen.settings, KeyAspect.TAGS: older}))
 
 
 def test_a_bucket_that_lost_its_home_region_is_told_by_its_key() -> None:
     lost = {"foothold:stack": "foothold"}
-    (step,) = plan(with_setting(Aspect.BUCKET_TAGS, lost))
-    assert (step.verb, step.aspect) == (KeepVerb.SET, Aspect.BUCKET_TAGS)
+    (step,) = plan(with_setting(BucketAspect.TAGS, lost))
+    assert (step.verb, step.aspect) == (KeepVerb.SET, BucketAspect.TAGS)
 
 
 def test_an_adoption_that_names_another_regions_bucket_is_refused() -> None:
     spec = SPEC.control_plane.spec("eu-west-1", Adoption("theirs", KEY.arn))
     tags = {**SPEC.tags_in(Use.IN_USE), "foothold:region": "eu-north-1"}
     with pytest.raises(NotOursError, match="is the store of eu-north-1"):
-        planner.plan(spec, with_setting(Aspect.BUCKET_TAGS, tags), 0.0)
+        planner.plan(spec, with_setting(BucketAspect.TAGS, tags), 0.0)
 
 
-@pytest.mark.parametrize("aspect", [Aspect.BUCKET_TAGS, Aspect.KEY_TAGS])
+@pytest.mark.parametrize("aspect", [BucketAspect.TAGS, KeyAspect.TAGS])
 def test_a_mark_without_a_retirement_is_taken_off(aspect: Aspect) -> None:
     marked = {**SPEC.tags_in(Use.IN_USE), RETIRING_TAG: "7"}
     (step,) = plan(with_setting(aspect, marked))
@@ -274,34 +275,34 @@ def test_a_mark_without_a_retirement_is_taken_off(aspect: Aspect) -> None:
 def test_a_key_that_comes_back_loses_its_mark() -> None:
     marked = replace(KEY, tags={**SPEC.tags, RETIRING_TAG: "7"})
     steps = plan(ObservedStore(named_keys=(marked,)))
-    assert (KeepVerb.UNTAG, Aspect.KEY_TAGS) in [(step.verb, step.aspect) for step in steps]
+    assert (KeepVerb.UNTAG, KeyAspect.TAGS) in [(step.verb, step.aspect) for step in steps]
 
 
 @pytest.mark.parametrize(("empty", "refused"), [(True, False), (False, True)])
 def test_an_untagged_bucket_is_completed_only_while_it_is_empty(empty: bool, refused: bool) -> None:
-    seen = replace(with_setting(Aspect.BUCKET_TAGS, None), bucket_empty=empty)
+    seen = replace(with_setting(BucketAspect.TAGS, None), bucket_empty=empty)
     if refused:
         with pytest.raises(PermanentError):
             plan(seen)
     else:
-        assert [step.aspect for step in plan(seen)] == [Aspect.BUCKET_TAGS]
+        assert [step.aspect for step in plan(seen)] == [BucketAspect.TAGS]
 
 
 def test_tags_beside_ours_are_nobodys_drift() -> None:
     more = {**SPEC.tags_in(Use.IN_USE), "cost-centre": "platform"}
-    assert plan(with_setting(Aspect.BUCKET_TAGS, more)) == ()
+    assert plan(with_setting(BucketAspect.TAGS, more)) == ()
 
 
 @given(st.integers(min_value=0))
 def test_five_ticks_in_a_row_look_at_everything(first: int) -> None:
     ticks = range(first, first + 5)
-    assert {aspect for tick in ticks for aspect in planner.turn(tick)} == set(Aspect)
+    assert {aspect for tick in ticks for aspect in turn(tick)} == set(EVERYTHING)
 
 
 @given(st.integers(min_value=0))
 def test_every_tick_looks_at_what_guards_access(tick: int) -> None:
-    assert {Aspect.KEY_POLICY, Aspect.BUCKET_POLICY} <= set(planner.turn(tick))
-    assert len(planner.turn(tick)) == 4
+    assert {KeyAspect.POLICY, BucketAspect.POLICY} <= set(turn(tick))
+    assert len(turn(tick)) == 4
 
 
 def test_whichever_key_the_alias_will_point_at_is_the_one_that_the_values_name() -> None:
@@ -309,9 +310,9 @@ def test_whichever_key_the_alias_will_point_at_is_the_one_that_the_values_name()
     for seen in (ObservedStore(), ObservedStore(tagged_keys=(KEY,))):
         steps = plan(seen)
         values = {step.aspect: step.value_with(winner) for step in steps if step.aspect}
-        desired = planner.desired_settings(SPEC, winner)
+        desired = desired_settings(SPEC, winner)
         assert values == {aspect: desired[aspect] for aspect in values}
-        assert {Aspect.ENCRYPTION, Aspect.BUCKET_POLICY} < set(values)
+        assert {BucketAspect.ENCRYPTION, BucketAspect.POLICY} < set(values)
         put = [step.value_with(winner) for step in steps if step.verb.startswith("publish")]
         assert put == [
             SPEC.parameters(path, winner) for path in (SPEC.regional_path, SPEC.home_path)
@@ -466,7 +467,7 @@ def test_what_is_made_for_a_region_that_is_wanted_again_takes_the_place_of_what_
                 with_setting(aspect, SPEC.tags_in(Use.REPLACEMENT)),
                 "it was replaced, and nobody has been told yet",
             )
-            for aspect in (Aspect.KEY_TAGS, Aspect.BUCKET_TAGS)
+            for aspect in (KeyAspect.TAGS, BucketAspect.TAGS)
         ),
     ],
 )
@@ -480,7 +481,7 @@ def test_a_replacement_is_told_once_it_is_published_and_marked_once_it_is_told(
         assert (step.aspect in planner.TAGS) == (number > announce)
 
 
-@pytest.mark.parametrize("aspect", [Aspect.KEY_TAGS, Aspect.BUCKET_TAGS])
+@pytest.mark.parametrize("aspect", [KeyAspect.TAGS, BucketAspect.TAGS])
 def test_what_was_not_replaced_is_told_to_nobody(aspect: Aspect) -> None:
     assert verbs(with_setting(aspect, SPEC.tags_in(Use.UNUSED))) == [KeepVerb.SET]
 
@@ -524,22 +525,22 @@ def test_what_is_restored_already_is_not_written_down_again_and_its_reason_is_ke
 def test_an_adoption_that_was_cut_short_is_left_to_a_person(tags: object) -> None:
     spec = PLANE.spec("eu-west-1", Adoption("old-artifacts", KEY.arn))
     with pytest.raises(PermanentError, match="the adoption of bucket old-artifacts was cut short"):
-        plan(with_setting(Aspect.BUCKET_TAGS, tags), spec=spec)
+        plan(with_setting(BucketAspect.TAGS, tags), spec=spec)
 
 
 def test_an_adopted_bucket_is_kept_like_one_of_our_own() -> None:
     spec = PLANE.spec("eu-west-1", Adoption("old-artifacts", KEY.arn))
-    drifted = {Aspect.VERSIONING: "Suspended"}
+    drifted: dict[Aspect, Any] = {BucketAspect.VERSIONING: "Suspended"}
     seen = replace(
         CONVERGED,
-        settings={**planner.desired_settings(spec, KEY.arn), **drifted},
+        settings={**desired_settings(spec, KEY.arn), **drifted},
         home_parameters=spec.parameters(spec.home_path, KEY.arn),
         regional_parameters=spec.parameters(spec.regional_path, KEY.arn),
     )
-    assert [step.aspect for step in plan(seen, spec=spec)] == [Aspect.VERSIONING]
+    assert [step.aspect for step in plan(seen, spec=spec)] == [BucketAspect.VERSIONING]
     # Where its tags were not looked at, nothing is concluded from them.
     seen = replace(seen, settings=drifted)
-    assert [step.aspect for step in plan(seen, spec=spec)] == [Aspect.VERSIONING]
+    assert [step.aspect for step in plan(seen, spec=spec)] == [BucketAspect.VERSIONING]
     gone = replace(seen, settings={}, bucket_exists=False)
     assert KeepVerb.CREATE_BUCKET in [step.verb for step in plan(gone, spec=spec)]
 
@@ -560,8 +561,8 @@ def rule(days: int | None, status: str = "Enabled") -> dict[str, Any]:
 def test_rules_that_keep_replaced_artifacts_longer_are_left_to_a_person(
     rules: list[Any],
 ) -> None:
-    (step,) = plan(with_setting(Aspect.LIFECYCLE, rules))
-    assert (step.verb, step.aspect) == (KeepVerb.LEAVE, Aspect.LIFECYCLE)
+    (step,) = plan(with_setting(BucketAspect.LIFECYCLE, rules))
+    assert (step.verb, step.aspect) == (KeepVerb.LEAVE, BucketAspect.LIFECYCLE)
     command, _, configuration = str(step.command).partition(" --lifecycle-configuration ")
     assert command == (
         "aws s3api put-bucket-lifecycle-configuration --region eu-west-1 "
@@ -594,8 +595,8 @@ def test_rules_that_keep_replaced_artifacts_longer_are_left_to_a_person(
     ],
 )
 def test_rules_that_keep_replaced_artifacts_no_longer_are_set_right(rules: object) -> None:
-    (step,) = plan(with_setting(Aspect.LIFECYCLE, rules))
-    assert (step.verb, step.aspect, step.command) == (KeepVerb.SET, Aspect.LIFECYCLE, None)
+    (step,) = plan(with_setting(BucketAspect.LIFECYCLE, rules))
+    assert (step.verb, step.aspect, step.command) == (KeepVerb.SET, BucketAspect.LIFECYCLE, None)
 
 
 # --- From anything to a store ------------------------------------------------------------------
@@ -608,14 +609,14 @@ def after(step: KeepStep, seen: ObservedStore) -> ObservedStore:
     change: dict[str, Any] = {}
     match step.verb:
         case KeepVerb.CREATE_KEY:
-            settings[Aspect.KEY_POLICY] = key_policy(SPEC)
+            settings[KeyAspect.POLICY] = key_policy(SPEC)
             change = {"key": key}
         case KeepVerb.ADOPT_KEY:
             change = {"key": replace(key, state=KeyState.ENABLED)}
         case KeepVerb.ENABLE_KEY if seen.key:
             change = {"key": replace(key, state=KeyState.ENABLED)}
         case KeepVerb.CREATE_BUCKET:
-            settings[Aspect.OWNERSHIP] = "BucketOwnerEnforced"
+            settings[BucketAspect.OWNERSHIP] = "BucketOwnerEnforced"
             change = {"bucket_exists": True}
         case KeepVerb.SET if step.aspect:
             settings[step.aspect] = step.value_with(key.arn)
@@ -632,7 +633,7 @@ def after(step: KeepStep, seen: ObservedStore) -> ObservedStore:
 
 def settings_of(aspects: tuple[Aspect, ...]) -> st.SearchStrategy[Mapping[Aspect, Any]]:
     """What these aspects may be found as: as desired, drifted, or never set."""
-    ours = (Aspect.KEY_TAGS, Aspect.BUCKET_TAGS)
+    ours = (KeyAspect.TAGS, BucketAspect.TAGS)
     return st.fixed_dictionaries(
         {
             aspect: st.just(CONVERGED.settings[aspect])
@@ -678,7 +679,7 @@ def test_whatever_is_found_its_plan_leads_to_a_store_that_needs_nothing(
         seen = after(step, seen)
     assert plan(seen) == ()
     assert seen.key
-    assert seen.settings == planner.desired_settings(SPEC, seen.key.arn)
+    assert seen.settings == desired_settings(SPEC, seen.key.arn)
 
 
 @given(regions())

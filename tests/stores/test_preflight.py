@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from foothold.errors import PermanentError
+from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.model import Aspect
 from foothold.stores.preflight import Preflight, Preflights, Verdict
 from foothold.stores.register import Phase, Retirement
 from tests.fakes import FakeCapacity
@@ -45,7 +45,7 @@ def test_a_store_that_is_used_outlives_its_last_claim_for_as_long_as_that_lasts(
     account.claims.release(ONE)
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert "is used by stack 222222222222/shop" in str(outcome.error)
-    account.buckets.write(SPEC, Aspect.BUCKET_POLICY, None)
+    account.buckets.write(SPEC, BucketAspect.POLICY, None)
     assert account.reconciler.keep()[0].steps  # kept meanwhile
     account.fake.stacks.clear()
     account.retirements.go_on(account.now + 60)

@@ -7,12 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.model import (
-    HOME_TAG,
-    REGION_TAG,
-    STACK_TAG,
-    Aspect,
-)
+from foothold.stores.aspects import BucketAspect
+from foothold.stores.model import HOME_TAG, REGION_TAG, STACK_TAG
 from foothold.stores.published import Published
 from foothold.stores.register import Adoption, ArtifactStore, Register
 from foothold.stores.trust import PublishedStores, Trust
@@ -38,8 +34,8 @@ def world() -> FakeWorld:
         at = spec.parameters(spec.home_path, key(region))
         world.parameters |= {(HOME, name): value for name, value in at.items()}
         world.buckets[spec.bucket] = {
-            Aspect.ENCRYPTION: {"KMSMasterKeyID": key(region)},
-            Aspect.BUCKET_TAGS: dict(spec.tags),
+            BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key(region)},
+            BucketAspect.TAGS: dict(spec.tags),
         }
     return world
 
@@ -98,7 +94,10 @@ def test_a_parameter_that_points_elsewhere_is_not_followed_and_stops_no_other_re
     leaf, value = FOREIGN[what]
     tamper(world, leaf, value)
     world.foreign_buckets.add("elsewhere")
-    world.buckets["mine"] = {Aspect.ENCRYPTION: {"KMSMasterKeyID": key()}, Aspect.BUCKET_TAGS: {}}
+    world.buckets["mine"] = {
+        BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key()},
+        BucketAspect.TAGS: {},
+    }
     published = read(world)
     assert set(published.stores) == set(REGIONS) - {REGION}
     (line,) = published.refused.values()
@@ -114,7 +113,7 @@ def test_another_accounts_bucket_and_key_together_are_refused_without_a_call(
 ) -> None:
     tamper(world, "bucket", "evil")
     tamper(world, "key-arn", key(account=OTHER))
-    world.buckets["evil"] = {Aspect.ENCRYPTION: {"KMSMasterKeyID": key(account=OTHER)}}
+    world.buckets["evil"] = {BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key(account=OTHER)}}
     asked: list[str] = []
     world.before = asked.append
     assert set(read(world).refused) == {REGION}
@@ -125,15 +124,15 @@ def test_a_bucket_whose_default_key_was_changed_is_not_used_until_it_is_put_righ
     world: FakeWorld,
 ) -> None:
     bucket = world.buckets[PLANE.spec(REGION).bucket]
-    bucket[Aspect.ENCRYPTION] = {"SSEAlgorithm": "AES256"}
+    bucket[BucketAspect.ENCRYPTION] = {"SSEAlgorithm": "AES256"}
     assert "encrypts with no key of KMS" in in_a_function(world).refused[REGION]
-    bucket[Aspect.ENCRYPTION] = {"KMSMasterKeyID": key()}
+    bucket[BucketAspect.ENCRYPTION] = {"KMSMasterKeyID": key()}
     assert in_a_function(world).refused == {}
 
 
 def test_a_region_that_cannot_be_asked_is_refused_with_the_reason(world: FakeWorld) -> None:
     def busy(call: str) -> None:
-        if call == f"prove {Aspect.ENCRYPTION}":
+        if call == f"prove {BucketAspect.ENCRYPTION}":
             world.before = lambda _call: None
             raise TemporaryError("S3 is busy")
 
@@ -148,8 +147,8 @@ def adopted(world: FakeWorld, **tags: str) -> None:
     tamper(world, "bucket", "old-artifacts")
     tamper(world, "adopted", Adoption("old-artifacts", key()).text)
     world.buckets["old-artifacts"] = {
-        Aspect.ENCRYPTION: {"KMSMasterKeyID": key()},
-        Aspect.BUCKET_TAGS: tags,
+        BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key()},
+        BucketAspect.TAGS: tags,
     }
 
 
@@ -189,7 +188,7 @@ def test_a_garbled_record_of_an_adoption_refuses_the_region_alone(world: FakeWor
 def test_a_store_of_a_function_is_proven_by_one_read(world: FakeWorld) -> None:
     in_a_function(world)
     assert sorted(world.calls) == sorted(
-        ["get parameters by path", *[f"prove {Aspect.ENCRYPTION}"] * len(REGIONS)]
+        ["get parameters by path", *[f"prove {BucketAspect.ENCRYPTION}"] * len(REGIONS)]
     )
 
 
@@ -197,7 +196,7 @@ def test_only_the_regions_that_are_asked_about_are_looked_at(world: FakeWorld) -
     trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
     found = register(world)
     assert set(trust.among(lambda: found, ["us-east-1"]).stores) == {"us-east-1"}
-    assert world.calls.count(f"prove {Aspect.ENCRYPTION}") == 1
+    assert world.calls.count(f"prove {BucketAspect.ENCRYPTION}") == 1
 
 
 def test_a_caller_whose_account_nobody_knows_uses_nothing(world: FakeWorld) -> None:

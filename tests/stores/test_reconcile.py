@@ -14,15 +14,11 @@ from foothold.errors import (
     RegionRefusedError,
     TemporaryError,
 )
-from foothold.stores import planner, reconcile, retirement
-from foothold.stores.model import (
-    Aspect,
-    KeepVerb,
-    Outcome,
-    StoreSpec,
-    Use,
-)
+from foothold.stores import reconcile, retirement
+from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect, desired_settings, turn
+from foothold.stores.model import StoreSpec, Use
 from foothold.stores.register import ArtifactStore
+from foothold.stores.steps import KeepVerb, Outcome
 from tests.stores.worlds import HOME, PLANE, World, in_memory
 
 SPEC = PLANE.spec("eu-west-1")
@@ -64,18 +60,18 @@ def test_reconciling_twice_changes_nothing_the_second_time(world: World) -> None
 @pytest.mark.parametrize(
     ("aspect", "drifted"),
     [
-        (Aspect.KEY_POLICY, {"Version": "2012-10-17", "Statement": []}),
-        (Aspect.PUBLIC_ACCESS, dict.fromkeys(
+        (KeyAspect.POLICY, {"Version": "2012-10-17", "Statement": []}),
+        (BucketAspect.PUBLIC_ACCESS, dict.fromkeys(
             ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"),
             False,
         )),
-        (Aspect.OWNERSHIP, "ObjectWriter"),
-        (Aspect.VERSIONING, "Suspended"),
-        (Aspect.LIFECYCLE, [{
+        (BucketAspect.OWNERSHIP, "ObjectWriter"),
+        (BucketAspect.VERSIONING, "Suspended"),
+        (BucketAspect.LIFECYCLE, [{
             "ID": "everything-tomorrow", "Status": "Enabled", "Filter": {"Prefix": ""},
             "Expiration": {"Days": 1},
         }]),
-        (Aspect.BUCKET_POLICY, {"Version": "2012-10-17", "Statement": [{
+        (BucketAspect.POLICY, {"Version": "2012-10-17", "Statement": [{
             "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
             "Resource": SPEC.bucket_arn,
         }]}),
@@ -85,7 +81,7 @@ def test_a_drifted_setting_is_put_right_and_nothing_else(
     world: World, aspect: Aspect, drifted: object
 ) -> None:
     store = ready(world.reconciler.reconcile(["eu-west-1"]))
-    if aspect is Aspect.KEY_POLICY:
+    if isinstance(aspect, KeyAspect):
         world.keys.write(SPEC, store.key_arn, aspect, drifted)
     else:
         world.buckets.write(SPEC, aspect, drifted)
@@ -130,7 +126,7 @@ def test_a_reply_lost_after_creating_the_key_leaves_no_second_key() -> None:
 def test_a_lost_race_for_the_alias_keeps_the_winners_key_and_discards_our_own(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = planner.desired_settings(SPEC, "")[Aspect.KEY_POLICY]
+    policy = desired_settings(SPEC, "")[KeyAspect.POLICY]
     winner = world.keys.create(SPEC, policy)
     create, discarded = world.keys.create, []
 
@@ -238,7 +234,7 @@ def test_a_steady_tick_reads_six_times_a_region_and_writes_nothing() -> None:
     world.reconciler.reconcile(regions)
     for tick in range(5):
         world.fake.calls.clear()
-        world.reconciler.reconcile(regions, planner.turn(tick))
+        world.reconciler.reconcile(regions, turn(tick))
         shared = {"list regions", "get parameters by path"}
         assert sum(call not in shared for call in world.fake.calls) == 6 * len(regions)
         assert mutations(world) == []
@@ -250,12 +246,12 @@ PLANE_REGIONS = in_memory().fake.statuses
 def test_drift_seen_in_a_glance_is_repaired_from_a_whole_look() -> None:
     world = in_memory()
     ready(world.reconciler.reconcile(["eu-west-1"]))
-    world.buckets.write(SPEC, Aspect.BUCKET_POLICY, None)
-    world.buckets.write(SPEC, Aspect.VERSIONING, "Suspended")
-    glance = (Aspect.BUCKET_POLICY,)
+    world.buckets.write(SPEC, BucketAspect.POLICY, None)
+    world.buckets.write(SPEC, BucketAspect.VERSIONING, "Suspended")
+    glance = (BucketAspect.POLICY,)
     (outcome,) = world.reconciler.reconcile(["eu-west-1"], glance)
     repaired = {step.aspect for step in outcome.steps}
-    assert repaired == {Aspect.BUCKET_POLICY, Aspect.VERSIONING}
+    assert repaired == {BucketAspect.POLICY, BucketAspect.VERSIONING}
 
 
 def test_what_is_desired_is_listed_claimed_or_already_there() -> None:

@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foothold.errors import PermanentError, TemporaryError
+from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.model import RETIRING_TAG, Aspect, RetireVerb
+from foothold.stores.model import RETIRING_TAG
 from foothold.stores.ports import PipelineUse
+from foothold.stores.steps import RetireVerb
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
 
@@ -153,7 +155,7 @@ def test_undo_of_what_is_not_retired_is_refused(account: Account) -> None:
 
 def test_a_bucket_of_another_stack_is_never_drained(account: Account) -> None:
     account.store()
-    account.buckets.write(SPEC, Aspect.BUCKET_TAGS, {"foothold:stack": "another"})
+    account.buckets.write(SPEC, BucketAspect.TAGS, {"foothold:stack": "another"})
     account.fake.versions[SPEC.bucket] = 5
     with pytest.raises(PermanentError, match="not Foothold's"):
         account.retirements.retire(REGION, account.now + 60)
@@ -483,8 +485,8 @@ def test_a_version_that_nobody_may_delete_calls_the_retirement_off(account: Acco
 
 
 def marks(account: Account, key: str) -> tuple[str | None, str | None]:
-    bucket = account.fake.buckets.get(SPEC.bucket, {}).get(Aspect.BUCKET_TAGS) or {}
-    return bucket.get(RETIRING_TAG), account.fake.key_settings[key, Aspect.KEY_TAGS].get(
+    bucket = account.fake.buckets.get(SPEC.bucket, {}).get(BucketAspect.TAGS) or {}
+    return bucket.get(RETIRING_TAG), account.fake.key_settings[key, KeyAspect.TAGS].get(
         RETIRING_TAG
     )
 
@@ -504,11 +506,11 @@ def test_a_record_that_somebody_wrote_takes_nothing_away_and_raises_an_alarm(
     if wanted:
         account.parameters.put(HOME, PLANE.names.regions, REGION)
     forge(account, phase)
-    account.fake.buckets[SPEC.bucket][Aspect.BUCKET_POLICY] = None
+    account.fake.buckets[SPEC.bucket][BucketAspect.POLICY] = None
     account.fake.calls.clear()
     (outcome,) = account.reconciler.keep()
     assert outcome.error is None
-    assert [step.aspect for step in outcome.steps[1:]] == [Aspect.BUCKET_POLICY]  # kept as ever
+    assert [step.aspect for step in outcome.steps[1:]] == [BucketAspect.POLICY]  # kept as ever
     (alarm,) = outcome.alarms
     assert SPEC.retirement_parameter in alarm.reason
     assert f"`foothold regions retire {REGION} --undo` deletes the parameter" in alarm.reason
@@ -547,7 +549,7 @@ def test_a_record_with_another_begin_than_the_marks_proves_nothing(account: Acco
 def test_a_mark_on_the_bucket_alone_proves_nothing(account: Account) -> None:
     """Whoever may tag buckets need not be the control plane."""
     account.store()
-    account.buckets.write(SPEC, Aspect.BUCKET_TAGS, {RETIRING_TAG: "0"})
+    account.buckets.write(SPEC, BucketAspect.TAGS, {RETIRING_TAG: "0"})
     forge(account, "retiring")
     assert account.retirements.unfinished() == ()
     assert account.reconciler.keep()[0].alarms
@@ -595,8 +597,8 @@ def test_giving_back_killed_anywhere_goes_on_by_itself(killed: int) -> None:
         account.retirements.go_on(account.now + 60)
     else:
         account.retire()
-    assert account.fake.buckets[bucket][Aspect.BUCKET_TAGS] == {"owner": "platform"}
-    assert account.fake.key_settings[key, Aspect.KEY_TAGS] == {"owner": "platform"}
+    assert account.fake.buckets[bucket][BucketAspect.TAGS] == {"owner": "platform"}
+    assert account.fake.key_settings[key, KeyAspect.TAGS] == {"owner": "platform"}
     assert set(account.published()) == {SPEC.retirement_parameter}
 
 

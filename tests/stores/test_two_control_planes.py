@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.errors import FootholdError, NotOursError, PermanentError
+from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.handover import HandOvers
-from foothold.stores.model import HOME_TAG, STACK_TAG, Aspect, ControlPlane
+from foothold.stores.model import HOME_TAG, STACK_TAG, ControlPlane
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.test_retirement import Killed, killing
 from tests.stores.worlds import HOME, PLANE
@@ -200,7 +201,7 @@ def test_what_is_not_there_or_not_ours_is_not_handed_over() -> None:
     with pytest.raises(PermanentError, match="has no artifact store"):
         hand_overs(account).hand_over(REGION, "platform", SECOND)
     account.store()
-    account.buckets.write(SPEC, Aspect.BUCKET_TAGS, {STACK_TAG: "third"})
+    account.buckets.write(SPEC, BucketAspect.TAGS, {STACK_TAG: "third"})
     before = account.state()
     with pytest.raises(NotOursError, match="stack third"):
         hand_overs(account).hand_over(REGION, "platform", SECOND)
@@ -219,8 +220,8 @@ def test_a_store_of_before_there_were_home_regions_is_claimed_by_handing_it_to_o
     account = Account()
     key = account.store()
     for tags in (
-        account.fake.buckets[SPEC.bucket][Aspect.BUCKET_TAGS],
-        account.fake.key_settings[key, Aspect.KEY_TAGS],
+        account.fake.buckets[SPEC.bucket][BucketAspect.TAGS],
+        account.fake.key_settings[key, KeyAspect.TAGS],
     ):
         del tags[HOME_TAG]
     (outcome,) = account.reconciler.keep()

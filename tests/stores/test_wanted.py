@@ -8,9 +8,10 @@ from foothold.errors import PermanentError, RequestRefusedError, TemporaryError
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.events import EventDoor, report
-from foothold.stores.model import ControlPlane, Outcome
+from foothold.stores.model import ControlPlane
 from foothold.stores.register import Phase, Retirement
 from foothold.stores.requests import OpenRequests
+from foothold.stores.steps import Outcome
 from foothold.stores.triggers import ParameterChanged, RegionsRequested, Scheduled, Trigger
 from foothold.stores.wanted import LONGEST_REASON, OpenRequest, RegionList, RegionPolicy
 from tests.stores.accounts import REGION, SPEC, Account

@@ -22,7 +22,7 @@ from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
 from foothold.stores.operator.regions import RegionDesk
-from foothold.stores.ports import Stores
+from foothold.stores.published import Stores
 from foothold.stores.register import Names
 from foothold.stores.trust import Trust
 

@@ -37,8 +37,7 @@ from foothold.packaging.ports import (
     Unpack,
 )
 from foothold.reading import Ignored
-from foothold.stores.ports import Stores
-from foothold.stores.published import Published
+from foothold.stores.published import Published, Stores
 
 PROJECT_TAG = "foothold:project"
 TEMPLATES = (

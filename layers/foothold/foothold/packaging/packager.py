@@ -38,8 +38,7 @@ from foothold.packaging.manifest import (
 )
 from foothold.packaging.options import Options
 from foothold.packaging.ports import Objects, Progress, Signatures, Templates, Zips
-from foothold.stores.ports import Stores
-from foothold.stores.published import Published
+from foothold.stores.published import Published, Stores
 from foothold.stores.register import ArtifactStore
 
 NO_OPTIONS = Options()

@@ -13,7 +13,7 @@ from typing import Protocol
 from foothold.errors import FootholdError, PermanentError, TemporaryError
 from foothold.partitions import everywhere
 from foothold.pipelines.declaration import DIGEST_OUTPUT, MACRO, stores_digest, within_reach
-from foothold.stores.ports import Stores
+from foothold.stores.published import Stores
 from foothold.stores.register import ArtifactStore
 
 # UpdateStack takes a template body of this many bytes (botocore's cloudformation model).

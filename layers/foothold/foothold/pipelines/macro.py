@@ -24,7 +24,7 @@ from foothold.pipelines.declaration import (
 from foothold.pipelines.form import read_declaration
 from foothold.pipelines.resources import expand
 from foothold.reading import wrong_fields
-from foothold.stores.ports import Stores
+from foothold.stores.published import Stores
 from foothold.stores.register import ArtifactStore
 
 ROOT = "/foothold"

@@ -4,23 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from foothold.errors import NotOursError, PermanentError
+from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.beside import listed, policy_beside
-from foothold.stores.model import (
-    REGION_TAG,
-    STACK_TAG,
-    Aspect,
-    ControlPlane,
-    KeyState,
-    ObservedKey,
-    Outcome,
-    StoreSpec,
-    Use,
-)
+from foothold.stores.model import REGION_TAG, STACK_TAG, ControlPlane, StoreSpec, Use
 from foothold.stores.policies import bucket_policy, canonical, key_policy
 from foothold.stores.ports import Buckets, Keys, Parameters
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import Adoption
+from foothold.stores.steps import KeyState, ObservedKey, Outcome
 
 
 class Adoptions:
@@ -63,9 +55,9 @@ class Adoptions:
         assert spec.adopted is not None  # given three lines above
         # The record first: from now on this bucket and key are the region's, whoever runs next.
         self._parameters.put(home, spec.adoption_parameter, spec.adopted.text)
-        self._keys.write(spec, key_arn, Aspect.KEY_TAGS, spec.tags_in(Use.IN_USE))
+        self._keys.write(spec, key_arn, KeyAspect.TAGS, spec.tags_in(Use.IN_USE))
         self._keys.point_alias(spec, key_arn)
-        self._buckets.write(spec, Aspect.BUCKET_TAGS, spec.tags_in(Use.IN_USE))
+        self._buckets.write(spec, BucketAspect.TAGS, spec.tags_in(Use.IN_USE))
         (outcome,) = self._reconciler.reconcile([region])
         return outcome
 
@@ -114,14 +106,14 @@ class Adoptions:
             raise PermanentError(
                 f"bucket {spec.bucket} is public ({'; '.join(openings)}): close it, then adopt it"
             )
-        encryption = self._buckets.read(spec, Aspect.ENCRYPTION) or {}
+        encryption = self._buckets.read(spec, BucketAspect.ENCRYPTION) or {}
         found = encryption.get("KMSMasterKeyID", encryption.get("SSEAlgorithm", "nothing"))
         if found != key_arn:
             raise PermanentError(
                 f"bucket {spec.bucket} encrypts with {found}, not with {key_arn}: make that key "
                 "the bucket's default, by its whole ARN, then adopt both"
             )
-        tags = self._buckets.read(spec, Aspect.BUCKET_TAGS) or {}
+        tags = self._buckets.read(spec, BucketAspect.TAGS) or {}
         self._refuse_others_tag(spec, f"bucket {spec.bucket}", tags)
 
     def _refuse_others_tag(self, spec: StoreSpec, name: str, tags: Mapping[str, str]) -> None:
@@ -136,9 +128,9 @@ class Adoptions:
             )
 
     def _refuse_to_take_access_away(self, spec: StoreSpec, key_arn: str) -> None:
-        bucket = self._buckets.read(spec, Aspect.BUCKET_POLICY)
+        bucket = self._buckets.read(spec, BucketAspect.POLICY)
         beside = policy_beside(spec, bucket_policy(spec, key_arn), bucket)
-        key = self._keys.read(spec, key_arn, Aspect.KEY_POLICY)
+        key = self._keys.read(spec, key_arn, KeyAspect.POLICY)
         for name, lost in (
             (f"bucket {spec.bucket}", tuple(name for name, _ in beside.set_aside)),
             (key_arn, allowed_only_by(key, key_policy(spec))),

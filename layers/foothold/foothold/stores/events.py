@@ -10,11 +10,12 @@ from foothold.errors import (
     RequestRefusedError,
     TemporaryError,
 )
-from foothold.stores import planner
-from foothold.stores.model import ControlPlane, Outcome
+from foothold.stores.aspects import ALWAYS_LOOKED_AT, turn
+from foothold.stores.model import ControlPlane
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Retirements
+from foothold.stores.steps import Outcome
 from foothold.stores.triggers import (
     ParameterChanged,
     RegionOptIn,
@@ -64,8 +65,8 @@ class EventDoor:
             case ParameterChanged(name=name, region=region):
                 return self._parameter_changed(name, region)
             case Scheduled():
-                turn = planner.turn(int(self._clock() // TURN_SECONDS))
-                return (*self._reconciler.keep(None, turn), *self._retire())
+                looked_at = turn(int(self._clock() // TURN_SECONDS))
+                return (*self._reconciler.keep(None, looked_at), *self._retire())
 
     def remember(self, trigger: Trigger, outcomes: Sequence[Outcome]) -> None:
         """Write down which regions are not ready and why, and forget those that are by now."""
@@ -82,7 +83,7 @@ class EventDoor:
     def _parameter_changed(self, name: str, region: str) -> tuple[Outcome, ...]:
         plane = self._control_plane
         if name == plane.names.regions:
-            return self._reconciler.keep(None, planner.ALWAYS_LOOKED_AT)
+            return self._reconciler.keep(None, ALWAYS_LOOKED_AT)
         about = plane.names.region_of_store(name)
         region = region if about is None else about
         if name == plane.spec(region).retirement_parameter:

@@ -4,19 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from foothold.errors import BucketMissingError, PermanentError
-from foothold.stores.model import (
-    HOME_TAG,
-    STACK_TAG,
-    Aspect,
-    ControlPlane,
-    ObservedKey,
-    StoreSpec,
-)
+from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.model import HOME_TAG, STACK_TAG, ControlPlane, StoreSpec
 from foothold.stores.ownership import refuse_others
 from foothold.stores.ports import Buckets, Keys, Parameters
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import Phase
+from foothold.stores.steps import ObservedKey
 
 # The claim of the control plane's own stack, which never gives it up before it is deleted.
 OWN_RESOURCE = "HomeArtifactStore"
@@ -61,18 +56,18 @@ class HandOvers:
         if not keeps:
             self._withdraw(spec, key)
         if has_bucket:
-            self._buckets.write(spec, Aspect.BUCKET_TAGS, to.identity)
+            self._buckets.write(spec, BucketAspect.TAGS, to.identity)
         if key:
-            self._keys.write(spec, key.arn, Aspect.KEY_TAGS, to.identity)
+            self._keys.write(spec, key.arn, KeyAspect.TAGS, to.identity)
 
     def _found(self, spec: StoreSpec, receiver: StoreSpec) -> tuple[ObservedKey | None, bool]:
         """The key, and whether there is a bucket: each ours, or handed over already."""
         key = self._keys.aliased(spec)
         if key:
-            tags = self._keys.read(spec, key.arn, Aspect.KEY_TAGS) or {}
+            tags = self._keys.read(spec, key.arn, KeyAspect.TAGS) or {}
             self._refuse_strangers(spec, receiver, key.arn, tags)
         try:
-            tags = self._buckets.read(spec, Aspect.BUCKET_TAGS) or {}
+            tags = self._buckets.read(spec, BucketAspect.TAGS) or {}
         except BucketMissingError:
             if key is None:
                 raise PermanentError(
@@ -135,7 +130,7 @@ class HandOvers:
         ]
         self._parameters.delete(self._home, (*own, *at_home))
         handed_over = key is not None and not spec.owns(
-            self._keys.read(spec, key.arn, Aspect.KEY_TAGS)
+            self._keys.read(spec, key.arn, KeyAspect.TAGS)
         )
         if not handed_over:
             regional = tuple(spec.parameters(spec.regional_path, ""))

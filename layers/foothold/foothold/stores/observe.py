@@ -5,18 +5,20 @@ from dataclasses import replace
 from typing import Any
 
 from foothold.errors import BucketMissingError
-from foothold.stores.model import (
+from foothold.stores.aspects import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
+    SPARE_KEYS,
     Aspect,
-    ObservedKey,
-    ObservedStore,
-    StoreSpec,
+    BucketAspect,
+    LookedAt,
 )
+from foothold.stores.model import StoreSpec
 from foothold.stores.ownership import is_anothers
 from foothold.stores.planner import TAGS
 from foothold.stores.ports import Buckets, Keys, Parameters
 from foothold.stores.register import Retirement
+from foothold.stores.steps import ObservedKey, ObservedStore
 
 
 class Observer:
@@ -31,7 +33,7 @@ class Observer:
         self,
         spec: StoreSpec,
         published: Mapping[str, str],
-        aspects: Collection[Aspect],
+        aspects: Collection[LookedAt],
         called_off: Retirement | None = None,
     ) -> ObservedStore:
         """A store that is kept. `published` is what is written about stores at home, `aspects` are
@@ -39,7 +41,7 @@ class Observer:
         seen = self._look(spec, published, aspects, called_off)
         if seen.key is None:
             return replace(seen, tagged_keys=self._keys.tagged(spec))
-        if Aspect.SPARE_KEYS in aspects:
+        if SPARE_KEYS in aspects:
             return replace(seen, spare_keys=self._keys.unused(spec))
         return seen
 
@@ -66,7 +68,7 @@ class Observer:
         self,
         spec: StoreSpec,
         published: Mapping[str, str],
-        aspects: Collection[Aspect],
+        aspects: Collection[LookedAt],
         retirement: Retirement | None,
         *,
         whether_empty: bool = False,
@@ -99,7 +101,7 @@ class Observer:
             for aspect in BUCKET_ASPECTS:
                 if aspect in aspects:
                     settings[aspect] = self._buckets.read(spec, aspect)
-            if whether_empty or not settings.get(Aspect.BUCKET_TAGS, "not read"):
+            if whether_empty or not settings.get(BucketAspect.TAGS, "not read"):
                 empty = self._buckets.is_empty(spec)
         except BucketMissingError:
             exists = False

@@ -7,15 +7,9 @@ a name, a path or a record proves nothing.
 from collections.abc import Mapping
 
 from foothold.errors import NotOursError, PermanentError
-from foothold.stores.model import (
-    HOME_TAG,
-    REGION_TAG,
-    STACK_TAG,
-    Aspect,
-    ObservedKey,
-    ObservedStore,
-    StoreSpec,
-)
+from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.model import HOME_TAG, REGION_TAG, STACK_TAG, StoreSpec
+from foothold.stores.steps import ObservedKey, ObservedStore
 
 Tags = Mapping[str, str]
 
@@ -54,24 +48,24 @@ def refuse_others_bucket(spec: StoreSpec, tags: Tags | None, *, empty: bool) -> 
 def refuse_to_keep(spec: StoreSpec, seen: ObservedStore) -> None:
     """Raise PermanentError, with what would help, unless all that was found of a store is ours to
     change."""
-    key_tags = seen.settings.get(Aspect.KEY_TAGS) or {}
-    bucket_tags = seen.settings.get(Aspect.BUCKET_TAGS, spec.tags) or {}
+    key_tags = seen.settings.get(KeyAspect.TAGS) or {}
+    bucket_tags = seen.settings.get(BucketAspect.TAGS, spec.tags) or {}
     if spec.adopted and seen.bucket_exists and STACK_TAG not in bucket_tags:
         raise PermanentError(
             f"the adoption of bucket {spec.bucket} was cut short, or its tags were taken off: "
             f"run `foothold regions adopt {spec.region} --bucket {spec.bucket} --key-arn "
             f"{spec.adopted.key_arn}` again"
         )
-    if seen.key and Aspect.KEY_TAGS in seen.settings:
+    if seen.key and KeyAspect.TAGS in seen.settings:
         way_out = "point the alias at Foothold's own key, or delete the alias"
         name = f"{spec.key_alias} in {spec.region} points at {seen.key.arn}, which"
         refuse_others(spec, name, key_tags, way_out)
     # With a key of our own here, a parameter that names another is only wrong.
     for key in () if seen.key else seen.named_keys:
         refuse_anothers_key(spec, key, f"of {spec.region}")
-    if seen.bucket_exists and Aspect.BUCKET_TAGS in seen.settings:
+    if seen.bucket_exists and BucketAspect.TAGS in seen.settings:
         # One tag of two is gone: whose the bucket is, its key tells, once that is looked at.
-        told_by_key = Aspect.KEY_TAGS not in seen.settings or spec.owns(key_tags)
+        told_by_key = KeyAspect.TAGS not in seen.settings or spec.owns(key_tags)
         drifted = (
             seen.key is not None
             and told_by_key
@@ -91,8 +85,8 @@ def refuse_to_take_away(spec: StoreSpec, seen: ObservedStore) -> None:
     """Raise NotOursError unless the key and the bucket that were found are ours. Those of an
     adoption may have been given back already."""
     for aspect, name in (
-        (Aspect.KEY_TAGS, seen.key.arn if seen.key else ""),
-        (Aspect.BUCKET_TAGS, f"bucket {spec.bucket}"),
+        (KeyAspect.TAGS, seen.key.arn if seen.key else ""),
+        (BucketAspect.TAGS, f"bucket {spec.bucket}"),
     ):
         if aspect in seen.settings:
             tags = seen.settings[aspect] or {}

@@ -6,85 +6,34 @@ from dataclasses import replace
 from typing import Any
 
 from foothold.errors import PermanentError
-from foothold.stores.beside import Beside, lifecycle_beside, policy_beside
-from foothold.stores.model import (
+from foothold.stores.aspects import (
     BUCKET_ASPECTS,
     KEY_ASPECTS,
-    KEY_TO_COME,
-    RETIRING_TAG,
-    STATE_TAG,
+    NONCURRENT_DAYS,
+    SETTINGS,
     Aspect,
+    BucketAspect,
+    KeyAspect,
+    desired_settings,
+)
+from foothold.stores.beside import Beside, lifecycle_beside, policy_beside
+from foothold.stores.model import RETIRING_TAG, STATE_TAG, StoreSpec, Use
+from foothold.stores.ownership import refuse_to_keep
+from foothold.stores.policies import canonical, key_policy
+from foothold.stores.register import Phase, Retirement
+from foothold.stores.steps import (
+    KEY_TO_COME,
     KeepStep,
     KeepVerb,
     KeyState,
     ObservedKey,
     ObservedStore,
-    StoreSpec,
-    Use,
 )
-from foothold.stores.ownership import refuse_to_keep
-from foothold.stores.policies import bucket_policy, canonical, key_policy
-from foothold.stores.register import Phase, Retirement
 
-# There from the creation on: the key's policy is given with it, and the ownership is the default of
-# S3. So what is about to be created needs no step for them.
-SET_AT_CREATION = frozenset({Aspect.OWNERSHIP, Aspect.KEY_POLICY})
-# What is looked at in every tick: whatever takes access away or lets somebody in.
-ALWAYS_LOOKED_AT = (Aspect.KEY_POLICY, Aspect.BUCKET_POLICY)
-LOOKED_AT_IN_TURN = tuple(aspect for aspect in Aspect if aspect not in ALWAYS_LOOKED_AT)
-IN_TURN_AT_ONCE = 2
-EVERYTHING = tuple(Aspect)
-TAGS = (Aspect.KEY_TAGS, Aspect.BUCKET_TAGS)
+TAGS = (KeyAspect.TAGS, BucketAspect.TAGS)
 
-NONCURRENT_DAYS = 30
-UPLOAD_DAYS = 1
 # A key that another run is about to use is younger than this.
 SPARE_AFTER_SECONDS = 3600
-
-
-def turn(number: int) -> tuple[Aspect, ...]:
-    """The aspects that tick `number` looks at: all that guard access, and two of the others.
-
-    Five ticks in a row look at everything, with six reads a region each instead of thirteen.
-    """
-    first = number * IN_TURN_AT_ONCE
-    return ALWAYS_LOOKED_AT + tuple(
-        LOOKED_AT_IN_TURN[place % len(LOOKED_AT_IN_TURN)]
-        for place in range(first, first + IN_TURN_AT_ONCE)
-    )
-
-
-def desired_settings(spec: StoreSpec, key_arn: str) -> Mapping[Aspect, Any]:
-    """Every setting of a store, in the shape its AWS API takes."""
-    return {
-        Aspect.KEY_POLICY: key_policy(spec),
-        Aspect.KEY_ROTATION: True,
-        Aspect.KEY_TAGS: spec.tags_in(Use.IN_USE),
-        Aspect.PUBLIC_ACCESS: {
-            "BlockPublicAcls": True,
-            "IgnorePublicAcls": True,
-            "BlockPublicPolicy": True,
-            "RestrictPublicBuckets": True,
-        },
-        Aspect.OWNERSHIP: "BucketOwnerEnforced",
-        Aspect.VERSIONING: "Enabled",
-        Aspect.ENCRYPTION: {
-            "SSEAlgorithm": "aws:kms",
-            "KMSMasterKeyID": key_arn,
-            "BucketKeyEnabled": True,
-        },
-        Aspect.LIFECYCLE: [
-            {
-                "ID": "expire-replaced-artifacts",
-                "Status": "Enabled",
-                "Filter": {"Prefix": ""},
-                "NoncurrentVersionExpiration": {"NoncurrentDays": NONCURRENT_DAYS},
-                "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UPLOAD_DAYS},
-            }
-        ],
-        Aspect.BUCKET_TAGS: spec.tags_in(Use.IN_USE),
-        Aspect.BUCKET_POLICY: bucket_policy(spec, key_arn),
-    }
 
 
 def plan(
@@ -247,16 +196,17 @@ def _revive(key: ObservedKey) -> list[KeepStep]:
 def _setting_steps(spec: StoreSpec, seen: ObservedStore, key_arn: str) -> list[KeepStep]:
     steps = []
     desired = desired_settings(spec, key_arn)
+    aspect: Aspect
     for aspect in KEY_ASPECTS:
         ours, found = desired[aspect], seen.settings.get(aspect)
         if seen.key is None:
-            if aspect not in SET_AT_CREATION or key_arn != KEY_TO_COME:
+            if not SETTINGS[aspect].at_creation or key_arn != KEY_TO_COME:
                 steps.append(_set(aspect, "the key is not in use yet", ours))
         elif aspect in seen.settings and _differs(aspect, ours, found):
             steps.append(_set(aspect, _reason(found), ours))
     for aspect in BUCKET_ASPECTS:
         if not seen.bucket_exists:
-            if aspect not in SET_AT_CREATION:
+            if not SETTINGS[aspect].at_creation:
                 steps.append(_set(aspect, "the bucket is new", _to_write(spec, seen, aspect)))
         elif aspect in seen.settings:
             steps += _bucket_steps(spec, seen, aspect, desired[aspect])
@@ -270,9 +220,9 @@ def _set(aspect: Aspect, reason: str, value: Any) -> KeepStep:
 def _unmarking_steps(seen: ObservedStore, adopted: str) -> list[KeepStep]:
     """The mark of a retirement goes where there is none, whoever was cut short."""
     found = (*seen.named_keys, *seen.tagged_keys)
-    tags = {
-        Aspect.BUCKET_TAGS: seen.settings.get(Aspect.BUCKET_TAGS),
-        Aspect.KEY_TAGS: seen.settings.get(Aspect.KEY_TAGS)
+    tags: dict[Aspect, Any] = {
+        BucketAspect.TAGS: seen.settings.get(BucketAspect.TAGS),
+        KeyAspect.TAGS: seen.settings.get(KeyAspect.TAGS)
         if seen.key
         else next((key.tags for key in found if key.arn == adopted), None),
     }
@@ -291,13 +241,13 @@ def _bucket_steps(
     wanted = _beside(spec, aspect, ours, found)
     if not wanted.differs:
         return []
-    if aspect is Aspect.LIFECYCLE and _keeps_longer(found):
+    if aspect is BucketAspect.LIFECYCLE and _keeps_longer(found):
         return [_leave_lifecycle(spec, wanted.value)]
     value = _to_write(spec, seen, aspect)
     if wanted.set_aside:
         return [KeepStep(KeepVerb.SET_ASIDE, _opens(wanted.set_aside), aspect, value=value)]
     steps = [_set(aspect, _reason(found), value)]
-    if aspect is Aspect.BUCKET_TAGS and _tags_are_new(spec, seen):
+    if aspect is BucketAspect.TAGS and _tags_are_new(spec, seen):
         names = (
             (spec.control_plane.home_region, tuple(seen.home_parameters)),
             (spec.region, tuple(seen.regional_parameters)),
@@ -322,9 +272,9 @@ def _key_in_values(seen: ObservedStore) -> str:
 
 def _beside(spec: StoreSpec, aspect: Aspect, ours: Any, found: Any) -> Beside:
     """What a setting should be, given what was found."""
-    if aspect is Aspect.BUCKET_POLICY:
+    if aspect is BucketAspect.POLICY:
         return policy_beside(spec, ours, found)
-    if aspect is Aspect.LIFECYCLE:
+    if aspect is BucketAspect.LIFECYCLE:
         return lifecycle_beside(ours, found)
     return Beside(ours, _differs(aspect, ours, found))
 
@@ -342,7 +292,7 @@ def _tags_are_new(spec: StoreSpec, seen: ObservedStore) -> bool:
     """Whether the bucket lacks tags of the organisation; it is the last to get them, so that it
     shows what the parameters have, which nobody reads."""
     published = {**seen.home_parameters, **seen.regional_parameters}
-    tags = seen.settings.get(Aspect.BUCKET_TAGS) or {}
+    tags = seen.settings.get(BucketAspect.TAGS) or {}
     return bool(published) and _unlike(dict(spec.control_plane.tags), tags)
 
 
@@ -360,7 +310,7 @@ def _leave_lifecycle(spec: StoreSpec, desired: Any) -> KeepStep:
     return KeepStep(
         KeepVerb.LEAVE,
         "it keeps replaced artifacts longer than Foothold does, which would delete them",
-        Aspect.LIFECYCLE,
+        BucketAspect.LIFECYCLE,
         command=(
             f"aws s3api put-bucket-lifecycle-configuration --region {spec.region} "
             f"--bucket {spec.bucket} --expected-bucket-owner {spec.account} "
@@ -374,7 +324,7 @@ def _reason(value: Any) -> str:
 
 
 def _differs(aspect: Aspect, desired: Any, value: Any) -> bool:
-    if aspect in (Aspect.KEY_TAGS, Aspect.BUCKET_TAGS):
+    if aspect in (KeyAspect.TAGS, BucketAspect.TAGS):
         return _unlike(desired, value or {})
     return bool(canonical(desired) != canonical(value))
 

@@ -7,14 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from foothold.stores.model import (
-    Aspect,
-    ObservedKey,
-    StoreSpec,
-    Use,
-)
-from foothold.stores.published import Published
+from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.model import StoreSpec, Use
 from foothold.stores.register import ArtifactStore
+from foothold.stores.steps import ObservedKey
 
 
 class Keys(Protocol):
@@ -66,19 +62,19 @@ class Keys(Protocol):
 
     def cancel_deletion(self, spec: StoreSpec, key_arn: str) -> None: ...
 
-    def read(self, spec: StoreSpec, key_arn: str, aspect: Aspect) -> Any:
-        """One setting of the key, in the shape of `planner.desired_settings`."""
+    def read(self, spec: StoreSpec, key_arn: str, aspect: KeyAspect) -> Any:
+        """One setting of the key, in the shape of `aspects.desired_settings`."""
         ...
 
-    def write(self, spec: StoreSpec, key_arn: str, aspect: Aspect, value: Any) -> None: ...
+    def write(self, spec: StoreSpec, key_arn: str, aspect: KeyAspect, value: Any) -> None: ...
 
 
 class Buckets(Protocol):
     """S3 buckets, region by region."""
 
-    def read(self, spec: StoreSpec, aspect: Aspect) -> Any:
+    def read(self, spec: StoreSpec, aspect: BucketAspect) -> Any:
         """One setting of the bucket, None where it is not set, in the shape of
-        `planner.desired_settings`. Raises BucketMissingError where there is no bucket, and
+        `aspects.desired_settings`. Raises BucketMissingError where there is no bucket, and
         PermanentError where the bucket belongs to another account."""
         ...
 
@@ -114,7 +110,7 @@ class Buckets(Protocol):
         PermanentError where the name belongs to another account."""
         ...
 
-    def write(self, spec: StoreSpec, aspect: Aspect, value: Any) -> None: ...
+    def write(self, spec: StoreSpec, aspect: BucketAspect, value: Any) -> None: ...
 
     def verify(self, spec: StoreSpec) -> None:
         """Raise unless the bucket can be reached, is ours, and stands in its region."""
@@ -182,15 +178,6 @@ class Regions(Protocol):
     def opt_in_status(self, region: str) -> str | None:
         """The status of a region that cannot be used, with what is under way: ENABLING,
         DISABLING; None where nobody can tell."""
-        ...
-
-
-class Stores(Protocol):
-    """The artifact stores that are ready, as the home region's parameters name them."""
-
-    def ready(self) -> Published:
-        """Every ready store by region, and why each other published one may not be used. Raises
-        TemporaryError or PermanentError."""
         ...
 
 

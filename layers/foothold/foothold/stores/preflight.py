@@ -6,9 +6,10 @@ from enum import StrEnum
 
 from foothold.errors import FootholdError, TemporaryError
 from foothold.partitions import everywhere
-from foothold.stores.model import ControlPlane, KeepVerb, Step
+from foothold.stores.model import ControlPlane
 from foothold.stores.ports import Capacity
 from foothold.stores.reconcile import Reconciler
+from foothold.stores.steps import KeepVerb, Step
 
 
 class Verdict(StrEnum):

@@ -7,6 +7,7 @@ bucket and a key of their own. What names alone can tell is decided here, withou
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from foothold.errors import PermanentError
 from foothold.partitions import partition_of
@@ -33,6 +34,15 @@ class Published:
 
     stores: Mapping[str, ArtifactStore]
     refused: Mapping[str, str] = field(default_factory=dict)
+
+
+class Stores(Protocol):
+    """The artifact stores that are ready, as the home region's parameters name them."""
+
+    def ready(self) -> Published:
+        """Every ready store by region, and why each other published one may not be used. Raises
+        TemporaryError or PermanentError."""
+        ...
 
 
 def desired_spec(

@@ -19,27 +19,22 @@ from foothold.errors import (
     TemporaryError,
 )
 from foothold.stores import planner
-from foothold.stores.model import (
+from foothold.stores.aspects import (
     BUCKET_ASPECTS,
+    EVERYTHING,
     KEY_ASPECTS,
-    KEY_TO_COME,
-    RETIRING_TAG,
-    Aspect,
-    ControlPlane,
-    KeepStep,
-    KeepVerb,
-    KeyState,
-    ObservedStore,
-    Outcome,
-    StoreSpec,
-    Use,
+    BucketAspect,
+    KeyAspect,
+    LookedAt,
 )
+from foothold.stores.model import RETIRING_TAG, ControlPlane, StoreSpec, Use
 from foothold.stores.observe import Observer
 from foothold.stores.ownership import refuse_anothers_key, refuse_others, refuse_others_bucket
 from foothold.stores.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
 from foothold.stores.published import desired_spec
 from foothold.stores.register import ArtifactStore, Phase, Register, Retirement
 from foothold.stores.retirement_plan import distrust, proven, recorded
+from foothold.stores.steps import KEY_TO_COME, KeepStep, KeepVerb, KeyState, ObservedStore, Outcome
 
 Answer = TypeVar("Answer")
 
@@ -89,7 +84,7 @@ class Reconciler:
     def reconcile(
         self,
         regions: Iterable[str],
-        aspects: Sequence[Aspect] = planner.EVERYTHING,
+        aspects: Sequence[LookedAt] = EVERYTHING,
         *,
         held: Collection[str] = (),
     ) -> tuple[Outcome, ...]:
@@ -125,13 +120,13 @@ class Reconciler:
                     "--undo`"
                 )
         return self._converge_all(
-            names, planner.EVERYTHING, published, going, calls_off=insisting, refused=refused
+            names, EVERYTHING, published, going, calls_off=insisting, refused=refused
         )
 
     def keep(
         self,
         regions: Iterable[str] | None = None,
-        aspects: Sequence[Aspect] = planner.EVERYTHING,
+        aspects: Sequence[LookedAt] = EVERYTHING,
     ) -> tuple[Outcome, ...]:
         """Converge those of the regions that are not being retired; where None is given, all
         that are desired. This is what the schedule and events about stores ask, which want
@@ -151,7 +146,7 @@ class Reconciler:
     def _converge_all(
         self,
         names: Sequence[str],
-        aspects: Sequence[Aspect],
+        aspects: Sequence[LookedAt],
         published: Mapping[str, str],
         going: Collection[str],
         *,
@@ -195,7 +190,7 @@ class Reconciler:
             try:
                 self._refuse(region, statuses, refused)
                 spec, called_off, distrusted = self._wish(region, published, going)
-                seen = self._observer.look(spec, published, planner.EVERYTHING, called_off)
+                seen = self._observer.look(spec, published, EVERYTHING, called_off)
                 return (*distrusted, *planner.plan(spec, seen, self._clock(), called_off))
             except FootholdError as error:
                 return _not_yet_everywhere(region, statuses, error)
@@ -384,15 +379,15 @@ class Reconciler:
         self,
         spec: StoreSpec,
         published: Mapping[str, str],
-        aspects: Sequence[Aspect],
+        aspects: Sequence[LookedAt],
         taken: list[KeepStep],
         called_off: Retirement | None,
     ) -> ArtifactStore:
-        aspects = planner.EVERYTHING if called_off else aspects
+        aspects = EVERYTHING if called_off else aspects
         seen = self._observer.look(spec, published, aspects, called_off)
         steps = planner.plan(spec, seen, self._clock(), called_off)
         if steps and _partly_seen(seen):
-            seen = self._observer.look(spec, published, planner.EVERYTHING, called_off)
+            seen = self._observer.look(spec, published, EVERYTHING, called_off)
             steps = planner.plan(spec, seen, self._clock(), called_off)
         if any(step.verb in (KeepVerb.CREATE_KEY, KeepVerb.CREATE_BUCKET) for step in steps):
             self._refuse_below_anothers_root(spec, published)
@@ -431,13 +426,12 @@ class Reconciler:
                 self._buckets.create(spec, step.use)
                 self._refuse_foreign_bucket(spec)
             case KeepVerb.SET | KeepVerb.SET_ASIDE:
-                assert step.aspect  # the one that is set
-                if step.aspect in KEY_ASPECTS:
+                if isinstance(step.aspect, KeyAspect):
                     self._keys.write(spec, key, step.aspect, value)
-                else:
+                elif step.aspect:
                     self._buckets.write(spec, step.aspect, value)
             case KeepVerb.UNTAG:
-                if step.aspect is Aspect.KEY_TAGS:
+                if step.aspect is KeyAspect.TAGS:
                     self._keys.untag(spec, key, (RETIRING_TAG,))
                 else:
                     self._buckets.untag(spec, (RETIRING_TAG,))
@@ -533,7 +527,7 @@ class Reconciler:
     def _refuse_foreign_bucket(self, spec: StoreSpec) -> None:
         """CreateBucket also succeeds, or says that the bucket is ours already, where anybody else
         in this account made it since it was looked for."""
-        tags = self._buckets.read(spec, Aspect.BUCKET_TAGS) or {}
+        tags = self._buckets.read(spec, BucketAspect.TAGS) or {}
         empty = not tags and self._buckets.is_empty(spec)
         refuse_others_bucket(spec, tags, empty=empty)
 
@@ -558,7 +552,7 @@ def _not_yet_everywhere(
 
 
 def _partly_seen(seen: ObservedStore) -> bool:
-    readable = (KEY_ASPECTS if seen.key else ()) + (BUCKET_ASPECTS if seen.bucket_exists else ())
+    readable = (*(KEY_ASPECTS if seen.key else ()), *(BUCKET_ASPECTS if seen.bucket_exists else ()))
     return any(aspect not in seen.settings for aspect in readable)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from foothold.stores.model import ControlPlane, Outcome
+from foothold.stores.model import ControlPlane
 from foothold.stores.ports import Parameters
+from foothold.stores.steps import Outcome
 from foothold.stores.wanted import OpenRequest
 
 

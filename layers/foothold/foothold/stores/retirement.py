@@ -15,22 +15,15 @@ from foothold.errors import (
     TemporaryError,
 )
 from foothold.stores import retirement_plan
-from foothold.stores.model import (
-    RETIRING_TAG,
-    Aspect,
-    ControlPlane,
-    ObservedStore,
-    Outcome,
-    RetireStep,
-    RetireVerb,
-    StoreSpec,
-)
+from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.model import RETIRING_TAG, ControlPlane, StoreSpec
 from foothold.stores.observe import Observer
 from foothold.stores.ports import Buckets, Keys, Parameters, Usage
 from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import ArtifactStore, Phase, Retirement
 from foothold.stores.retirement_plan import recorded
+from foothold.stores.steps import ObservedStore, Outcome, RetireStep, RetireVerb
 
 # How often somebody may change his mind while a bucket is drained.
 PAGES_A_LOOK = 10
@@ -261,7 +254,7 @@ class Retirements:
         begun = Retirement(Phase.RETIRING, int(self._clock()), arn)
         if key and key.is_pending_deletion:
             # Its tags cannot be changed now. An undo that was cut short has left it so.
-            tags = seen.settings.get(Aspect.KEY_TAGS) or key.tags
+            tags = seen.settings.get(KeyAspect.TAGS) or key.tags
             if retirement is None or tags.get(RETIRING_TAG) != retirement.mark:
                 raise TemporaryError(
                     f"{key.arn} is pending deletion: the next reconcile brings it back; then "
@@ -270,9 +263,9 @@ class Retirements:
             begun = replace(begun, since=retirement.since)
         mark = {RETIRING_TAG: begun.mark}
         if key and not key.is_pending_deletion:
-            self._keys.write(spec, key.arn, Aspect.KEY_TAGS, mark)
+            self._keys.write(spec, key.arn, KeyAspect.TAGS, mark)
         if seen.bucket_exists:
-            self._buckets.write(spec, Aspect.BUCKET_TAGS, mark)
+            self._buckets.write(spec, BucketAspect.TAGS, mark)
         self._write(spec, begun)
         return begun
 

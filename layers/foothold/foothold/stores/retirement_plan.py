@@ -10,20 +10,18 @@ their retirement began, as a tag, and a record that does not repeat it takes not
 
 from collections.abc import Mapping
 
-from foothold.stores.model import (
-    RETIRING_TAG,
-    STATE_TAG,
-    Aspect,
+from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.model import RETIRING_TAG, STATE_TAG, StoreSpec
+from foothold.stores.ownership import refuse_to_take_away
+from foothold.stores.register import Adoption, Retirement
+from foothold.stores.steps import (
     KeepStep,
     KeepVerb,
     ObservedKey,
     ObservedStore,
     RetireStep,
     RetireVerb,
-    StoreSpec,
 )
-from foothold.stores.ownership import refuse_to_take_away
-from foothold.stores.register import Adoption, Retirement
 
 
 def recorded(spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
@@ -44,9 +42,9 @@ def proven(spec: StoreSpec, retirement: Retirement, seen: ObservedStore) -> bool
 
 
 def _tags_left(seen: ObservedStore) -> list[Mapping[str, str]]:
-    keys = [seen.settings.get(Aspect.KEY_TAGS) or {}] if seen.key else []
+    keys = [seen.settings.get(KeyAspect.TAGS) or {}] if seen.key else []
     keys += [key.tags for key in seen.tagged_keys]
-    return keys + ([seen.settings.get(Aspect.BUCKET_TAGS) or {}] if seen.bucket_exists else [])
+    return keys + ([seen.settings.get(BucketAspect.TAGS) or {}] if seen.bucket_exists else [])
 
 
 def distrust(spec: StoreSpec) -> KeepStep:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from foothold.reading import CLOSED, STRICT, Ignored, RegionName, RegionNames
+from foothold.stores.aspects import BREAKING
 from foothold.stores.register import Names
 
 
@@ -91,46 +92,6 @@ class _ParameterChanged(BaseModel):
     operation: Literal["Create", "Update", "Delete", "LabelParameterVersion"]
     name: str
     exception: Any = None
-
-
-# The calls that break a store, or take its guard away, by the names that CloudTrail has for them.
-# Of the lifecycle and the public access block it has another name than S3's API (as recorded
-# events show; Amazon S3 User Guide, "Amazon S3 CloudTrail events"): both count. The rules in
-# template.yaml and pipelines/region-events.yaml ask for these, and for nothing else.
-BREAKING = {
-    "s3.amazonaws.com": frozenset(
-        {
-            "DeleteBucket",
-            "DeleteBucketEncryption",
-            "DeleteBucketLifecycle",
-            "DeleteBucketOwnershipControls",
-            "DeleteBucketPolicy",
-            "DeleteBucketPublicAccessBlock",
-            "DeleteBucketTagging",
-            "DeletePublicAccessBlock",
-            "PutBucketEncryption",
-            "PutBucketLifecycle",
-            "PutBucketLifecycleConfiguration",
-            "PutBucketOwnershipControls",
-            "PutBucketPolicy",
-            "PutBucketPublicAccessBlock",
-            "PutBucketTagging",
-            "PutBucketVersioning",
-            "PutPublicAccessBlock",
-        }
-    ),
-    "kms.amazonaws.com": frozenset(
-        {
-            "DeleteAlias",
-            "DisableKey",
-            "DisableKeyRotation",
-            "PutKeyPolicy",
-            "ScheduleKeyDeletion",
-            "UntagResource",
-            "UpdateAlias",
-        }
-    ),
-}
 
 
 class _ApiCall(BaseModel):

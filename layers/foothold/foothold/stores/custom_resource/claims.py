@@ -15,10 +15,11 @@ from foothold.stores.custom_resource.request import (
     Request,
     StoresWanted,
 )
-from foothold.stores.model import ControlPlane, KeepVerb, Outcome
+from foothold.stores.model import ControlPlane
 from foothold.stores.ports import Parameters, Stacks
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import ArtifactStore, Phase, Retirement
+from foothold.stores.steps import KeepVerb, Outcome
 
 # Less than template.yaml's Timeout of the function, and what its responder keeps of it.
 LONGEST_SECONDS = 220.0

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from foothold.aws.clients import Clients, aws_call, waited
 from foothold.aws.pace import Pace
 from foothold.errors import TemporaryError
-from foothold.stores.model import STATE_TAG, Aspect, ObservedKey, StoreSpec, Use
+from foothold.stores.aspects import KeyAspect
+from foothold.stores.model import STATE_TAG, StoreSpec, Use
+from foothold.stores.steps import ObservedKey
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
@@ -90,7 +92,7 @@ class KmsKeys:
             key = self._described(spec, key_arn, {})
         if key is None:
             return None
-        return replace(key, tags=self.read(spec, key_arn, Aspect.KEY_TAGS))
+        return replace(key, tags=self.read(spec, key_arn, KeyAspect.TAGS))
 
     def _described(
         self, spec: StoreSpec, key_arn: str, tags: Mapping[str, str]
@@ -171,38 +173,34 @@ class KmsKeys:
                 if key and key.is_pending_deletion:
                     raise
 
-    def read(self, spec: StoreSpec, key_arn: str, aspect: Aspect) -> Any:
+    def read(self, spec: StoreSpec, key_arn: str, aspect: KeyAspect) -> Any:
         kms = self._kms(spec)
         with aws_call(f"read the {aspect} of {key_arn}"):
             match aspect:
-                case Aspect.KEY_POLICY:
+                case KeyAspect.POLICY:
                     return json.loads(
                         kms.get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"]
                     )
-                case Aspect.KEY_ROTATION:
+                case KeyAspect.ROTATION:
                     return kms.get_key_rotation_status(KeyId=key_arn)["KeyRotationEnabled"]
-                case Aspect.KEY_TAGS:
+                case KeyAspect.TAGS:
                     pages = kms.get_paginator("list_resource_tags").paginate(KeyId=key_arn)
                     return {
                         tag["TagKey"]: tag["TagValue"] for page in pages for tag in page["Tags"]
                     }
-                case _:
-                    raise ValueError(aspect)
 
-    def write(self, spec: StoreSpec, key_arn: str, aspect: Aspect, value: Any) -> None:
+    def write(self, spec: StoreSpec, key_arn: str, aspect: KeyAspect, value: Any) -> None:
         kms = self._changing(spec)
         with aws_call(f"set the {aspect} of {key_arn}"):
             match aspect:
-                case Aspect.KEY_POLICY:
+                case KeyAspect.POLICY:
                     kms.put_key_policy(
                         KeyId=key_arn, PolicyName="default", Policy=json.dumps(value)
                     )
-                case Aspect.KEY_ROTATION:
+                case KeyAspect.ROTATION:
                     kms.enable_key_rotation(KeyId=key_arn)
-                case Aspect.KEY_TAGS:
+                case KeyAspect.TAGS:
                     kms.tag_resource(KeyId=key_arn, Tags=_tag_list(value))
-                case _:
-                    raise ValueError(aspect)
 
 
 def _observed(metadata: "KeyMetadataTypeDef") -> ObservedKey:

@@ -9,7 +9,8 @@ from botocore.exceptions import ClientError
 from foothold.aws.clients import Clients, aws_call, error_code
 from foothold.errors import BucketMissingError, PermanentError, TemporaryError
 from foothold.partitions import has_account_regional_namespace
-from foothold.stores.model import Aspect, StoreSpec, Use
+from foothold.stores.aspects import BucketAspect
+from foothold.stores.model import StoreSpec, Use
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -54,29 +55,29 @@ class S3Buckets:
     def _s3(self, spec: StoreSpec) -> "S3Client":
         return self._clients.get("s3", spec.region)
 
-    def read(self, spec: StoreSpec, aspect: Aspect) -> Any:
+    def read(self, spec: StoreSpec, aspect: BucketAspect) -> Any:
         bucket, owner = spec.bucket, spec.account
         s3 = self._s3(spec)
-        readers: dict[Aspect, Callable[[], Any]] = {
-            Aspect.BUCKET_POLICY: lambda: json.loads(
+        readers: dict[BucketAspect, Callable[[], Any]] = {
+            BucketAspect.POLICY: lambda: json.loads(
                 s3.get_bucket_policy(Bucket=bucket, ExpectedBucketOwner=owner)["Policy"]
             ),
-            Aspect.PUBLIC_ACCESS: lambda: s3.get_public_access_block(
+            BucketAspect.PUBLIC_ACCESS: lambda: s3.get_public_access_block(
                 Bucket=bucket, ExpectedBucketOwner=owner
             )["PublicAccessBlockConfiguration"],
-            Aspect.OWNERSHIP: lambda: s3.get_bucket_ownership_controls(
+            BucketAspect.OWNERSHIP: lambda: s3.get_bucket_ownership_controls(
                 Bucket=bucket, ExpectedBucketOwner=owner
             )["OwnershipControls"]["Rules"][0]["ObjectOwnership"],
-            Aspect.VERSIONING: lambda: s3.get_bucket_versioning(
+            BucketAspect.VERSIONING: lambda: s3.get_bucket_versioning(
                 Bucket=bucket, ExpectedBucketOwner=owner
             ).get("Status"),
-            Aspect.ENCRYPTION: lambda: _encryption(
+            BucketAspect.ENCRYPTION: lambda: _encryption(
                 s3.get_bucket_encryption(Bucket=bucket, ExpectedBucketOwner=owner)
             ),
-            Aspect.LIFECYCLE: lambda: s3.get_bucket_lifecycle_configuration(
+            BucketAspect.LIFECYCLE: lambda: s3.get_bucket_lifecycle_configuration(
                 Bucket=bucket, ExpectedBucketOwner=owner
             )["Rules"],
-            Aspect.BUCKET_TAGS: lambda: {
+            BucketAspect.TAGS: lambda: {
                 tag["Key"]: tag["Value"]
                 for tag in s3.get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=owner)["TagSet"]
             },
@@ -169,7 +170,7 @@ class S3Buckets:
         return f"{rule.get('Mode', '')} for {length}"
 
     def untag(self, spec: StoreSpec, names: Sequence[str]) -> None:
-        kept = dict(self.read(spec, Aspect.BUCKET_TAGS) or {})
+        kept = dict(self.read(spec, BucketAspect.TAGS) or {})
         for name in names:
             kept.pop(name, None)
         with aws_call(f"untag bucket {spec.bucket}"):
@@ -222,34 +223,34 @@ class S3Buckets:
                 if error_code(error) not in CREATED_BY_US:
                     raise
 
-    def write(self, spec: StoreSpec, aspect: Aspect, value: Any) -> None:
+    def write(self, spec: StoreSpec, aspect: BucketAspect, value: Any) -> None:
         bucket, owner = spec.bucket, spec.account
         s3 = self._s3(spec)
         with aws_call(f"set the {aspect} of bucket {bucket}"):
             match aspect:
-                case Aspect.BUCKET_POLICY:
+                case BucketAspect.POLICY:
                     s3.put_bucket_policy(
                         Bucket=bucket, Policy=json.dumps(value), ExpectedBucketOwner=owner
                     )
-                case Aspect.PUBLIC_ACCESS:
+                case BucketAspect.PUBLIC_ACCESS:
                     s3.put_public_access_block(
                         Bucket=bucket,
                         PublicAccessBlockConfiguration=value,
                         ExpectedBucketOwner=owner,
                     )
-                case Aspect.OWNERSHIP:
+                case BucketAspect.OWNERSHIP:
                     s3.put_bucket_ownership_controls(
                         Bucket=bucket,
                         OwnershipControls={"Rules": [{"ObjectOwnership": value}]},
                         ExpectedBucketOwner=owner,
                     )
-                case Aspect.VERSIONING:
+                case BucketAspect.VERSIONING:
                     s3.put_bucket_versioning(
                         Bucket=bucket,
                         VersioningConfiguration={"Status": value},
                         ExpectedBucketOwner=owner,
                     )
-                case Aspect.ENCRYPTION:
+                case BucketAspect.ENCRYPTION:
                     rule: ServerSideEncryptionRuleTypeDef = {
                         "ApplyServerSideEncryptionByDefault": {
                             "SSEAlgorithm": value["SSEAlgorithm"],
@@ -264,21 +265,19 @@ class S3Buckets:
                         ServerSideEncryptionConfiguration={"Rules": [rule]},
                         ExpectedBucketOwner=owner,
                     )
-                case Aspect.LIFECYCLE:
+                case BucketAspect.LIFECYCLE:
                     s3.put_bucket_lifecycle_configuration(
                         Bucket=bucket,
                         LifecycleConfiguration={"Rules": value},
                         ExpectedBucketOwner=owner,
                         **self._beside_rules(spec),
                     )
-                case Aspect.BUCKET_TAGS:
+                case BucketAspect.TAGS:
                     # PutBucketTagging replaces the whole set: keep what others have added.
                     tags = {**(self.read(spec, aspect) or {}), **value}
                     s3.put_bucket_tagging(
                         Bucket=bucket, Tagging={"TagSet": _tag_set(tags)}, ExpectedBucketOwner=owner
                     )
-                case _:
-                    raise ValueError(aspect)
 
     def _blocked_encryption_types(self, spec: StoreSpec) -> "BlockedEncryptionTypesTypeDef | None":
         """What S3 itself has set beside the default encryption, and PutBucketEncryption would

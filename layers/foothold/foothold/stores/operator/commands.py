@@ -9,7 +9,6 @@ from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.request import HeldClaim
 from foothold.stores.events import report
 from foothold.stores.handover import HandOvers
-from foothold.stores.model import KeepVerb, Outcome, Step
 from foothold.stores.operator.orders import (
     AddRegions,
     AdoptStore,
@@ -28,6 +27,7 @@ from foothold.stores.preflight import Preflights
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Preview, Progress, Retirements
+from foothold.stores.steps import KeepVerb, Outcome, Step
 
 
 class ControlPlaneFunction(Protocol):

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.partitions import partition_of
-from foothold.stores.model import KeepVerb
 from foothold.stores.ports import Parameters, Regions
 from foothold.stores.published import Published
 from foothold.stores.reconcile import USABLE
 from foothold.stores.register import ArtifactStore, Names, Phase, Register, WantedBy
+from foothold.stores.steps import KeepVerb
 from foothold.stores.trust import Trust
 from foothold.stores.wanted import ALL_ENABLED, EXCEPT, OpenRequest, RegionList
 
