@@ -95,7 +95,7 @@ def command(**what: Any) -> Callable[[], Any]:
     """An operator's command, as the command line invokes the function."""
 
     def ask() -> None:
-        from foothold.stores.operator.messages import raise_refusal
+        from foothold.errors import raise_refusal
 
         raise_refusal(door("reconcile")(what, Context()))
 

@@ -21,7 +21,7 @@ from foothold.stores.gateways.account import AccountRegions, PipelineRegions
 from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import Names
 from foothold.stores.trust import AT_ONCE, Trust
 from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
@@ -47,7 +47,7 @@ def rendered(
 ) -> Json:
     """The template that a file stands for on this embedded AWS, with its ready stores."""
     clients = Clients(embedded.session())
-    desk = RegionDesk(
+    kept = OperatorRegions(
         HOME_REGION,
         Names(root),
         SsmParameters(clients),
@@ -61,7 +61,7 @@ def rendered(
     )
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
-    published = desk.ready()
+    published = kept.ready()
     return expand_template(
         fragment,
         published.stores,

@@ -8,11 +8,11 @@ from typing import Any
 
 from foothold.acceptance.run import Acceptance, AcceptanceRequest, Operator
 from foothold.acceptance.table import Answer, Encryption, Reply, Run, StackSeen
-from foothold.errors import FootholdError, NotReachedError, PermanentError
+from foothold.errors import FootholdError, NotReachedError, PermanentError, raise_refusal, refusal
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.operator.commands import CommandDoor
-from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
-from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.operator.commands import OperatorCommands
+from foothold.stores.operator.messages import parse_command
+from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import ArtifactStore, Names
 from foothold.stores.requests import OpenRequests
 from foothold.stores.trust import Trust
@@ -116,7 +116,7 @@ class Live:
                 raise PermanentError(f"cannot schedule the deletion: AccessDenied: {REFUSED}")
             if "door-list" in self.broken and command["command"] == "add":
                 raise PermanentError(REFUSED)
-            door = CommandDoor(
+            commands = OperatorCommands(
                 account.reconciler,
                 account.retirements,
                 account.preflights,
@@ -127,7 +127,7 @@ class Live:
                 clock=self.clock,
             )
             try:
-                answer = door.answer(parse_command(command))
+                answer = commands.answer(parse_command(command))
             except FootholdError as error:
                 answer = refusal(error)
         raise_refusal(answer)
@@ -281,7 +281,7 @@ class Live:
         return Acceptance(
             Operator(
                 self,
-                RegionDesk(HOME, NAMES, parameters, regions, self, trust=trust),
+                OperatorRegions(HOME, NAMES, parameters, regions, self, trust=trust),
                 self,
                 parameters,
                 regions,

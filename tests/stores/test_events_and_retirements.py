@@ -10,8 +10,7 @@ from foothold.reading import Ignored
 from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.events import EventDoor
-from foothold.stores.operator.messages import parse_command
-from foothold.stores.operator.orders import AddRegions, PlanRegions, RetireRegion
+from foothold.stores.operator.messages import AddRegions, PlanRegions, RetireRegion, parse_command
 from foothold.stores.steps import KeepVerb, Outcome, RetireVerb
 from foothold.stores.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger, parse_event
 from local.aws.embedded import ROOT
@@ -84,8 +83,8 @@ def test_the_record_of_a_retirement_starts_it_without_waiting_for_the_schedule()
 
 def test_the_saved_commands_are_understood() -> None:
     assert parse_command(saved("command_plan")) == PlanRegions()
-    assert parse_command(saved("command_add")) == AddRegions(("eu-west-1", "us-east-1"))
-    assert parse_command(saved("command_retire")) == RetireRegion("eu-west-1", 60.0)
+    assert parse_command(saved("command_add")) == AddRegions(regions=["eu-west-1", "us-east-1"])
+    assert parse_command(saved("command_retire")) == RetireRegion(region="eu-west-1", seconds=60.0)
 
 
 def test_the_event_of_a_record_that_somebody_wrote_raises_the_alarm_at_once(

@@ -8,9 +8,8 @@ from typer.testing import CliRunner
 
 from foothold.cli import lifecycle
 from foothold.cli.main import app
-from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
-from foothold.stores.operator.orders import AdoptStore, PlanRegions, RetireRegion
+from foothold.errors import PermanentError, TemporaryError, raise_refusal, refusal
+from foothold.stores.operator.messages import AdoptStore, PlanRegions, RetireRegion, parse_command
 from local.aws.embedded import TOOLS
 
 REGION = "sa-east-1"
@@ -45,9 +44,11 @@ def test_a_command_that_makes_no_sense_is_refused_in_one_line(
 def test_commands_become_values() -> None:
     assert parse_command({"command": "plan"}) == PlanRegions()
     retire = {"command": "retire", "region": "eu-west-1", "seconds": 10.0}
-    assert parse_command(retire) == RetireRegion("eu-west-1", 10.0)
+    assert parse_command(retire) == RetireRegion(region="eu-west-1", seconds=10.0)
     adopt = {"command": "adopt", "region": "eu-west-1", "bucket": "bucket", "key_arn": "arn"}
-    assert parse_command(adopt) == AdoptStore("eu-west-1", "bucket", "arn", replace_policies=False)
+    assert parse_command(adopt) == AdoptStore(
+        region="eu-west-1", bucket="bucket", key_arn="arn", replace_policies=False
+    )
 
 
 @pytest.mark.parametrize("kind", [TemporaryError, PermanentError])

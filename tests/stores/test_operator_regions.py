@@ -6,7 +6,7 @@ import pytest
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.stores.aspects import BucketAspect
-from foothold.stores.operator.regions import RegionDesk, State
+from foothold.stores.operator.regions import OperatorRegions, State
 from foothold.stores.published import Published
 from foothold.stores.register import ArtifactStore, Names, Phase, Retirement
 from foothold.stores.steps import KeepVerb
@@ -40,9 +40,9 @@ def requests() -> RecordedRequests:
 
 
 @pytest.fixture
-def desk(world: FakeWorld, requests: RecordedRequests) -> RegionDesk:
+def kept(world: FakeWorld, requests: RecordedRequests) -> OperatorRegions:
     trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT)
-    return RegionDesk(
+    return OperatorRegions(
         HOME, Names("/foothold"), FakeParameters(world), FakeRegions(world), requests, trust=trust
     )
 
@@ -58,27 +58,27 @@ def publish(world: FakeWorld, region: str) -> None:
 
 
 def test_adding_a_region_lists_it_and_asks_for_it(
-    desk: RegionDesk, world: FakeWorld, requests: RecordedRequests
+    kept: OperatorRegions, world: FakeWorld, requests: RecordedRequests
 ) -> None:
-    assert desk.add(["eu-west-1", "us-east-1", "eu-west-1"]) == ("eu-west-1", "us-east-1")
-    desk.request(desk.asked_for(["eu-west-1", "us-east-1", "eu-west-1"]))
+    assert kept.add(["eu-west-1", "us-east-1", "eu-west-1"]) == ("eu-west-1", "us-east-1")
+    kept.request(kept.asked_for(["eu-west-1", "us-east-1", "eu-west-1"]))
     assert world.parameters[LIST] == "eu-west-1,us-east-1"
     assert requests.made == [["eu-west-1", "us-east-1"]]
 
 
 def test_adding_a_listed_region_again_asks_again_and_writes_nothing(
-    desk: RegionDesk, world: FakeWorld, requests: RecordedRequests
+    kept: OperatorRegions, world: FakeWorld, requests: RecordedRequests
 ) -> None:
     for _ in range(2):
         world.calls.clear()
-        desk.add(["eu-west-1"])
-        desk.request(["eu-west-1"])
+        kept.add(["eu-west-1"])
+        kept.request(["eu-west-1"])
     assert "put parameter" not in world.calls
     assert requests.made == [["eu-west-1"], ["eu-west-1"]]
 
 
-def test_all_enabled_can_be_listed_beside_names(desk: RegionDesk, world: FakeWorld) -> None:
-    desk.add(["all-enabled"])
+def test_all_enabled_can_be_listed_beside_names(kept: OperatorRegions, world: FakeWorld) -> None:
+    kept.add(["all-enabled"])
     assert world.parameters[LIST] == "all-enabled"
 
 
@@ -91,89 +91,93 @@ def test_all_enabled_can_be_listed_beside_names(desk: RegionDesk, world: FakeWor
     ],
 )
 def test_a_region_that_cannot_be_used_is_refused_before_anything_is_written(
-    desk: RegionDesk, world: FakeWorld, requests: RecordedRequests, region: str, words: str
+    kept: OperatorRegions, world: FakeWorld, requests: RecordedRequests, region: str, words: str
 ) -> None:
     with pytest.raises(PermanentError, match=words):
-        desk.add(["eu-west-1", region])
+        kept.add(["eu-west-1", region])
     assert LIST not in world.parameters
     assert requests.made == []
 
 
 def test_removing_a_region_takes_it_off_the_list_and_keeps_its_store(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     publish(world, "eu-west-1")
-    desk.add(["eu-west-1", "us-east-1"])
-    assert desk.remove(["eu-west-1"]) == ("us-east-1",)
-    (kept, *_) = desk.status()
-    assert (kept.region, kept.wanted.on_the_list) == ("eu-west-1", False)
-    assert kept.store is not None
+    kept.add(["eu-west-1", "us-east-1"])
+    assert kept.remove(["eu-west-1"]) == ("us-east-1",)
+    (first, *_) = kept.status()
+    assert (first.region, first.wanted.on_the_list) == ("eu-west-1", False)
+    assert first.store is not None
 
 
-def test_removing_the_last_region_removes_the_list(desk: RegionDesk, world: FakeWorld) -> None:
-    desk.add(["eu-west-1"])
-    assert desk.remove(["eu-west-1"]) == ()
+def test_removing_the_last_region_removes_the_list(kept: OperatorRegions, world: FakeWorld) -> None:
+    kept.add(["eu-west-1"])
+    assert kept.remove(["eu-west-1"]) == ()
     assert LIST not in world.parameters
 
 
-def test_removing_what_is_not_listed_names_what_is(desk: RegionDesk) -> None:
-    desk.add(["eu-west-1"])
+def test_removing_what_is_not_listed_names_what_is(kept: OperatorRegions) -> None:
+    kept.add(["eu-west-1"])
     with pytest.raises(PermanentError, match="us-east-1 is not on the list, which holds eu-west-1"):
-        desk.remove(["us-east-1"])
+        kept.remove(["us-east-1"])
 
 
-def test_the_status_tells_who_wants_a_region(desk: RegionDesk, world: FakeWorld) -> None:
+def test_the_status_tells_who_wants_a_region(kept: OperatorRegions, world: FakeWorld) -> None:
     publish(world, "eu-west-1")
     world.parameters[HOME, "/foothold/claims/eu-west-1/app-1-Store"] = "x"
     world.parameters[HOME, "/foothold/claims/us-east-1/app-1-Store"] = "x"
     world.parameters[LIST] = "eu-west-1"
-    first, second = desk.status()
+    first, second = kept.status()
     assert first.store == ArtifactStore("eu-west-1", "b-eu-west-1", KEY)
     assert (first.wanted.on_the_list, first.wanted.claims) == (True, ("app-1-Store",))
     assert (second.region, second.store, second.wanted.on_the_list) == ("us-east-1", None, False)
 
 
 def test_all_enabled_shows_every_usable_region_as_listed(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     world.parameters[LIST] = "all-enabled"
     usable = {name for name, status in STATUSES.items() if status.startswith("ENABLED")}
-    assert {status.region for status in desk.status() if status.wanted.on_the_list} == usable
+    assert {status.region for status in kept.status() if status.wanted.on_the_list} == usable
 
 
-def test_half_a_store_is_not_ready(desk: RegionDesk, world: FakeWorld) -> None:
+def test_half_a_store_is_not_ready(kept: OperatorRegions, world: FakeWorld) -> None:
     world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/bucket"] = "b"
-    assert desk.ready() == Published({})
+    assert kept.ready() == Published({})
 
 
-def test_without_a_control_plane_everything_says_so(desk: RegionDesk, world: FakeWorld) -> None:
+def test_without_a_control_plane_everything_says_so(
+    kept: OperatorRegions, world: FakeWorld
+) -> None:
     world.parameters.clear()
-    for work in (desk.status, desk.ready, lambda: desk.add(["eu-west-1"])):
+    for work in (kept.status, kept.ready, lambda: kept.add(["eu-west-1"])):
         with pytest.raises(PermanentError, match="not deployed in eu-central-1"):
             work()
 
 
-def test_all_enabled_but_for_some_is_one_list(desk: RegionDesk, world: FakeWorld) -> None:
-    desk.add(["all-enabled", "us-east-1"], ["me-south-1"])
+def test_all_enabled_but_for_some_is_one_list(kept: OperatorRegions, world: FakeWorld) -> None:
+    kept.add(["all-enabled", "us-east-1"], ["me-south-1"])
     assert world.parameters[LIST] == "us-east-1,all-enabled,-me-south-1"
-    listed = {status.region for status in desk.status() if status.wanted.on_the_list}
+    listed = {status.region for status in kept.status() if status.wanted.on_the_list}
     assert listed == {HOME, "eu-west-1", "us-east-1", "ap-east-1"}
-    assert set(desk.asked_for(["all-enabled"])) == listed
+    assert set(kept.asked_for(["all-enabled"])) == listed
 
 
 def test_a_region_that_was_left_out_can_be_added_and_the_other_way_round(
-    desk: RegionDesk,
+    kept: OperatorRegions,
 ) -> None:
-    desk.add(["all-enabled"], ["eu-west-1"])
-    assert desk.add(["eu-west-1"]) == ("eu-west-1", "all-enabled")
-    assert desk.add(["all-enabled"], ["eu-west-1"]) == ("all-enabled", "-eu-west-1")
-    assert desk.remove(["all-enabled"]) == ()
+    kept.add(["all-enabled"], ["eu-west-1"])
+    assert kept.add(["eu-west-1"]) == ("eu-west-1", "all-enabled")
+    assert kept.add(["all-enabled"], ["eu-west-1"]) == ("all-enabled", "-eu-west-1")
+    assert kept.remove(["all-enabled"]) == ()
 
 
-def test_removing_what_all_enabled_stands_for_says_how_to_leave_it_out(desk: RegionDesk) -> None:
-    desk.add(["all-enabled"])
+def test_removing_what_all_enabled_stands_for_says_how_to_leave_it_out(
+    kept: OperatorRegions,
+) -> None:
+    kept.add(["all-enabled"])
     with pytest.raises(PermanentError, match="add all-enabled --except eu-west-1` leaves it out"):
-        desk.remove(["eu-west-1"])
+        kept.remove(["eu-west-1"])
 
 
 @pytest.mark.parametrize(
@@ -184,20 +188,22 @@ def test_removing_what_all_enabled_stands_for_says_how_to_leave_it_out(desk: Reg
     ],
 )
 def test_what_the_stack_does_not_allow_is_refused_before_anything_is_written(
-    desk: RegionDesk, world: FakeWorld, policy: RegionPolicy, words: str
+    kept: OperatorRegions, world: FakeWorld, policy: RegionPolicy, words: str
 ) -> None:
     world.parameters[HOME, "/foothold/region-policy"] = policy.text
     publish(world, "us-east-1")
     with pytest.raises(PermanentError, match=words):
-        desk.add(["eu-west-1"])
+        kept.add(["eu-west-1"])
     assert LIST not in world.parameters
-    assert desk.add([HOME]) == (HOME,)  # always allowed
+    assert kept.add([HOME]) == (HOME,)  # always allowed
 
 
-def test_all_enabled_shows_what_the_stack_allows_only(desk: RegionDesk, world: FakeWorld) -> None:
+def test_all_enabled_shows_what_the_stack_allows_only(
+    kept: OperatorRegions, world: FakeWorld
+) -> None:
     world.parameters[HOME, "/foothold/region-policy"] = RegionPolicy(("eu-*",)).text
     world.parameters[LIST] = "all-enabled"
-    assert [status.region for status in desk.status()] == [HOME, "eu-west-1"]
+    assert [status.region for status in kept.status()] == [HOME, "eu-west-1"]
 
 
 def noted(world: FakeWorld, region: str, *, asked: bool = True) -> OpenRequest:
@@ -207,20 +213,20 @@ def noted(world: FakeWorld, region: str, *, asked: bool = True) -> OpenRequest:
 
 
 def test_what_was_asked_for_in_vain_is_shown_with_its_reason(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     request = noted(world, "us-east-1")
-    (status,) = desk.status()
+    (status,) = kept.status()
     assert (status.region, status.store, status.request) == ("us-east-1", None, request)
     assert status.judged(None) == (State.REFUSED, (request.reason,))
 
 
 def test_removing_a_region_drops_what_an_event_asked_for(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     noted(world, "us-east-1")
-    assert desk.remove(["us-east-1"]) == ()
-    assert desk.status() == ()
+    assert kept.remove(["us-east-1"]) == ()
+    assert kept.status() == ()
 
 
 STEP = {"step": "set the bucket policy", "reason": "it is not set", "left_to_a_person": False,
@@ -246,7 +252,7 @@ LEFT = STEP | {"left_to_a_person": True, "command": "aws s3api ..."}
     ],
 )
 def test_the_state_of_a_region_is_what_was_found_there(
-    desk: RegionDesk,
+    kept: OperatorRegions,
     world: FakeWorld,
     *,
     published: bool,
@@ -257,25 +263,25 @@ def test_the_state_of_a_region_is_what_was_found_there(
     world.parameters[LIST] = "eu-west-1"
     if published:
         publish(world, "eu-west-1")
-    (status,) = desk.status()
+    (status,) = kept.status()
     judged, why = status.judged(found)
     assert judged is state
     assert words in "\n".join(why)
 
 
 def test_a_store_that_could_not_be_repaired_is_broken_and_says_since_when_and_why(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     publish(world, "eu-west-1")
     request = noted(world, "eu-west-1", asked=False)
-    (status,) = desk.status()
+    (status,) = kept.status()
     assert status.judged(None) == (State.BROKEN, (request.reason,))
     assert status.judged({"steps": [STEP]})[1][0] == request.reason
     assert status.judged({"steps": []}) == (State.READY, ())
 
 
 def test_waiting_ends_as_soon_as_a_refusal_is_written_down(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     looks: list[float] = []
 
@@ -284,16 +290,16 @@ def test_waiting_ends_as_soon_as_a_refusal_is_written_down(
         noted(world, "us-east-1")
 
     with pytest.raises(PermanentError, match="us-east-1: cannot create bucket b: AccessDenied"):
-        desk.wait(["us-east-1"], sleep, lambda _: None)
+        kept.wait(["us-east-1"], sleep, lambda _: None)
     assert len(looks) == 1
 
 
 def test_a_store_that_may_not_be_used_is_shown_with_the_reason(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     publish(world, "eu-west-1")
     world.foreign_buckets.add("b-eu-west-1")
-    (status,) = desk.status()
+    (status,) = kept.status()
     assert status.store is None
     assert "is not open to this account" in str(status.refused)
     assert status.judged(None) == (State.BROKEN, (status.refused,))
@@ -304,25 +310,27 @@ def test_a_store_that_may_not_be_used_is_shown_with_the_reason(
 
 
 def test_waiting_for_a_store_that_may_not_be_used_says_why(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     publish(world, "eu-west-1")
     world.foreign_buckets.add("b-eu-west-1")
     with pytest.raises(TemporaryError, match="bucket b-eu-west-1 is not open to this account"):
-        desk.wait(["eu-west-1"], lambda _: None, lambda _: None)
+        kept.wait(["eu-west-1"], lambda _: None, lambda _: None)
 
 
-def test_waiting_ends_when_every_store_is_published(desk: RegionDesk, world: FakeWorld) -> None:
+def test_waiting_ends_when_every_store_is_published(
+    kept: OperatorRegions, world: FakeWorld
+) -> None:
     seen: list[str] = []
     missing = ["eu-west-1", "us-east-1"]
     publish(world, "eu-west-1")
-    desk.wait(missing, lambda _: publish(world, "us-east-1"), lambda s: seen.append(s.region))
+    kept.wait(missing, lambda _: publish(world, "us-east-1"), lambda s: seen.append(s.region))
     assert seen == missing
 
 
-def test_waiting_in_vain_names_the_region_and_the_log(desk: RegionDesk) -> None:
+def test_waiting_in_vain_names_the_region_and_the_log(kept: OperatorRegions) -> None:
     with pytest.raises(TemporaryError, match="us-east-1 not ready after 300 s; the log"):
-        desk.wait(["us-east-1"], lambda _: None, lambda _: None)
+        kept.wait(["us-east-1"], lambda _: None, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -334,17 +342,17 @@ def test_waiting_in_vain_names_the_region_and_the_log(desk: RegionDesk) -> None:
     ],
 )
 def test_a_retirement_under_way_is_seen_in_the_status(
-    desk: RegionDesk, world: FakeWorld, text: str, phase: str
+    kept: OperatorRegions, world: FakeWorld, text: str, phase: str
 ) -> None:
     world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = text
-    (status,) = desk.status()
+    (status,) = kept.status()
     assert (status.region, status.store, status.phase) == ("eu-west-1", None, phase)
 
 
-def test_a_region_that_is_retired_is_not_shown(desk: RegionDesk, world: FakeWorld) -> None:
+def test_a_region_that_is_retired_is_not_shown(kept: OperatorRegions, world: FakeWorld) -> None:
     retired = Retirement(Phase.RETIRED, 0).text
     world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = retired
-    assert desk.status() == ()
+    assert kept.status() == ()
 
 
 def record(world: FakeWorld, retirement: Retirement) -> None:
@@ -353,10 +361,10 @@ def record(world: FakeWorld, retirement: Retirement) -> None:
 
 
 def test_the_status_says_why_a_retirement_was_called_off(
-    desk: RegionDesk, world: FakeWorld
+    kept: OperatorRegions, world: FakeWorld
 ) -> None:
     record(world, Retirement(Phase.CALLED_OFF, 0, reason="it is used by stack 1/late"))
-    (status,) = desk.status()
+    (status,) = kept.status()
     assert status.judged({"steps": []}) == (
         State.READY,
         ("its retirement was called off: it is used by stack 1/late",),
@@ -365,10 +373,10 @@ def test_the_status_says_why_a_retirement_was_called_off(
 
 @pytest.mark.parametrize("phase", [Phase.RETIRING, Phase.RETIRED, Phase.ASKED])
 def test_a_record_that_nothing_proves_is_no_retirement_in_the_status(
-    desk: RegionDesk, world: FakeWorld, phase: Phase
+    kept: OperatorRegions, world: FakeWorld, phase: Phase
 ) -> None:
     record(world, Retirement(phase, 0, reason="forged"))
-    (status,) = desk.status()
+    (status,) = kept.status()
     step = {"step": KeepVerb.DISTRUST.value, "reason": "who wrote it?", "left_to_a_person": False,
             "command": None}  # fmt: skip
     state, (line,) = status.judged({"steps": [step]})

@@ -12,7 +12,7 @@ from foothold.aws.clients import Clients, aws_call, open_session
 from foothold.aws.pace import Pace
 from foothold.aws.patience import OF_A_KEY, OF_A_STACK, OF_AN_EVENT, Patience
 from foothold.aws.regional import RegionalClient
-from foothold.errors import FootholdError, PermanentError
+from foothold.errors import FootholdError, PermanentError, refusal
 from foothold.observability import logger, metrics
 from foothold.reading import Ignored
 from foothold.settings import Settings
@@ -26,7 +26,7 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import PUTS_A_SECOND, SsmNumberedParameter, SsmParameters
 from foothold.stores.gateways.usage import DeployedUsage
 from foothold.stores.model import ControlPlane, StoreSpec, Use
-from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.policies import key_policy
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import Names
@@ -89,7 +89,7 @@ def _making_keys() -> KmsKeys:
 
 def make_key(event: dict[str, Any]) -> dict[str, Any]:
     """The work behind the function that makes keys; a refusal is an answer too."""
-    from foothold.stores.operator.messages import parse_key_wish, refusal  # noqa: PLC0415  likewise
+    from foothold.stores.operator.messages import parse_key_wish  # noqa: PLC0415  likewise
 
     try:
         region, use = parse_key_wish(event)
@@ -264,11 +264,11 @@ def published_pipeline_regions(parameter_root: str) -> PipelineRegions:
     return PipelineRegions(published)
 
 
-def region_desk(parameter_root: str) -> RegionDesk:
+def region_desk(parameter_root: str) -> OperatorRegions:
     """The operator's desk in the session's own region. Raises PermanentError where the session
     has no region."""
     home = clients().home_region
-    return RegionDesk(
+    return OperatorRegions(
         home,
         Names(parameter_root),
         SsmParameters(clients()),

@@ -16,7 +16,7 @@ from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.functions import LambdaFunction
 from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import Names
 from foothold.stores.trust import AT_ONCE, Trust
 
@@ -54,7 +54,7 @@ def acceptance(
     return Acceptance(
         Operator(
             live,
-            RegionDesk(home, names, parameters, regions, requests, trust=trust),
+            OperatorRegions(home, names, parameters, regions, requests, trust=trust),
             LambdaFunction(Clients(session, PATIENT), found[name]),
             parameters,
             regions,

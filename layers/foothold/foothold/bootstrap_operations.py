@@ -10,7 +10,7 @@ from botocore.config import Config
 from foothold import bootstrap
 from foothold.aws.clients import CONFIG, Clients, aws_call, open_session
 from foothold.aws.patience import OF_AN_EVENT
-from foothold.errors import FootholdError, NotReachedError
+from foothold.errors import FootholdError, NotReachedError, refusal
 from foothold.observability import logger
 from foothold.settings import Settings
 from foothold.stores.adoption import Adoptions
@@ -19,9 +19,8 @@ from foothold.stores.gateways.functions import LambdaFunction
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.handover import HandOvers
-from foothold.stores.operator.commands import CommandDoor
-from foothold.stores.operator.messages import parse_command, refusal
-from foothold.stores.operator.orders import Look
+from foothold.stores.operator.commands import OperatorCommands
+from foothold.stores.operator.messages import Look, parse_command
 from foothold.stores.preflight import Preflights
 from foothold.stores.register import Names
 
@@ -30,10 +29,10 @@ PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1
 
 
 @lru_cache
-def command_door() -> CommandDoor:
+def command_door() -> OperatorCommands:
     clients, plane = bootstrap.clients(), bootstrap.control_plane()
     reconciler = bootstrap.reconciler()
-    return CommandDoor(
+    return OperatorCommands(
         reconciler,
         bootstrap.retirements(),
         Preflights(

@@ -21,7 +21,7 @@ from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
-from foothold.stores.operator.regions import RegionDesk
+from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.published import Stores
 from foothold.stores.register import Names
 from foothold.stores.trust import Trust
@@ -65,7 +65,7 @@ def stores(parameter_root: str, plane: ControlPlane | None = None) -> Stores:
         account(plane),
         plane,
     )
-    return RegionDesk(
+    return OperatorRegions(
         home,
         Names(parameter_root),
         SsmParameters(clients()),

@@ -3,6 +3,9 @@
 Gateways translate every AWS error into one of them; nobody else reads error codes.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class FootholdError(Exception):
     """A failure with one clear line for a person: it names the thing and the way out."""
@@ -42,3 +45,21 @@ class BucketMissingError(PermanentError):
 
 class NotOursError(PermanentError):
     """A bucket, a key or a parameter is another control plane's, or nobody's: hands off."""
+
+
+def refusal(error: FootholdError) -> dict[str, Any]:
+    """An error as a function answers with it."""
+    return {
+        "error": str(error),
+        "temporary": isinstance(error, TemporaryError),
+        "busy": isinstance(error, BusyError),
+    }
+
+
+def raise_refusal(answer: Mapping[str, Any]) -> None:
+    """Raise the error that a function's answer stands for, if it does."""
+    if "error" in answer:
+        kind: type[FootholdError] = PermanentError
+        if answer.get("temporary"):
+            kind = BusyError if answer.get("busy") else TemporaryError
+        raise kind(str(answer["error"]))

@@ -17,8 +17,7 @@ from foothold.errors import PermanentError
 from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
 from foothold.stores.custom_resource.request import Claim, HeldClaim
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.operator.messages import parse_command
-from foothold.stores.operator.orders import ListClaims, ReleaseClaims
+from foothold.stores.operator.messages import ListClaims, NamedClaim, ReleaseClaims, parse_command
 from tests.stores.accounts import REGION, Account
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
 
@@ -163,7 +162,9 @@ def test_the_commands_become_values() -> None:
     assert parse_command({"command": "claims"}) == ListClaims()
     one = {"region": REGION, "claim": CLAIM.name}
     release = {"command": "release", "claims": [one]}
-    assert parse_command(release) == ReleaseClaims(((REGION, CLAIM.name),))
+    assert parse_command(release) == ReleaseClaims(
+        claims=[NamedClaim(region=REGION, claim=CLAIM.name)]
+    )
     wrongs: tuple[dict[str, Any], ...] = (
         {},
         {"claims": []},

@@ -45,9 +45,8 @@ from foothold.errors import (
 from foothold.partitions import partition_of
 from foothold.pipelines.declaration import RESOURCE_TYPE, DeclarationError
 from foothold.pipelines.macro import expand_template
-from foothold.stores.operator.commands import ControlPlaneFunction
-from foothold.stores.operator.regions import OperatorParameters, RegionDesk, Requests
-from foothold.stores.ports import Regions
+from foothold.stores.operator.regions import OperatorRegions
+from foothold.stores.ports import ControlPlaneFunction, Parameters, Regions, Requests
 from foothold.stores.reconcile import USABLE
 from foothold.stores.register import ArtifactStore, Names, Phase, Register, WantedBy
 
@@ -175,9 +174,9 @@ class Operator:
     the epoch. `new_id` gives the next run's id: eight hexadecimal digits."""
 
     live: LiveAccount
-    desk: RegionDesk
+    kept: OperatorRegions
     function: ControlPlaneFunction
-    parameters: OperatorParameters
+    parameters: Parameters
     regions: Regions
     requests: Requests
     home_region: str
@@ -357,7 +356,7 @@ class Acceptance:
         request = names.request(run.region)
         found = self._operator.parameters.get(self._operator.home_region, (names.regions, request))
         if run.region in Register(names, found).listed.names or request in found:
-            self._operator.desk.remove([run.region])
+            self._operator.kept.remove([run.region])
 
     def _delete_objects(self, run: Run) -> None:
         """Those in a store that is retired go with it."""
@@ -586,7 +585,7 @@ class _Rows:
     def _put_on_list(self) -> Answer:
         """As `foothold regions add` does: it writes the list, and has the store made."""
         region = self._run.region
-        self._list = self._operator.desk.add([region])
+        self._list = self._operator.kept.add([region])
 
         def made() -> tuple[bool, str]:
             try:

@@ -7,7 +7,7 @@ one at a time: an operator needs no right but to invoke that function.
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -29,7 +29,8 @@ from foothold.cli.console import (
     tell,
 )
 from foothold.cli.ending import FAILED, INTERRUPTED, WRONG_USE
-from foothold.stores.operator.commands import ask_patiently
+from foothold.errors import BusyError
+from foothold.stores.ports import ControlPlaneFunction
 
 Region = Annotated[
     str, typer.Argument(help="The region's name.", metavar="R", callback=region_names)
@@ -42,6 +43,7 @@ COLOURS = {"passed": "green", "waiting": "yellow", "refused": "red", "unknown": 
 LOOK_EVERY_SECONDS = 15.0
 # The longest that the function can be at work for somebody else, and a little.
 BUSY_SECONDS = 330.0
+ASK_AGAIN_SECONDS = 2.0
 TOLD_EVERY_SECONDS = 30.0
 
 
@@ -232,7 +234,7 @@ def ask(root: str, command: Mapping[str, Any]) -> dict[str, Any]:
 def answer(root: str, command: Mapping[str, Any], seconds: float = BUSY_SECONDS) -> dict[str, Any]:
     """The control plane's answer; for so many seconds it may be at work for somebody else.
 
-    Raises what `stores.operator.commands.ask_patiently` raises.
+    Raises what `ask_patiently` raises.
     """
     told = [0.0]
     with err.status("asking the control plane") as spinner:
@@ -252,3 +254,33 @@ def answer(root: str, command: Mapping[str, Any], seconds: float = BUSY_SECONDS)
             sleep=time.sleep,
             waiting=waiting,
         )
+
+
+def ask_patiently(
+    function: ControlPlaneFunction,
+    command: dict[str, Any],
+    *,
+    seconds: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    waiting: Callable[[float], None],
+) -> dict[str, Any]:
+    """The function's answer. While it is at work for somebody else it is asked again, for so
+    many seconds: a call that was turned away has not run. `waiting` is told how many seconds it
+    has been; `clock` is monotonic.
+
+    Raises BusyError when the time is up, and at once whatever else the function refuses with.
+    """
+    began = clock()
+    while True:
+        try:
+            return function.ask(command)
+        except BusyError:
+            waited = clock() - began
+            if waited + ASK_AGAIN_SECONDS > seconds:
+                raise BusyError(
+                    f"the control plane has been at work for somebody else for {waited:.0f} s, "
+                    "so nothing was done: ask again in some minutes"
+                ) from None
+            waiting(waited)
+            sleep(ASK_AGAIN_SECONDS)

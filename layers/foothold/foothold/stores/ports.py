@@ -135,6 +135,10 @@ class Parameters(Protocol):
 
     def put(self, region: str, name: str, value: str) -> None: ...
 
+    def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:
+        """Write a StringList; `values` hold no comma and are not empty."""
+        ...
+
     def tag(self, region: str, names: tuple[str, ...]) -> None:
         """Give those that exist the tags that new ones get."""
         ...
@@ -236,4 +240,21 @@ class Capacity(Protocol):
     def denied(self, spec: StoreSpec) -> tuple[str, ...] | None:
         """The actions that the caller may not do in the region, by its own policies and its
         organisation's; None where nobody can tell."""
+        ...
+
+
+class ControlPlaneFunction(Protocol):
+    """The function that answers commands, from outside it."""
+
+    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Its answer. Raises what the function refused with, BusyError where it is at work for
+        somebody else, and NotReachedError where the caller cannot ask it."""
+        ...
+
+
+class Requests(Protocol):
+    """The way to ask the control plane for regions."""
+
+    def request(self, regions: Sequence[str]) -> None:
+        """Send the event "Regions Requested"."""
         ...

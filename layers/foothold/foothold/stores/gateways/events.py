@@ -10,7 +10,7 @@ from foothold.stores.register import ArtifactStore
 
 
 class RegionRequests:
-    """`stores.operator.regions.Requests` on AWS."""
+    """`stores.ports.Requests` on AWS."""
 
     def __init__(self, clients: Clients, region: str) -> None:
         self._clients = clients

@@ -6,9 +6,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from foothold.aws.clients import Clients, aws_call, error_code, translate
-from foothold.errors import BusyError, NotReachedError, PermanentError
+from foothold.errors import BusyError, NotReachedError, PermanentError, raise_refusal
 from foothold.stores.model import StoreSpec, Use
-from foothold.stores.operator.messages import raise_refusal
 
 # AWS Lambda API Reference, "Invoke": a throttled invocation has not run, whichever limit it met.
 THROTTLED = "TooManyRequestsException"
@@ -28,7 +27,7 @@ class KeyMaker:
 
 
 class LambdaFunction:
-    """`stores.operator.commands.ControlPlaneFunction` on AWS. The clients must wait as long as the
+    """`stores.ports.ControlPlaneFunction` on AWS. The clients must wait as long as the
     function may take, and not ask twice."""
 
     def __init__(self, clients: Clients, name: str) -> None:

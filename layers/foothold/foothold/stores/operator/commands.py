@@ -1,15 +1,15 @@
 """What an operator's commands do, and what is told of it: values that JSON holds."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from foothold.errors import BusyError, FootholdError, TemporaryError
+from foothold.errors import FootholdError, TemporaryError
 from foothold.stores.adoption import Adoptions
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.request import HeldClaim
 from foothold.stores.events import report
 from foothold.stores.handover import HandOvers
-from foothold.stores.operator.orders import (
+from foothold.stores.operator.messages import (
     AddRegions,
     AdoptStore,
     Change,
@@ -30,50 +30,8 @@ from foothold.stores.retirement import Preview, Progress, Retirements
 from foothold.stores.steps import KeepVerb, Outcome, Step
 
 
-class ControlPlaneFunction(Protocol):
-    """The function that answers commands."""
-
-    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Its answer. Raises what the function refused with, BusyError where it is at work for
-        somebody else, and NotReachedError where the caller cannot ask it."""
-        ...
-
-
-def ask_patiently(
-    function: ControlPlaneFunction,
-    command: dict[str, Any],
-    *,
-    seconds: float,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
-    waiting: Callable[[float], None],
-) -> dict[str, Any]:
-    """The function's answer. While it is at work for somebody else it is asked again, for so
-    many seconds: a call that was turned away has not run. `waiting` is told how many seconds it
-    has been; `clock` is monotonic.
-
-    Raises BusyError when the time is up, and at once whatever else the function refuses with.
-    """
-    began = clock()
-    while True:
-        try:
-            return function.ask(command)
-        except BusyError:
-            waited = clock() - began
-            if waited + BUSY_SECONDS > seconds:
-                raise BusyError(
-                    f"the control plane has been at work for somebody else for {waited:.0f} s, "
-                    "so nothing was done: ask again in some minutes"
-                ) from None
-            waiting(waited)
-            sleep(BUSY_SECONDS)
-
-
-BUSY_SECONDS = 2.0
-
-
-class CommandDoor:
-    """Commands on one side, answers on the other. `clock` is in seconds since the epoch."""
+class OperatorCommands:
+    """What carries out an operator's commands. `clock` is in seconds since the epoch."""
 
     def __init__(
         self,
@@ -122,8 +80,8 @@ class CommandDoor:
                 self._hand_overs.hand_over(command.region, command.to_stack, command.to_home)
                 return {"region": command.region}
             case ReleaseClaims(claims=claims):
-                self._claims.release_of(claims)
-                return {"released": [{"region": region, "claim": name} for region, name in claims]}
+                self._claims.release_of([(one.region, one.claim) for one in claims])
+                return {"released": [one.model_dump() for one in claims]}
             case AdoptStore():
                 adopt = self._adoptions.adopt
                 return _outcome(

@@ -11,78 +11,66 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from foothold.errors import BusyError, FootholdError, PermanentError, TemporaryError
+from foothold.errors import PermanentError
 from foothold.reading import CLOSED, MOST_REGIONS, RegionName, RegionNames, complaints
 from foothold.stores.model import Use
-from foothold.stores.operator.orders import (
-    AddRegions,
-    AdoptStore,
-    CheckRegions,
-    Command,
-    HandOver,
-    ListClaims,
-    PlanRegions,
-    PreviewRetirement,
-    ReleaseClaims,
-    RetireRegion,
-    UndoRetirement,
-)
 
 # The function's own time is 300 s; a retirement hands back before the caller's patience ends.
 LONGEST_SECONDS = 120.0
 
 
-class _Command(BaseModel):
+def _once(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+Regions = Annotated[RegionNames, AfterValidator(_once)]
+
+
+class _Closed(BaseModel):
     model_config = CLOSED
 
 
-class _Plan(_Command):
-    command: Literal["plan"]
-    regions: list[RegionName] = Field(default=[], max_length=MOST_REGIONS)
+class PlanRegions(_Closed):
+    """Say what a reconcile would do. No regions: all that are desired or being retired."""
 
-    def value(self) -> PlanRegions:
-        return PlanRegions(tuple(dict.fromkeys(self.regions)))
-
-
-class _Add(_Command):
-    command: Literal["add"]
-    regions: RegionNames
-
-    def value(self) -> AddRegions:
-        return AddRegions(tuple(dict.fromkeys(self.regions)))
+    command: Literal["plan"] = "plan"
+    regions: Annotated[list[RegionName], Field(max_length=MOST_REGIONS), AfterValidator(_once)] = []
 
 
-class _Check(_Command):
-    command: Literal["check"]
-    regions: RegionNames
+class AddRegions(_Closed):
+    """Make the stores of regions that the operator has put on the list, and say how it went."""
 
-    def value(self) -> CheckRegions:
-        return CheckRegions(tuple(dict.fromkeys(self.regions)))
+    command: Literal["add"] = "add"
+    regions: Regions
 
 
-class _Preview(_Command):
-    command: Literal["preview-retirement"]
+class CheckRegions(_Closed):
+    """Say whether these regions can have a store."""
+
+    command: Literal["check"] = "check"
+    regions: Regions
+
+
+class PreviewRetirement(_Closed):
+    """Say what a retirement of the region would take away, or why it is refused."""
+
+    command: Literal["preview-retirement"] = "preview-retirement"
     region: RegionName
 
-    def value(self) -> PreviewRetirement:
-        return PreviewRetirement(self.region)
 
+class RetireRegion(_Closed):
+    """Retire the region's store, or go on with it for some seconds."""
 
-class _Retire(_Command):
-    command: Literal["retire"]
+    command: Literal["retire"] = "retire"
     region: RegionName
     seconds: float = Field(default=60.0, gt=0, le=LONGEST_SECONDS)
 
-    def value(self) -> RetireRegion:
-        return RetireRegion(self.region, self.seconds)
 
+class UndoRetirement(_Closed):
+    """Bring the region's store back."""
 
-class _Undo(_Command):
-    command: Literal["undo"]
+    command: Literal["undo"] = "undo"
     region: RegionName
-
-    def value(self) -> UndoRetirement:
-        return UndoRetirement(self.region)
 
 
 def _bucket(name: str) -> str:
@@ -97,59 +85,54 @@ def _bucket(name: str) -> str:
     return name
 
 
-BucketName = Annotated[str, AfterValidator(_bucket)]
+class AdoptStore(_Closed):
+    """Adopt the bucket and the key for the region."""
 
-
-class _Adopt(_Command):
-    command: Literal["adopt"]
+    command: Literal["adopt"] = "adopt"
     region: RegionName
-    bucket: BucketName
+    bucket: Annotated[str, AfterValidator(_bucket)]
     key_arn: str = Field(min_length=1, max_length=2048)
     replace_policies: bool = False
 
-    def value(self) -> AdoptStore:
-        return AdoptStore(self.region, self.bucket, self.key_arn, self.replace_policies)
+
+class ListClaims(_Closed):
+    """Say which claims stand, and whether their stacks still exist."""
+
+    command: Literal["claims"] = "claims"
 
 
-class _Claims(_Command):
-    command: Literal["claims"]
-
-    def value(self) -> ListClaims:
-        return ListClaims()
-
-
-class _HeldClaim(BaseModel):
-    model_config = CLOSED
+class NamedClaim(_Closed):
+    """A claim, by its region and its name."""
 
     region: RegionName
     claim: str = Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z0-9_.-]+$")
 
 
-class _Release(_Command):
-    command: Literal["release"]
-    claims: list[_HeldClaim] = Field(min_length=1, max_length=1000)
+class ReleaseClaims(_Closed):
+    """Drop these claims."""
 
-    def value(self) -> ReleaseClaims:
-        return ReleaseClaims(tuple((one.region, one.claim) for one in self.claims))
+    command: Literal["release"] = "release"
+    claims: list[NamedClaim] = Field(min_length=1, max_length=1000)
 
 
-class _HandOver(_Command):
-    command: Literal["hand-over"]
+class HandOver(_Closed):
+    """Give the region's store to the control plane of another stack or home region."""
+
+    command: Literal["hand-over"] = "hand-over"
     region: RegionName
     # AWS CloudFormation API Reference, "CreateStack".
     to_stack: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,127}$")
     to_home: RegionName
 
-    def value(self) -> HandOver:
-        return HandOver(self.region, self.to_stack, self.to_home)
+
+# What only looks, and what changes something.
+Look = PlanRegions | CheckRegions | PreviewRetirement | ListClaims
+Change = AddRegions | RetireRegion | UndoRetirement | AdoptStore | HandOver | ReleaseClaims
+Command = Look | Change
+_COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="command")])
 
 
-_Look = _Plan | _Check | _Preview | _Claims
-_Any = _Look | _Add | _Retire | _Undo | _Adopt | _HandOver | _Release
-_COMMAND: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="command")])
-
-
-class _KeyWish(_Command):
+class _KeyWish(_Closed):
     region: RegionName
     use: Literal["unused", "replacement"]
 
@@ -167,24 +150,6 @@ def parse_command(event: Mapping[str, Any]) -> Command:
     """The command in a direct invocation. Raises PermanentError with one line that says what is
     wrong with it."""
     try:
-        return _COMMAND.validate_python(event).value()
+        return _COMMAND.validate_python(event)
     except ValidationError as error:
         raise PermanentError(f"the command cannot be understood: {complaints(error)}") from None
-
-
-def refusal(error: FootholdError) -> dict[str, Any]:
-    """The answer to a command that failed."""
-    return {
-        "error": str(error),
-        "temporary": isinstance(error, TemporaryError),
-        "busy": isinstance(error, BusyError),
-    }
-
-
-def raise_refusal(answer: Mapping[str, Any]) -> None:
-    """Raise the error that an answer stands for, if it does."""
-    if "error" in answer:
-        kind: type[FootholdError] = PermanentError
-        if answer.get("temporary"):
-            kind = BusyError if answer.get("busy") else TemporaryError
-        raise kind(str(answer["error"]))

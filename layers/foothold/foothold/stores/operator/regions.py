@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.partitions import partition_of
-from foothold.stores.ports import Parameters, Regions
+from foothold.stores.ports import Parameters, Regions, Requests
 from foothold.stores.published import Published
 from foothold.stores.reconcile import USABLE
 from foothold.stores.register import ArtifactStore, Names, Phase, Register, WantedBy
@@ -18,20 +18,6 @@ from foothold.stores.wanted import ALL_ENABLED, EXCEPT, OpenRequest, RegionList
 WAIT_SECONDS = 300.0
 LOOK_EVERY_SECONDS = 2.0
 FRESH_LOOKS = 10
-
-
-class OperatorParameters(Parameters, Protocol):
-    """Parameters, and the one list that an operator edits."""
-
-    def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None: ...
-
-
-class Requests(Protocol):
-    """The way to ask the control plane for regions."""
-
-    def request(self, regions: Sequence[str]) -> None:
-        """Send the event "Regions Requested"."""
-        ...
 
 
 class State(StrEnum):
@@ -118,14 +104,14 @@ def _matters(step: Mapping[str, Any]) -> bool:
     return not step["left_to_a_person"] and step["step"] != KeepVerb.DISCARD_KEY
 
 
-class RegionDesk:
-    """The operator's side of one control plane, told in parameters and one event."""
+class OperatorRegions:
+    """The regions that an operator keeps: told in parameters and one event."""
 
     def __init__(
         self,
         home_region: str,
         names: Names,
-        parameters: OperatorParameters,
+        parameters: Parameters,
         regions: Regions,
         requests: Requests,
         *,

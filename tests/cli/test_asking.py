@@ -13,12 +13,18 @@ from botocore.stub import Stubber
 from typer.testing import CliRunner
 
 from foothold.aws.clients import Clients, open_session
+from foothold.cli.lifecycle import ask_patiently
 from foothold.cli.main import app
-from foothold.errors import BusyError, NotReachedError, PermanentError, TemporaryError
+from foothold.errors import (
+    BusyError,
+    NotReachedError,
+    PermanentError,
+    TemporaryError,
+    raise_refusal,
+    refusal,
+)
 from foothold.stores.gateways.functions import LambdaFunction
-from foothold.stores.operator.commands import ask_patiently
-from foothold.stores.operator.messages import parse_command, raise_refusal, refusal
-from foothold.stores.operator.orders import AddRegions
+from foothold.stores.operator.messages import AddRegions, parse_command
 from local.aws.embedded import ROOT
 from tests.stores.worlds import HOME
 
@@ -109,7 +115,7 @@ def test_a_control_plane_that_is_busy_says_so_at_the_other_end() -> None:
 
 def test_regions_are_added_by_a_command() -> None:
     found = parse_command({"command": "add", "regions": ["eu-west-1", "eu-west-1"]})
-    assert found == AddRegions(("eu-west-1",))
+    assert found == AddRegions(regions=["eu-west-1"])
     with pytest.raises(PermanentError, match="at least 1 item"):
         parse_command({"command": "add", "regions": []})
 
