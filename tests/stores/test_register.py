@@ -1,5 +1,7 @@
 """The tree of parameters: what is called how, and what it says."""
 
+import json
+
 import pytest
 
 from foothold.errors import PermanentError
@@ -55,6 +57,37 @@ def test_the_name_of_a_parameter_tells_whose_store_it_is_about(
     assert NAMES.region_of_store(name) == region
 
 
+@pytest.mark.parametrize(
+    ("name", "is_about"),
+    [
+        ("/foothold/regions", True),
+        (f"{AT_HOME}/bucket", True),
+        ("/foothold/artifact-store/key-arn", True),
+        ("/foothold/regions/more", False),
+        ("/foothold/artifact-stores", False),
+        ("/foothold/artifact-store-of-mine/bucket", False),
+        (f"/foothold/claims/{REGION}/a.b.c", False),
+    ],
+)
+def test_only_the_list_and_the_stores_own_parameters_are_about_stores(
+    name: str, *, is_about: bool
+) -> None:
+    assert NAMES.is_about_stores(name) is is_about
+
+
+@pytest.mark.parametrize(("region", "partition"), [(REGION, "aws"), ("cn-north-1", "aws-cn")])
+def test_the_arn_of_a_bucket_names_its_partition(region: str, partition: str) -> None:
+    assert ArtifactStore(region, "b", "k").bucket_arn == f"arn:{partition}:s3:::b"
+
+
+def test_a_retirement_keeps_its_mark_whichever_way_it_goes() -> None:
+    retirement = Retirement(Phase.RETIRING, 7, deleted=3)
+    assert (retirement.mark, retirement.to(Phase.RETIRED)) == (
+        "7",
+        Retirement(Phase.RETIRED, 7, deleted=3),
+    )
+
+
 def test_a_store_is_named_where_its_bucket_and_key_are_both_published() -> None:
     below = {
         f"{AT_HOME}/bucket": "a-bucket",
@@ -99,11 +132,32 @@ def test_of_a_region_of_which_nothing_is_written_nothing_is_read() -> None:
     assert (register.claims, register.requests, register.wanted()) == ({}, {}, {})
 
 
-@pytest.mark.parametrize("leaf", ["retirement", "adoption"])
-def test_a_record_that_nobody_of_ours_wrote_is_named(leaf: str) -> None:
+RETIREMENT = json.loads(Retirement(Phase.RETIRING, 7, "arn:aws:kms:::key/1", 3).text)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "text"),
+    [
+        ("retirement", "garbage"),
+        ("retirement", "{}"),
+        ("retirement", json.dumps(RETIREMENT | {"key_arn": "alias/foothold"})),
+        ("retirement", json.dumps(RETIREMENT | {"key_arn": 1})),
+        ("retirement", json.dumps(RETIREMENT | {"phase": "gone"})),
+        ("adoption", "garbage"),
+        ("adoption", '{"bucket": "b"}'),
+        ("adoption", '{"bucket": 1, "key_arn": "arn"}'),
+    ],
+)
+def test_a_record_that_nobody_of_ours_wrote_is_named(leaf: str, text: str) -> None:
     name = getattr(NAMES, leaf)(REGION)
     with pytest.raises(PermanentError, match=f"the parameter {name} does not hold an? {leaf}"):
-        getattr(Register(NAMES, {name: "garbage"}), leaf)(REGION)
+        getattr(Register(NAMES, {name: text}), leaf)(REGION)
+
+
+def test_a_record_without_a_reason_is_read_as_it_was_written_before_there_were_any() -> None:
+    text = json.dumps({name: value for name, value in RETIREMENT.items() if name != "reason"})
+    register = Register(NAMES, {NAMES.retirement(REGION): text})
+    assert register.retirement(REGION) == Retirement(Phase.RETIRING, 7, "arn:aws:kms:::key/1", 3)
 
 
 def test_a_note_that_nobody_of_ours_wrote_is_no_request() -> None:
