@@ -402,11 +402,7 @@ def wanted_by(register: Register, region: str) -> list[str]:
     listed = register.listed
     all_enabled = (region,) if listed.all_enabled and region not in listed.excepted else ()
     by = register.wanted(all_enabled).get(region, WantedBy())
-    return [
-        *(["the list"] if by.on_the_list else []),
-        *by.claims,
-        *(["an event"] if by.requested else []),
-    ]
+    return ["the list"] * by.on_the_list + [*by.claims] + ["an event"] * by.requested
 
 
 class _FailedError(Exception):

@@ -19,7 +19,7 @@ from foothold.cli.console import (
     wrong_use,
 )
 from foothold.cli.ending import FAILED
-from foothold.cli.lifecycle import ask
+from foothold.cli.lifecycle import YesFlag, ask
 from foothold.errors import PermanentError
 
 
@@ -42,7 +42,7 @@ def release(
     stack: Annotated[
         str | None, typer.Option(help="Instead: every claim of this stack, by name or ARN.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,  # noqa: FBT002  # a command line flag
+    yes: YesFlag = False,  # noqa: FBT002  # a command line flag
     root: RootOption = DEFAULT_ROOT,
 ) -> None:
     """Drop a claim that its stack cannot drop any more. The store is kept, unless the stack

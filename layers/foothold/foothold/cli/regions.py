@@ -188,11 +188,9 @@ def _show(region: RegionStatus, state: State, why: tuple[str, ...]) -> None:
     lines = [f"{region.region}: [{COLOURS[state]}]{state}[/]{since}"]
     lines += [f"  {escape(line)}" for line in why]
     lines += [f"  {region.store.bucket}"] if region.store else []
-    wanted = [
-        *(["the list"] if region.wanted.on_the_list else []),
-        *map(_short, region.wanted.claims),
-    ]
-    wanted += ["an event"] if region.wanted.requested else []
+    by = region.wanted
+    wanted = ["the list"] * by.on_the_list + [*map(_short, by.claims)]
+    wanted += ["an event"] * by.requested
     lines += [
         f"  wanted by {escape('; '.join(wanted))}" if wanted else "  [dim]wanted by nobody[/]"
     ]
