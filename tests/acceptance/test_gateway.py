@@ -11,7 +11,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # brings no types
 
-from foothold.acceptance.gateway import OperatorsAccount, Target
+from foothold.acceptance.gateway import OperatorsAccount, TargetAccount
 from foothold.acceptance.table import Answer, Encryption, Reply, Run
 from foothold.aws.clients import Clients
 from foothold.errors import FootholdError, PermanentError, TemporaryError
@@ -179,7 +179,7 @@ ADMINISTRATOR = f"arn:aws:sts::{TEST}:assumed-role/administrator/me"
 
 def reads(aws: Canned, caller: str) -> tuple[Answer, Answer]:
     tools = aws.session()
-    live = OperatorsAccount(tools, Target(tools, aws.session(caller), "foothold-deploy"))
+    live = OperatorsAccount(tools, TargetAccount(tools, aws.session(caller), "foothold-deploy"))
     aws.replies["GetObject"] = {"Body": Text(b"x")}
     return live.read_as_deploy_role(STORE, "k"), live.read_as_another_role(STORE, "k")
 
@@ -324,7 +324,9 @@ def granted() -> set[str]:
 def make_every_call(aws: Canned) -> None:
     """Every method of every gateway that a run works through, each once or more."""
     tools = aws.session()
-    live = OperatorsAccount(tools, Target(tools, aws.session(ADMINISTRATOR), "foothold-deploy"))
+    live = OperatorsAccount(
+        tools, TargetAccount(tools, aws.session(ADMINISTRATOR), "foothold-deploy")
+    )
     aws.replies |= {
         "GetObject": {"Body": Text(b"x")},
         "DescribeStacks": {"Stacks": [{"StackStatus": "CREATE_FAILED"}]},

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from foothold.acceptance.table import CLAIMS, MOST_CALLS, Finding, Report, Run, Verdict
+from foothold.acceptance.table import CLAIMS, MOST_CALLS, ClaimVerdict, Finding, Report, Run
 from foothold.errors import PermanentError
 from tests.acceptance.live import ID, STATE, Live
 from tests.stores.accounts import REGION
@@ -30,7 +30,7 @@ def test_a_run_asks_every_claim_and_every_claim_holds(live: Live) -> None:
     assert [finding.name for finding in report.findings if finding.name != "retire"] == [
         name for name in EVERY_ROW if name != "retire"
     ]
-    assert {finding.verdict for finding in report.findings} == {Verdict.HOLDS}, report
+    assert {finding.verdict for finding in report.findings} == {ClaimVerdict.HOLDS}, report
     assert report.holds
 
 
@@ -51,7 +51,7 @@ def test_a_run_takes_at_most_150_calls(live: Live) -> None:
 def test_each_row_fails_on_an_account_that_is_broken_there(name: str) -> None:
     live = Live(broken=frozenset({name}))
     report = live.run(run_pipeline=True)
-    assert row(report, name).verdict is Verdict.FAILS
+    assert row(report, name).verdict is ClaimVerdict.FAILS
     assert row(report, name).seen
     assert not report.holds
     assert report.calls <= MOST_CALLS
@@ -69,8 +69,8 @@ def test_rows_whose_calls_are_used_up_are_not_asked_and_all_is_taken_away(
 ) -> None:
     monkeypatch.setattr("foothold.acceptance.run.CALLS_FOR_ROWS", 30)
     report = live.run()
-    assert row(report, "door-stack").verdict is Verdict.HOLDS
-    assert row(report, "package").verdict is Verdict.NOT_ASKED
+    assert row(report, "door-stack").verdict is ClaimVerdict.HOLDS
+    assert row(report, "package").verdict is ClaimVerdict.NOT_ASKED
     assert "30 calls" in row(report, "package").seen
     assert live.left_behind() == []
 
@@ -81,7 +81,7 @@ def test_nothing_is_waited_for_once_the_calls_are_used_up(
     monkeypatch.setattr("foothold.acceptance.run.CALLS_FOR_ROWS", 20)
     live.broken = frozenset({"delay-tag"})
     found = row(live.run(), "delay-tag")
-    assert (found.verdict, found.seconds < 360) == (Verdict.FAILS, True)
+    assert (found.verdict, found.seconds < 360) == (ClaimVerdict.FAILS, True)
     assert live.made[:20].count("tag:GetResources") == live.made.count("tag:GetResources") > 1
 
 
@@ -102,9 +102,9 @@ def test_a_store_that_was_there_before_stays_and_no_door_is_used(live: Live) -> 
     doors = [
         one for one in report.findings if one.name.startswith(("door-", "delay-tag", "retire"))
     ]
-    assert {one.verdict for one in doors} == {Verdict.NOT_ASKED}
+    assert {one.verdict for one in doors} == {ClaimVerdict.NOT_ASKED}
     assert {one.seen for one in doors} == {"the store was there before, and stays as it is"}
-    assert row(report, "write-aes256").verdict is Verdict.HOLDS
+    assert row(report, "write-aes256").verdict is ClaimVerdict.HOLDS
     assert live.account_.published() == published
     assert live.objects == {}
     assert live.stacks == live.aliases == {}
@@ -205,7 +205,7 @@ def test_a_row_that_the_caller_has_no_right_to_names_the_action(
 ) -> None:
     live.lacking = action
     report = live.run()
-    assert row(report, name).verdict is Verdict.NOT_ASKED
+    assert row(report, name).verdict is ClaimVerdict.NOT_ASKED
     assert row(report, name).seen == f"the caller may not {action}"
     assert report.holds
     assert live.left_behind() == []
@@ -226,19 +226,19 @@ def test_a_refusal_is_not_asked_for_where_nothing_is_allowed(live: Live) -> None
     live.broken = frozenset({"write-right-key"})
     found = row(live.run(), "write-aes256")
     assert found.seen == "it shows nothing while write-right-key does not hold"
-    assert found.verdict is Verdict.NOT_ASKED
+    assert found.verdict is ClaimVerdict.NOT_ASKED
 
 
 def test_a_pipeline_is_not_asked_for_where_there_is_no_codepipeline(live: Live) -> None:
     live.has_pipelines = False
     found = row(live.run(), "pipeline")
-    assert found.verdict is Verdict.NOT_ASKED
+    assert found.verdict is ClaimVerdict.NOT_ASKED
     assert found.seen.startswith("AWS does not have this here")
 
 
 def test_the_pipeline_is_started_only_where_it_is_asked_for(live: Live) -> None:
     found = row(live.run(), "pipeline-run")
-    assert (found.verdict, "--run-pipeline" in found.seen) == (Verdict.NOT_ASKED, True)
+    assert (found.verdict, "--run-pipeline" in found.seen) == (ClaimVerdict.NOT_ASKED, True)
     assert "codepipeline:StartPipelineExecution" not in live.made
     assert not [key for bucket, key in live.objects if HOME in bucket]
 
@@ -270,7 +270,7 @@ def test_a_store_that_somebody_wants_meanwhile_is_kept(live: Live) -> None:
     live.before = want
     report = live.run()
     found = row(report, "retire")
-    assert found.verdict is Verdict.NOT_ASKED
+    assert found.verdict is ClaimVerdict.NOT_ASKED
     assert "eu-west-1 is wanted by" in found.seen
     assert report.holds
     assert live.account_.published()

@@ -8,11 +8,11 @@ from foothold.acceptance.table import (
     BY_NAME,
     CLAIMS,
     Answer,
+    ClaimVerdict,
     Finding,
     Reply,
     Report,
     Run,
-    Verdict,
     answer_to,
     judge,
 )
@@ -66,20 +66,20 @@ def test_an_error_says_whether_the_caller_lacks_a_right_or_aws_the_service(
     assert answer_to(TemporaryError(text)).reply is reply
 
 
-def report(*verdicts: Verdict, left: tuple[str, ...] = ()) -> Report:
+def report(*verdicts: ClaimVerdict, left: tuple[str, ...] = ()) -> Report:
     findings = tuple(Finding("row", "a", "refused", "x |\ny", 1.0, v) for v in verdicts)
     run = Run("0a1b2c3d", "eu-west-1", fresh=False, started=0)
     return Report(run, "eu-central-1", "111111111111", findings, 7, left)
 
 
 def test_what_was_not_asked_does_not_fail_a_run_but_what_is_left_does() -> None:
-    assert report(Verdict.HOLDS, Verdict.NOT_ASKED).holds
-    assert not report(Verdict.HOLDS, Verdict.FAILS).holds
-    assert not report(Verdict.HOLDS, left=("a stack",)).holds
+    assert report(ClaimVerdict.HOLDS, ClaimVerdict.NOT_ASKED).holds
+    assert not report(ClaimVerdict.HOLDS, ClaimVerdict.FAILS).holds
+    assert not report(ClaimVerdict.HOLDS, left=("a stack",)).holds
 
 
 def test_a_report_is_a_page_of_markdown_and_a_value_of_json() -> None:
-    found = report(Verdict.HOLDS, Verdict.FAILS, left=("a stack",))
+    found = report(ClaimVerdict.HOLDS, ClaimVerdict.FAILS, left=("a stack",))
     page = found.as_markdown()
     assert "| row | a | refused | x \\| y | 1.0 | holds |\n" in page
     assert "1 claims hold, 1 fail, 0 not asked; 7 calls to AWS" in page

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from foothold.acceptance.run import AcceptanceRequest
-from foothold.acceptance.table import CLAIMS, MOST_CALLS, Finding, Verdict
+from foothold.acceptance.table import CLAIMS, MOST_CALLS, ClaimVerdict, Finding
 from foothold.bootstrap_accept import acceptance
 from local.aws.embedded import HOME_REGION, ROOT, TEST, TOOLS, Embedded
 from local.rehearsal.stacks import deploy_stack
@@ -252,7 +252,7 @@ def test_a_store_that_was_there_before_holds_stays_and_keeps_no_object_of_the_ru
 ) -> None:
     found = policies_asked(operator, monkeypatch)
     verdicts = {name: one.verdict for name, one in found.items() if name not in NOT_ASKED_HERE}
-    assert set(verdicts.values()) == {Verdict.HOLDS}, found
+    assert set(verdicts.values()) == {ClaimVerdict.HOLDS}, found
     assert "Versions" not in unwanted.s3.list_object_versions(Bucket=unwanted.bucket)
 
 
@@ -266,7 +266,7 @@ def test_each_row_of_the_policies_fails_on_a_store_that_is_broken_there(
 ) -> None:
     with unwanted.broken(BREAKS[name]):
         found = policies_asked(operator, monkeypatch)
-    assert found[name].verdict is Verdict.FAILS, found[name]
+    assert found[name].verdict is ClaimVerdict.FAILS, found[name]
 
 
 @pytest.mark.usefixtures("unwanted")
@@ -274,8 +274,8 @@ def test_a_profile_that_is_the_deploy_role_needs_no_way_into_it(
     operator: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = policies_asked(operator, monkeypatch, "deploy-role")
-    assert found["read-deploy-role"].verdict is Verdict.HOLDS
-    assert found["read-other-role"].verdict is Verdict.NOT_ASKED
+    assert found["read-deploy-role"].verdict is ClaimVerdict.HOLDS
+    assert found["read-other-role"].verdict is ClaimVerdict.NOT_ASKED
 
 
 # --- Bad input

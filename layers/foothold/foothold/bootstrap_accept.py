@@ -5,7 +5,7 @@ from secrets import token_hex
 
 import boto3
 
-from foothold.acceptance.gateway import OperatorsAccount, Target
+from foothold.acceptance.gateway import OperatorsAccount, TargetAccount
 from foothold.acceptance.run import Acceptance, Operator
 from foothold.aws.clients import Clients, aws_call, open_session
 from foothold.aws.regional import RegionalClient
@@ -32,7 +32,7 @@ def acceptance(
     target = None
     if target_profile:
         with aws_call("open the target profile"):
-            target = Target(session, boto3.Session(profile_name=target_profile), deploy_role)
+            target = TargetAccount(session, boto3.Session(profile_name=target_profile), deploy_role)
     live = OperatorsAccount(session, target)
     clients = Clients(session)
     home = clients.home_region

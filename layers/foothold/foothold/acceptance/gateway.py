@@ -30,7 +30,7 @@ OWN_KEY = "k" * 32  # no secret: nothing is ever written under it
 Reader = boto3.Session | Answer  # an answer where there is nobody to read as, and why
 
 
-class Target:
+class TargetAccount:
     """A target account, as a profile of the caller's machine works in it. `tools` is the session
     of the account that Foothold is deployed in; `deploy_role` the name of a role that may read
     artifacts."""
@@ -84,7 +84,7 @@ class OperatorsAccount:
     `session` is the operator's, in the home region; `target` is None where no profile was named.
     """
 
-    def __init__(self, session: boto3.Session, target: Target | None = None) -> None:
+    def __init__(self, session: boto3.Session, target: TargetAccount | None = None) -> None:
         self._session = session
         self._target = target
         self._clients = Clients(session)

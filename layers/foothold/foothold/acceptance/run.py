@@ -23,13 +23,13 @@ from foothold.acceptance.table import (
     STORE_SECONDS,
     TAG_SECONDS,
     Answer,
+    ClaimVerdict,
     Encryption,
     Finding,
     Reply,
     Report,
     Run,
     StackSeen,
-    Verdict,
     answer_to,
     judge,
     smallest_pipeline,
@@ -484,7 +484,7 @@ class _Rows:
             answer = answer_to(error)
         seconds = self._operator.clock() - (self._made if name == "delay-tag" else since)
         finding = judge(claim, answer, seconds, self._store)
-        if finding.verdict is Verdict.HOLDS:
+        if finding.verdict is ClaimVerdict.HOLDS:
             self._held.add(name)
         return finding
 

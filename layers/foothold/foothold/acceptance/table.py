@@ -77,14 +77,14 @@ class Expected(StrEnum):
     IN_TIME = "done in time"
 
 
-class Verdict(StrEnum):
+class ClaimVerdict(StrEnum):
     HOLDS = "holds"
     FAILS = "fails"
     NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class AcceptanceClaim:
     """One row. `within` is the longest that the answer may take, in seconds."""
 
     name: str
@@ -103,115 +103,115 @@ ALIAS_SECONDS = 300.0
 RUN_SECONDS = 900.0
 
 CLAIMS = (
-    Claim(
+    AcceptanceClaim(
         "door-stack",
         "a stack's Custom::ArtifactStore makes the store",
         Expected.IN_TIME,
         STORE_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "delay-tag",
         "the store's key is found by its tags",
         Expected.IN_TIME,
         TAG_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "door-event",
         "the event Regions Requested has its outcome (from PutEvents on)",
         Expected.IN_TIME,
         EVENT_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "door-list",
         "a region that is put on the list is published",
         Expected.IN_TIME,
         EVENT_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "door-list-alone",
         "a change of the list is noticed by its own event of Parameter Store",
         Expected.IN_TIME,
         EVENT_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "write-right-key",
         "a write that names aws:kms and the store's key by its ARN",
         Expected.UNDER_ITS_KEY,
     ),
-    Claim(
+    AcceptanceClaim(
         "write-default",
         "a write without a header (default encryption)",
         Expected.UNDER_ITS_KEY,
     ),
-    Claim(
+    AcceptanceClaim(
         "write-part",
         "an upload in parts that names aws:kms and the store's key",
         Expected.UNDER_ITS_KEY,
     ),
-    Claim(
+    AcceptanceClaim(
         "write-part-default",
         "an upload in parts without a header",
         Expected.UNDER_ITS_KEY,
     ),
-    Claim("write-other-key", "a write that names another key", Expected.REFUSED),
-    Claim(
+    AcceptanceClaim("write-other-key", "a write that names another key", Expected.REFUSED),
+    AcceptanceClaim(
         "write-part-other-key",
         "an upload in parts that names another key",
         Expected.REFUSED,
     ),
-    Claim(
+    AcceptanceClaim(
         "write-key-by-id",
         "a write that names the store's key by its bare id",
         Expected.REFUSED,
     ),
-    Claim(
+    AcceptanceClaim(
         "write-unnamed-key",
         "a write that names aws:kms and no key",
         Expected.REFUSED,
     ),
-    Claim("write-aes256", "a write that names AES256", Expected.REFUSED),
-    Claim(
+    AcceptanceClaim("write-aes256", "a write that names AES256", Expected.REFUSED),
+    AcceptanceClaim(
         "write-own-key",
         "a write with a key of the writer's own (SSE-C)",
         Expected.REFUSED,
     ),
-    Claim("read-owner", "a read by the account that owns it", Expected.DONE),
-    Claim("read-plain-http", "the same read over plain HTTP", Expected.REFUSED),
-    Claim(
+    AcceptanceClaim("read-owner", "a read by the account that owns it", Expected.DONE),
+    AcceptanceClaim("read-plain-http", "the same read over plain HTTP", Expected.REFUSED),
+    AcceptanceClaim(
         "read-deploy-role",
         "a read by a deploy role of a target account",
         Expected.DONE,
     ),
-    Claim(
+    AcceptanceClaim(
         "read-other-role",
         "a read by a role of that account with another name",
         Expected.REFUSED,
     ),
-    Claim(
+    AcceptanceClaim(
         "delay-alias",
         "a new alias of a key leads to the key",
         Expected.IN_TIME,
         ALIAS_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "package",
         "the package function packages a tiny build for the region",
         Expected.IN_TIME,
         TAG_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "pipeline",
         "CodePipeline takes the smallest declaration with two regions",
         Expected.IN_TIME,
         STORE_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "pipeline-run",
         "its source, build and package stages succeed",
         Expected.IN_TIME,
         RUN_SECONDS,
     ),
-    Claim(
+    AcceptanceClaim(
         "retire",
         "the store is retired: its tags count for the control plane's rights",
         Expected.IN_TIME,
@@ -256,11 +256,11 @@ class Finding:
     expected: str
     seen: str
     seconds: float
-    verdict: Verdict
+    verdict: ClaimVerdict
 
 
 def judge(
-    claim: Claim, answer: Answer, seconds: float, store: ArtifactStore | None = None
+    claim: AcceptanceClaim, answer: Answer, seconds: float, store: ArtifactStore | None = None
 ) -> Finding:
     """What an answer that took some seconds says about a claim. `store` is the one that was
     asked about, for the claims about its key."""
@@ -271,34 +271,36 @@ def judge(
     return Finding(claim.name, claim.words, expected, seen, round(seconds, 1), verdict)
 
 
-def _verdict(claim: Claim, answer: Answer, store: ArtifactStore | None) -> tuple[Verdict, str]:
+def _verdict(
+    claim: AcceptanceClaim, answer: Answer, store: ArtifactStore | None
+) -> tuple[ClaimVerdict, str]:
     refused = claim.expected is Expected.REFUSED
     under = answer.key_arn or "no key of KMS"
     match answer.reply:
         case Reply.NOT_ASKED:
-            found = Verdict.NOT_ASKED, answer.words
+            found = ClaimVerdict.NOT_ASKED, answer.words
         case Reply.NO_RIGHT:
-            found = Verdict.NOT_ASKED, f"the caller may not {answer.words}"
+            found = ClaimVerdict.NOT_ASKED, f"the caller may not {answer.words}"
         case Reply.NOT_KNOWN:
-            found = Verdict.NOT_ASKED, f"AWS does not have this here: {answer.words}"
+            found = ClaimVerdict.NOT_ASKED, f"AWS does not have this here: {answer.words}"
         case Reply.REFUSED:
-            found = Verdict.HOLDS if refused else Verdict.FAILS, answer.words
+            found = ClaimVerdict.HOLDS if refused else ClaimVerdict.FAILS, answer.words
         case Reply.DONE if refused:
-            found = Verdict.FAILS, f"allowed, under {under}" if answer.key_arn else "allowed"
+            found = ClaimVerdict.FAILS, f"allowed, under {under}" if answer.key_arn else "allowed"
         case Reply.DONE if claim.expected is Expected.UNDER_ITS_KEY:
             right = store is not None and answer.key_arn == store.key_arn
             found = (
-                (Verdict.HOLDS, claim.expected.value)
+                (ClaimVerdict.HOLDS, claim.expected.value)
                 if right
                 else (
-                    Verdict.FAILS,
+                    ClaimVerdict.FAILS,
                     f"written under {under}",
                 )
             )
         case Reply.DONE:
-            found = Verdict.HOLDS, answer.words or "allowed"
+            found = ClaimVerdict.HOLDS, answer.words or "allowed"
         case _:
-            found = Verdict.FAILS, answer.words
+            found = ClaimVerdict.FAILS, answer.words
     return found
 
 
@@ -416,17 +418,17 @@ class Report:
     def holds(self) -> bool:
         """Whether no claim fails, and nothing was left behind."""
         return not self.left and not any(
-            finding.verdict is Verdict.FAILS for finding in self.findings
+            finding.verdict is ClaimVerdict.FAILS for finding in self.findings
         )
 
     @property
     def summary(self) -> str:
-        numbers = dict.fromkeys(Verdict, 0)
+        numbers = dict.fromkeys(ClaimVerdict, 0)
         for finding in self.findings:
             numbers[finding.verdict] += 1
         return (
-            f"{numbers[Verdict.HOLDS]} claims hold, {numbers[Verdict.FAILS]} fail, "
-            f"{numbers[Verdict.NOT_ASKED]} not asked; {self.calls} calls to AWS"
+            f"{numbers[ClaimVerdict.HOLDS]} claims hold, {numbers[ClaimVerdict.FAILS]} fail, "
+            f"{numbers[ClaimVerdict.NOT_ASKED]} not asked; {self.calls} calls to AWS"
         )
 
     def as_json(self) -> dict[str, Any]:

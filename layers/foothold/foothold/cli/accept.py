@@ -12,7 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from foothold.acceptance.table import CLAIMS, Report, Verdict
+from foothold.acceptance.table import CLAIMS, ClaimVerdict, Report
 from foothold.cli.console import (
     DEFAULT_ROOT,
     JsonFlag,
@@ -29,7 +29,7 @@ from foothold.errors import PermanentError
 if TYPE_CHECKING:
     from foothold.acceptance.run import Say
 
-COLOURS = {Verdict.HOLDS: "green", Verdict.FAILS: "red", Verdict.NOT_ASKED: "yellow"}
+COLOURS = {ClaimVerdict.HOLDS: "green", ClaimVerdict.FAILS: "red", ClaimVerdict.NOT_ASKED: "yellow"}
 ROWS = tuple(claim.name for claim in CLAIMS if claim.name != "retire")
 
 

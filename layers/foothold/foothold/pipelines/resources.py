@@ -17,7 +17,7 @@ from foothold.pipelines.declaration import (
 )
 from foothold.pipelines.template import (
     Json,
-    Names,
+    ResourceNames,
     allow,
     allow_to_find_buckets,
     arn,
@@ -70,7 +70,7 @@ def expand(
     Raises DeclarationError where the result would pass a limit of CodePipeline, IAM or
     CloudFormation.
     """
-    names = Names(pipeline.name, logical_id)
+    names = ResourceNames(pipeline.name, logical_id)
     package_function = f"{{{{resolve:ssm:{parameter_root}/package-function}}}}"
     resources: dict[str, Json] = {
         logical_id: _pipeline(pipeline, names, package_function),
@@ -108,7 +108,7 @@ def expand(
 # The pipeline
 
 
-def _pipeline(pipeline: Pipeline, names: Names, package_function: str) -> Json:
+def _pipeline(pipeline: Pipeline, names: ResourceNames, package_function: str) -> Json:
     templates = BUILD_OUTPUT if pipeline.declaration.packages_itself else PACKAGE_OUTPUT
     stages = [
         {"Name": "Source", "Actions": [_source_action(pipeline)]},
@@ -192,7 +192,7 @@ def _source_action(pipeline: Pipeline) -> Json:
     )
 
 
-def _build_action(pipeline: Pipeline, names: Names) -> Json:
+def _build_action(pipeline: Pipeline, names: ResourceNames) -> Json:
     """With the variables that only an execution knows: CodePipeline fills in what stands in an
     action, and nothing in a project (AWS CodePipeline User Guide, "Variables reference")."""
     variables = [
@@ -234,7 +234,7 @@ def _package_action(pipeline: Pipeline, package_function: str) -> Json:
 
 
 def _deploy_actions(
-    pipeline: Pipeline, target: ResolvedTarget, names: Names, templates: str
+    pipeline: Pipeline, target: ResolvedTarget, names: ResourceNames, templates: str
 ) -> Iterator[Json]:
     """All change sets first, so that an approval sees all of them; then wave by wave."""
     declared = target.declared
@@ -285,7 +285,7 @@ def _deploy_actions(
         run_order += 1
 
 
-def _approve_action(target: ResolvedTarget, approval: Approval, names: Names) -> Json:
+def _approve_action(target: ResolvedTarget, approval: Approval, names: ResourceNames) -> Json:
     """Without Region: a manual approval can only be in the pipeline's own (AWS CodePipeline User
     Guide, "Add a cross-Region action")."""
     note = approval.note or (
@@ -305,7 +305,7 @@ def _approve_action(target: ResolvedTarget, approval: Approval, names: Names) ->
 # The build
 
 
-def _build_project(pipeline: Pipeline, names: Names) -> Json:
+def _build_project(pipeline: Pipeline, names: ResourceNames) -> Json:
     build = pipeline.declaration.build
     environment = build.environment
     # Lambda's time is its own, and it keeps no cache (AWS CodeBuild User Guide, "Running builds on
@@ -372,7 +372,9 @@ def _variables(pipeline: Pipeline) -> Iterator[Json]:
 # The roles: one statement a purpose
 
 
-def _pipeline_statements(pipeline: Pipeline, names: Names, package_function: str) -> Iterator[Json]:
+def _pipeline_statements(
+    pipeline: Pipeline, names: ResourceNames, package_function: str
+) -> Iterator[Json]:
     """What CodePipeline does in the pipeline's account (AWS CodePipeline User Guide, "Manage
     the CodePipeline service role" and each action's reference). Deployments are not here: the
     pipeline assumes a role of the target account for them."""
@@ -409,7 +411,7 @@ def _pipeline_statements(pipeline: Pipeline, names: Names, package_function: str
         yield allow("AskForApproval", ["sns:Publish"], sorted(topics))
 
 
-def _build_statements(pipeline: Pipeline, names: Names) -> Iterator[Json]:
+def _build_statements(pipeline: Pipeline, names: ResourceNames) -> Iterator[Json]:
     """What the build does: its log, its pipeline's artifacts, what it reads; and only where the
     buildspec packages itself, `sam package` under the project's own prefix of every region."""
     home = pipeline.home_store
@@ -497,7 +499,7 @@ def _use_keys(sid: str, stores: Iterable[ArtifactStore]) -> Json:
 # Who hears of it
 
 
-def _notifications(pipeline: Pipeline, names: Names) -> dict[str, Json]:
+def _notifications(pipeline: Pipeline, names: ResourceNames) -> dict[str, Json]:
     """Rules that hand the pipeline's own events to the topic (AWS CodePipeline User Guide,
     "Monitoring CodePipeline events"). A notification rule would need a service-linked role that an
     account's first one finds missing, and is not to be had in every region with CodePipeline."""
@@ -598,8 +600,9 @@ def _over_policy_limit(properties: Json) -> Iterator[str]:
     size = len("".join(_json(_written_out(policies)).split()))
     if size > ROLE_POLICY:
         yield (
-            f"Targets: role {properties['RoleName']} would need a policy of {size:,} characters and "
-            f"IAM takes {ROLE_POLICY:,}; declare two pipelines with fewer regions or accounts each"
+            f"Targets: role {properties['RoleName']} would need a policy of {size:,} characters "
+            f"and IAM takes {ROLE_POLICY:,}; declare two pipelines with fewer regions or accounts "
+            "each"
         )
 
 

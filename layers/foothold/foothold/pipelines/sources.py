@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol, get_args
 
 from foothold.pipelines.template import (
     Json,
-    Names,
+    ResourceNames,
     allow,
     allow_to_find_buckets,
     arn,
@@ -46,7 +46,7 @@ class SourceType(Protocol):
         """What the pipeline's role may do to read the source."""
         ...
 
-    def start(self, names: Names) -> dict[str, Json]:
+    def start(self, names: ResourceNames) -> dict[str, Json]:
         """The resources that start the pipeline when the source changes, by logical id."""
         ...
 
@@ -96,7 +96,7 @@ class CodeConnections(SourceType):
             [f"arn:{partition}:{service}:{rest}" for service in services],
         )
 
-    def start(self, _names: Names) -> dict[str, Json]:
+    def start(self, _names: ResourceNames) -> dict[str, Json]:
         return {}  # the connection does, by DetectChanges
 
     @staticmethod
@@ -139,7 +139,7 @@ class GitHub(SourceType):
     def statements(self) -> Iterator[Json]:
         yield from ()  # read with the token that the action carries
 
-    def start(self, names: Names) -> dict[str, Json]:
+    def start(self, names: ResourceNames) -> dict[str, Json]:
         """The webhook, and the secret that GitHub signs its calls with where none is given: whoever
         has it can start the pipeline, whoever has the token can do what its owner can."""
         made: dict[str, Json] = {}
@@ -213,7 +213,7 @@ class S3Object(SourceType):
         )
         yield allow_to_find_buckets("WatchSource", arn(f"s3:::{self.bucket}"))
 
-    def start(self, names: Names) -> dict[str, Json]:
+    def start(self, names: ResourceNames) -> dict[str, Json]:
         """The bucket must send its events to EventBridge."""
         return _start_by_event(
             names,
@@ -274,7 +274,7 @@ class CodeCommit(SourceType):
             arn_here("codecommit", self.repository),
         )
 
-    def start(self, names: Names) -> dict[str, Json]:
+    def start(self, names: ResourceNames) -> dict[str, Json]:
         return _start_by_event(
             names,
             {
@@ -298,7 +298,7 @@ Source = CodeConnections | GitHub | S3Object | CodeCommit
 SOURCES: tuple[type[Source], ...] = get_args(Source)
 
 
-def _start_by_event(names: Names, pattern: Json) -> dict[str, Json]:
+def _start_by_event(names: ResourceNames, pattern: Json) -> dict[str, Json]:
     """A rule that starts the pipeline at each such event, and the role in which it may."""
     start = allow("Start", ["codepipeline:StartPipelineExecution"], names.pipeline_arn)
     return {

@@ -1,6 +1,6 @@
 """What a pipeline's template is made of: its names, and ARNs, roles, statements and rules.
 
-Names depend on the pipeline's, the targets' and the regions' names alone, so nothing is
+ResourceNames depend on the pipeline's, the targets' and the regions' names alone, so nothing is
 renamed or replaced when a region comes or goes.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 Json = dict[str, Any]
 
 
-class Names:
+class ResourceNames:
     """Every name that an expansion gives, from the pipeline's name and its logical id."""
 
     def __init__(self, pipeline: str, logical_id: str) -> None:
