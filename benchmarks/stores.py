@@ -32,7 +32,7 @@ MANY = 34
 ROUNDS = 3
 READS = ("Get", "List", "Describe", "Head")
 LIBRARIES = "import boto3, pydantic, aws_lambda_powertools as p; p.Metrics(), p.Tracer()"
-HANDLER = "import aws_lambda_powertools as p; from foothold import bootstrap; p.Tracer()"
+HANDLER = "from functions.artifact_store import app"
 
 
 class SlowClients(Clients):

@@ -16,7 +16,7 @@ from unittest.mock import patch
 from foothold.errors import FootholdError, TemporaryError
 from foothold.stores.aspects import IN_TURN_AT_ONCE, LOOKED_AT_IN_TURN
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
-from proof.house import Context, door, saved
+from proof.house import Context, door, load, saved
 
 TURN_SECONDS = 900.0
 
@@ -471,8 +471,6 @@ FLOWS: tuple[Flow, ...] = (
 
 def look_at_everything() -> None:
     """One look at every setting of every desired region, as the schedule takes in turns."""
-    from foothold import bootstrap
-    from foothold.aws.patience import OF_AN_EVENT
-
-    bootstrap.patience().begin(OF_AN_EVENT)
-    bootstrap.reconciler().keep()
+    app = load("reconcile").app
+    app.events()
+    app.reconciler.keep()

@@ -16,21 +16,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from functools import lru_cache, partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 from unittest.mock import patch
 
 import boto3
 import botocore.session
+from botocore.config import Config
 from botocore.loaders import create_loader
 from botocore.regions import EndpointRulesetResolver
-from botocore.useragent import UserAgentString
 
 from proof.cloud import ACCESS_KEY, ACCOUNT, HOME, STACK, Call, Cloud, Refused
 
 JOBS_KEPT = 500
-
-_create_loader = lru_cache(create_loader)
 
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"
@@ -111,39 +108,54 @@ class Log(logging.Handler):
 
 
 def door(name: str) -> Callable[[Any, Any], Any]:
-    """The handler of the function `name`, loaded from its own file as Lambda does."""
-    return load(name).lambda_handler  # type: ignore[no-any-return]  # a module's attribute
+    """The handler of the function `name`."""
+    handler: Callable[[Any, Any], Any] = load(name).lambda_handler
+    return handler
+
+
+# What the functions of a house work with, by name; `_make_app` makes one, where there is a house.
+_apps: dict[str, Any] = {}
+_make_app: Callable[[], Any] | None = None
+
+
+def load(name: str) -> Any:
+    """The module of the function `name`, loaded from its own file as Lambda does."""
+    module = _module(name)
+    if _make_app and name not in _apps:
+        module.app = _apps[name] = _make_app()
+    return module
 
 
 @lru_cache
-def load(name: str) -> ModuleType:
+def _module(name: str) -> Any:
     path = ROOT / "functions" / name / "app.py"
     spec = importlib.util.spec_from_file_location(f"proof_door_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with patch.dict(os.environ, ENVIRONMENT):
+        spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
-def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
+def house(
+    *, pace: Callable[[int], Any] = lambda _most: None, threads: bool = False
+) -> Iterator[Log]:
     """The process of a warm function: its environment, its clients, and what it writes.
 
-    Many clouds may be used inside, one after the other. Without `paced` nobody waits for a
+    Many clouds may be used inside, one after the other. Without a `pace` nobody waits for a
     service's rates. Without `threads` regions come one after the other, so that the n-th call of
     a flow is the same one in every run.
     """
     with patch.dict(os.environ, ENVIRONMENT), redirect_stdout(io.StringIO()) as written:
-        from foothold import bootstrap, bootstrap_operations
-        from foothold.aws import pace
-        from foothold.aws.patience import Patience
-        from foothold.observability import logger, metrics
+        from foothold.app import App
+        from foothold.observability import logger
         from foothold.stores.custom_resource import reply as cfn_reply
-        from foothold.stores.gateways import account
-        from foothold.stores.reconcile import Reconciler
 
-        _forget()
+        # Nobody's pauses are left to chance, so that every run takes the same time.
+        app = partial(App, ENVIRONMENT, _session, clock=_Clock(), pace=pace, chance=lambda: 0.5)
+        _begin(app)
         log = Log()
         log.text = written  # one text: what is logged and what is printed
         root, level = logging.getLogger(), logging.getLogger().level
@@ -156,30 +168,14 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
         logger.setLevel(logging.DEBUG)
         streams = [h for h in logger.handlers if isinstance(h, logging.StreamHandler)]
         outputs = [handler.setStream(written) for handler in streams]
-        wait = pace.Pace.wait if paced else lambda _pace, _region: None
         submit = ThreadPoolExecutor.submit if threads else _at_once
         with (
             patch.object(ThreadPoolExecutor, "submit", submit),
-            # Service models are read once for all sessions: reading them is no call.
-            patch.object(botocore.session, "create_loader", _create_loader),
-            # Whoever imported them before this environment stood had others.
-            patch.object(
-                metrics.provider, "namespace", ENVIRONMENT["POWERTOOLS_METRICS_NAMESPACE"]
-            ),
-            patch.object(metrics.provider, "service", ENVIRONMENT["POWERTOOLS_SERVICE_NAME"]),
             patch.object(boto3, "Session", _Session),
             patch.object(EndpointRulesetResolver, "construct_endpoint", _endpoint),
-            patch.object(UserAgentString, "to_string", lambda _string: "proof"),
             patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
-            patch.dict(Cloud.functions, {ENVIRONMENT["FOOTHOLD_KEY_MAKER"]: _make_key}),
             patch.object(cfn_reply, "FIRST_PAUSE", 0.0),
-            patch.object(pace.Pace, "wait", wait),
-            patch.object(account.AccountCapacity, "missing_services", _missing_services()),
-            patch.object(bootstrap, "time", _Clock()),
-            # Nobody's pauses are left to chance, so that every run takes the same time.
-            patch.object(bootstrap, "Patience", partial(Patience, chance=lambda: 0.5)),
-            patch.object(bootstrap_operations, "time", _Clock()),
-            patch.dict(Reconciler.__init__.__kwdefaults__, clock=_Clock().time),
+            patch.dict(Cloud.functions, {ENVIRONMENT["FOOTHOLD_KEY_MAKER"]: _make_key}),
         ):
             try:
                 yield log
@@ -190,20 +186,19 @@ def house(*, paced: bool = False, threads: bool = False) -> Iterator[Log]:
                 logger.setLevel(told)
                 root.removeHandler(log)
                 root.setLevel(level)
-                _forget()
+                _begin(None)
+
+
+def _begin(make_app: Callable[[], Any] | None) -> None:
+    """Every function that is loaded from now on works with an app of its own."""
+    global _make_app  # noqa: PLW0603  one house stands at a time
+    _make_app = make_app
+    _apps.clear()
 
 
 def _make_key(event: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = door("key_maker")(event, Context())
     return made
-
-
-@lru_cache
-def _missing_services() -> Callable[[Any, str], tuple[str, ...]]:
-    """The SDK's list of endpoints, read once: it is no call, and takes longer than all calls."""
-    from foothold.stores.gateways.account import AccountCapacity
-
-    return lru_cache(AccountCapacity.missing_services)
 
 
 def _at_once(_pool: Any, work: Callable[..., Any], /, *args: Any, **named: Any) -> "Future[Any]":
@@ -217,9 +212,16 @@ def _at_once(_pool: Any, work: Callable[..., Any], /, *args: Any, **named: Any) 
 
 
 class _Session(boto3.Session):
-    """Keeps the clients of jobs' credentials: making one is no call, and takes longer than all."""
+    """Service models are read once for all sessions, and the clients of jobs' credentials are kept:
+    both are no call, and take longer than all calls."""
 
     kept: ClassVar[dict[Any, Any]] = {}
+
+    def __init__(self, **named: Any) -> None:
+        session = botocore.session.get_session()
+        session.register_component("data_loader", _loader())
+        session.set_default_client_config(Config(user_agent="proof"))
+        super().__init__(botocore_session=session, **named)
 
     def client(self, service: str, **named: Any) -> Any:  # type: ignore[override]  # one for all
         make = super().client
@@ -230,6 +232,15 @@ class _Session(boto3.Session):
         if name not in self.kept:
             self.kept[name] = make(service, **named)  # type: ignore[call-overload]  # one for all
         return self.kept[name]
+
+
+@lru_cache
+def _loader() -> Any:
+    return create_loader()
+
+
+def _session() -> boto3.Session:
+    return _Session(region_name=HOME)
 
 
 _construct_endpoint: Any = EndpointRulesetResolver.construct_endpoint
@@ -246,7 +257,7 @@ def _endpoint(resolver: Any, operation_model: Any, **asked: Any) -> Any:
 
 
 class _Clock:
-    """The module `time`, as bootstrap uses it, on the clock of the cloud in use."""
+    """The module `time`, as the app uses it, on the clock of the cloud in use."""
 
     def time(self) -> float:
         assert Cloud.current is not None
@@ -258,15 +269,6 @@ class _Clock:
     def sleep(self, seconds: float) -> None:
         assert Cloud.current is not None
         Cloud.current.clock += seconds
-
-
-def _forget() -> None:
-    """Every composition root makes its objects anew."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("foothold.bootstrap"):
-            for value in vars(module).values():
-                if hasattr(value, "cache_clear"):
-                    value.cache_clear()
 
 
 def saved(name: str, **changes: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from foothold.stores.custom_resource.request import Claim
 from proof.cloud import HOME, Call, Cloud, Json, Perform, footprint
 from proof.faults import DAY, Killed
 from proof.flows import REGION, changed, converged, look_at_everything, store_of
-from proof.house import house
+from proof.house import house, load
 from proof.result import Result, Scale, side_by_side
 
 WORKERS = 8
@@ -133,17 +133,15 @@ BEGINNINGS: tuple[Callable[[], Cloud], ...] = (
 
 
 def _reconcile() -> None:
-    from foothold import bootstrap
-    from foothold.aws.patience import OF_AN_EVENT
-
-    bootstrap.patience().begin(OF_AN_EVENT)
-    bootstrap.reconciler().reconcile([REGION])
+    app = load("reconcile").app
+    app.events()
+    app.reconciler.reconcile([REGION])
 
 
 def _claim(number: int) -> None:
-    from foothold import bootstrap
-
-    bootstrap.claims().ensure([REGION], Claim(f"stack.{number}.Store", f"stack {number}"))
+    load("reconcile").app.claims().ensure(
+        [REGION], Claim(f"stack.{number}.Store", f"stack {number}")
+    )
 
 
 def race(seed: int, workers: int = WORKERS) -> list[str]:

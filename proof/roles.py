@@ -21,6 +21,7 @@ from typing import Any
 import boto3
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # has no types
 
+from foothold.aws.clients import Clients
 from foothold.pipelines.declaration import resolve
 from foothold.pipelines.form import read_declaration
 from foothold.pipelines.resources import ARTIFACT_FOLDER, expand
@@ -921,7 +922,10 @@ def astray(has_codepipeline: Callable[[str], bool] | None = None) -> Iterator[st
     known = set(boto3.Session().get_available_regions("codepipeline"))
     declared = read_declaration(declaration("Connected"))
     pipeline = resolve(
-        declared, EVERYWHERE, HOME, has_codepipeline=has_codepipeline or PipelineRegions()
+        declared,
+        EVERYWHERE,
+        HOME,
+        has_codepipeline=has_codepipeline or PipelineRegions(Clients(boto3.Session())),
     )
     for resource in expand(pipeline).values():
         if resource["Type"] == "AWS::CodePipeline::Pipeline":

@@ -430,17 +430,12 @@ def limits(scale: Scale) -> Result:
     from foothold.aws.pace import Pace
 
     time = SimulatedTime()
-    begin = Pace.__init__
     names = sorted(botocore.session.get_session().get_available_regions("s3"))[:REGIONS]
     accounts = scale.of(100, 1_000)
     failures: list[str] = []
 
-    def paced(pace: Any, most: int, *_: Any) -> None:
-        begin(pace, most, time.clock, time.sleep)
-
     with (
-        house(paced=True, threads=True),
-        patch.object(Pace, "__init__", paced),
+        house(pace=lambda most: Pace(most, time.clock, time.sleep), threads=True),
         time.of_pools(),
     ):
         clocked = Clocked(Cloud(dict.fromkeys(names, "ENABLED")), time, [])

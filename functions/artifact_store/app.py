@@ -26,7 +26,7 @@ except Exception as error:  # noqa: BLE001  whatever it is, the stack is told
 
 
 try:
-    from foothold import bootstrap
+    from foothold.app import App
     from foothold.observability import logger
     from foothold.stores.custom_resource.claims import fulfil
     from foothold.stores.custom_resource.request import parse_request
@@ -37,10 +37,12 @@ except Exception as error:  # noqa: BLE001  whatever it is, the stack is told
         raise broken.with_traceback(None)
 
 else:
+    app = App()
+
     # The event holds the ResponseURL: never logged, whatever the environment asks for.
     @logger.inject_lambda_context(log_event=False)
     def work(event: Any, _context: Any) -> Mapping[str, str]:
-        return fulfil(parse_request(event), bootstrap.claims)
+        return fulfil(parse_request(event), app.claims)
 
 
 def lambda_handler(event: Any, context: Any) -> None:

@@ -5,13 +5,15 @@ from typing import Any
 from aws_lambda_powertools import Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from foothold import bootstrap
+from foothold.app import App
 from foothold.observability import logger
+from foothold.pipelines.macro import answer_macro
 
-tracer = Tracer()
+tracer, app = Tracer(), App()
 
 
 @logger.inject_lambda_context
 @tracer.capture_lambda_handler(capture_response=False)
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    return bootstrap.answer_macro(event)
+    root, boundary = app.control_plane.parameter_root, app.settings.permissions_boundary_arn
+    return answer_macro(event, app.stores, root, app.pipeline_regions, boundary=boundary)

@@ -1,20 +1,23 @@
 """EventBridge or an operator asks; answer with what had to change in each region."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Tracer
+from aws_lambda_powertools import Metrics, Tracer
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from foothold import bootstrap, bootstrap_operations
-from foothold.observability import logger, metrics
+from foothold.app import App
+from foothold.observability import counted, logger
+from foothold.stores.events import answer_event
+from foothold.stores.operator.commands import answer_command
 
-tracer = Tracer()
+tracer, metrics, app = Tracer(), Metrics(), App()
 
 
 @logger.inject_lambda_context(correlation_id_path="id")
 @tracer.capture_lambda_handler(capture_response=False)
 @metrics.log_metrics
-def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Mapping[str, Any]:
     if "command" in event:
-        return bootstrap_operations.answer_command(event)
-    return bootstrap.answer_event(event)
+        return answer_command(event, app.commands)
+    return counted(answer_event(event, app.control_plane, app.events), metrics)

@@ -12,18 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
-from foothold.aws.clients import Clients
-from foothold.aws.regional import RegionalClient
+from foothold.caller import Caller
 from foothold.errors import PermanentError
 from foothold.pipelines.file import parameter_values, read_template
 from foothold.pipelines.macro import expand_template
-from foothold.stores.gateways.account import AccountRegions, PipelineRegions
-from foothold.stores.gateways.events import RegionRequests
-from foothold.stores.gateways.published import RegionalBuckets
-from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.operator.regions import OperatorRegions
-from foothold.stores.register import Names
-from foothold.stores.trust import AT_ONCE, Trust
+from foothold.stores.gateways.account import PipelineRegions
 from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 from local.rehearsal.actions import Player
 from local.rehearsal.board import DONE, FAILED, RUNNING, ActionState, Board, StageState
@@ -46,22 +39,10 @@ def rendered(
     embedded: Embedded, file: Path, parameters: list[str], root: str = "/foothold"
 ) -> Json:
     """The template that a file stands for on this embedded AWS, with its ready stores."""
-    clients = Clients(embedded.session())
-    kept = OperatorRegions(
-        HOME_REGION,
-        Names(root),
-        SsmParameters(clients),
-        AccountRegions(clients),
-        RegionRequests(clients, HOME_REGION),
-        trust=Trust(
-            HOME_REGION,
-            RegionalBuckets(RegionalClient(clients.session, HOME_REGION, AT_ONCE)),
-            clients.account,
-        ),
-    )
+    caller = Caller(root, embedded.session)
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
-    published = kept.ready()
+    published = caller.regions.ready()
     return expand_template(
         fragment,
         published.stores,
@@ -69,7 +50,7 @@ def rendered(
         values,
         root,
         refused=published.refused,
-        has_codepipeline=PipelineRegions(),
+        has_codepipeline=PipelineRegions(caller.clients),
     )
 
 

@@ -10,15 +10,12 @@ from foothold.acceptance.run import Acceptance, AcceptanceRequest, Operator
 from foothold.acceptance.table import Answer, Encryption, Reply, Run, StackSeen
 from foothold.errors import FootholdError, NotReachedError, PermanentError, raise_refusal, refusal
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.operator.commands import OperatorCommands
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import ArtifactStore, Names
-from foothold.stores.requests import OpenRequests
 from foothold.stores.trust import Trust
 from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets
 from tests.stores.accounts import REGION, Account
-from tests.stores.test_two_control_planes import hand_overs
 from tests.stores.worlds import ACCOUNT, HOME
 
 ANOTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"
@@ -116,18 +113,8 @@ class Live:
                 raise PermanentError(f"cannot schedule the deletion: AccessDenied: {REFUSED}")
             if "door-list" in self.broken and command["command"] == "add":
                 raise PermanentError(REFUSED)
-            commands = OperatorCommands(
-                account.reconciler,
-                account.retirements,
-                account.preflights,
-                adoptions=account.adoptions,
-                claims=account.claims,
-                hand_overs=hand_overs(account),
-                requests=OpenRequests(account.plane, account.parameters, self.clock),
-                clock=self.clock,
-            )
             try:
-                answer = commands.answer(parse_command(command))
+                answer = account.commands().answer(parse_command(command))
             except FootholdError as error:
                 answer = refusal(error)
         raise_refusal(answer)

@@ -151,7 +151,8 @@ def test_the_region_is_the_one_that_the_aws_command_would_take(
 
 
 def test_every_session_of_the_composition_roots_takes_that_region() -> None:
-    for path in (ROOT / "layers" / "foothold" / "foothold").glob("bootstrap*.py"):
+    package = ROOT / "layers" / "foothold" / "foothold"
+    for path in (package / "app.py", *package.glob("*caller.py")):
         assert "boto3.Session()" not in path.read_text(), path.name
 
 
@@ -212,10 +213,10 @@ def test_an_interruption_while_it_starts_is_one_line(name: str) -> None:
 
 INTERRUPTED_AT_WORK = """
 import sys
-from foothold import bootstrap
-def interrupted(_root):
+from foothold.caller import Caller
+def interrupted(_caller):
     raise KeyboardInterrupt
-bootstrap.region_desk = interrupted
+Caller.regions = property(interrupted)
 from foothold.cli import main
 sys.argv = ["foothold", "status"]
 main()

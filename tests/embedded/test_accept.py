@@ -20,7 +20,7 @@ import pytest
 
 from foothold.acceptance.run import AcceptanceRequest
 from foothold.acceptance.table import CLAIMS, MOST_CALLS, ClaimVerdict, Finding
-from foothold.bootstrap_accept import acceptance
+from foothold.caller import Caller
 from local.aws.embedded import HOME_REGION, ROOT, TEST, TOOLS, Embedded
 from local.rehearsal.stacks import deploy_stack
 from tests.embedded.test_control_plane import bucket_of, deploy_role, foothold, parameters
@@ -240,8 +240,10 @@ def policies_asked(
     for name, value in operator.items():
         monkeypatch.setenv(name, value)
     others = frozenset(claim.name for claim in CLAIMS if claim.name not in ROWS)
-    report = acceptance("/foothold", profile, "foothold-deploy").run(
-        AcceptanceRequest(BROKEN_REGION, without=others), lambda _line: None
+    report = (
+        Caller("/foothold")
+        .acceptance(profile, "foothold-deploy")
+        .run(AcceptanceRequest(BROKEN_REGION, without=others), lambda _line: None)
     )
     assert report.left == ()
     return {finding.name: finding for finding in report.findings if finding.name in ROWS}

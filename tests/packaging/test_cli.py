@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from benchmarks.s3 import World
-from foothold import bootstrap_package
 from foothold.cli import console, ending
+from foothold.cli import package as cli
 from foothold.cli.package import package
 from tests.packaging.side_by_side import SideBySide, store
 
@@ -29,14 +30,11 @@ app.command()(package)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _a_new_process() -> None:
-    for kept in (
-        bootstrap_package.session,
-        bootstrap_package.clients,
-        bootstrap_package.regional_client,
-        bootstrap_package.objects,
-    ):
-        kept.cache_clear()
+def _one_process() -> Iterator[None]:
+    """AWS clients are made once for all tests: that takes longer than what they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cli, "packaging_caller", lru_cache(cli.packaging_caller))
+        yield
 
 
 @pytest.fixture
@@ -246,7 +244,7 @@ def test_credentials_of_aws_login_still_find_what_they_need(
     config = tmp_path / "config"
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     code = (
-        "import sys; from foothold.cli import package; package._bootstrap();"
+        "import sys; from foothold.cli import package; package.packaging_caller('/foothold');"
         "import botocore.compat; sys.exit(botocore.compat.HAS_CRT)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

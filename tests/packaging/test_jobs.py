@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import stat
 import threading
 import time
@@ -15,15 +16,15 @@ import boto3
 import pytest
 
 from benchmarks.s3 import CallError, Stored, World
-from foothold import bootstrap_package, bootstrap_package_function
+from foothold.app import App
 from foothold.errors import PermanentError, TemporaryError
-from foothold.observability import logger, metrics
+from foothold.observability import logger
 from foothold.packaging import jobs
 from foothold.packaging.gateways.codepipeline import PipelineJobs
 from foothold.packaging.jobs import answer_job
 from foothold.packaging.messages import InvalidRequestError, Job, parse
 from foothold.reading import Ignored
-from functions.package.app import lambda_handler
+from functions.package import app as function
 from tests.packaging.side_by_side import SideBySide, store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -67,14 +68,7 @@ def answers() -> Answers:
 @pytest.fixture(scope="module", autouse=True)
 def _a_cold_function() -> None:
     """AWS clients are made once for all tests: that takes longer than what they do."""
-    for kept in (
-        bootstrap_package.session,
-        bootstrap_package.clients,
-        bootstrap_package.regional_client,
-        bootstrap_package.objects,
-        bootstrap_package_function.package_function,
-    ):
-        kept.cache_clear()
+    function.app = App()
 
 
 @pytest.fixture
@@ -100,7 +94,7 @@ def world(
     }
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(metrics, "namespace", "Foothold")
+    monkeypatch.setattr(function.metrics, "namespace", "Foothold")
     world.parameters = {"/foothold/service-token": "arn"}
     for region in REGIONS:
         path = f"/foothold/artifact-stores/{region}"
@@ -143,7 +137,7 @@ def call(event: Mapping[str, Any], seconds: float = 300) -> Any:
         aws_request_id="request",
         get_remaining_time_in_millis=lambda: seconds * 1000,
     )
-    return lambda_handler(dict(event), context)
+    return function.lambda_handler(dict(event), context)
 
 
 # --- A pipeline's job -----------------------------------------------------------------------
@@ -195,11 +189,9 @@ def test_the_artifacts_are_read_and_written_with_the_jobs_own_credentials(world:
         key = request.url.partition("-an/")[2]
         signers.setdefault(signer, set()).add(key.partition("/builds/")[0])
 
-    bootstrap_package.regional_client.cache_clear()
-    bootstrap_package.objects.cache_clear()
-    bootstrap_package_function.package_function.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boto3.Session, "client", client)
+        patch.setattr(function, "app", App())
         call(event("codepipeline_job"))
     assert signers == {
         "ASIAEXAMPLEJOB000000": {"orders/BuildOutpu/a1b2c3d", "orders/PackageOut/e4f5a6b"},
@@ -382,7 +374,7 @@ def test_settings_that_are_wrong_still_answer_the_job(
     world: World, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FOOTHOLD_STACK")
-    bootstrap_package_function.package_function.cache_clear()
+    monkeypatch.setattr(function, "app", App())
     call(event("codepipeline_job"))
     assert "FOOTHOLD_STACK" in failure(answers)[1]
     assert world.objects
@@ -477,7 +469,7 @@ def test_a_long_message_is_cut_to_what_codepipeline_takes(world: World, answers:
     files = {f"{'n' * 200}{at}": "x" for at in range(200)}
     put(world, "orders/BuildOutpu/a1b2c3d", zipped(files))
     assert len(failure(answers)[1]) <= 5000
-    PipelineJobs(bootstrap_package.clients(), HOME).fail("2", "JobFailed", "x" * 6000)
+    PipelineJobs(function.app.clients, HOME).fail("2", "JobFailed", "x" * 6000)
     assert len(answers[1][1]["failureDetails"]["message"]) == 5000
 
 
@@ -490,9 +482,8 @@ def test_a_tagged_builds_artifact_is_packaged_for_every_store(world: World) -> N
     assert sorted(result["regions"]) == sorted(REGIONS)
     for region in REGIONS:
         there = result["regions"][region]
-        endpoint = bootstrap_package.objects().endpoint_of(region)
         for name, url in there.items():
-            path = url.removeprefix(endpoint)
+            path = url.removeprefix(os.environ["AWS_ENDPOINT_URL"])
             assert path.startswith(f"/{store(region).bucket}/orders/packages/"), name
             assert world.objects[path].body
 

@@ -22,10 +22,11 @@ PACKAGE = """
 import sys
 sys.path[:0] = sys.argv[1].split(":")
 from pathlib import Path
-from foothold.bootstrap_package import packager
 from foothold.packaging.outputs import write_outputs
 from foothold.packaging.packager import PackageRequest
-packaged = packager("/foothold").package(PackageRequest("shop", Path("template.yaml")))
+from foothold.packaging_caller import PackagingCaller
+request = PackageRequest("shop", Path("template.yaml"))
+packaged = PackagingCaller("/foothold").packager.package(request)
 assert not packaged.manifest.failed, packaged.manifest.failed
 write_outputs(packaged, Path(sys.argv[2]))
 outside = {name for name, module in sys.modules.items() if "site-packages" in str(module)}

@@ -12,7 +12,6 @@ import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from cfnlint.api import lint  # type: ignore[import-untyped]  # it brings no types
 from typer.testing import CliRunner
 
-from foothold import bootstrap
 from foothold.cli import pipeline as cli
 from foothold.stores.published import Published
 from foothold.stores.register import ArtifactStore
@@ -22,26 +21,27 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Desk:
-    """The operator's desk and the session, as far as `foothold pipeline` needs them."""
+    """The caller and the operator's desk, as far as `foothold pipeline` needs them."""
 
     home_region = HOME
     without: tuple[str, ...] = ()
     known: Mapping[str, ArtifactStore] = KNOWN
 
+    @property
+    def regions(self) -> "Desk":
+        return self
+
     def ready(self) -> Published:
         return Published(self.known)
+
+    def pipeline_regions(self, region: str) -> bool:
+        return region not in self.without
 
 
 @pytest.fixture(autouse=True)
 def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
     made = Desk()
-    monkeypatch.setattr(bootstrap, "region_desk", lambda _root: made)
-    monkeypatch.setattr(bootstrap, "clients", lambda: made)
-    monkeypatch.setattr(
-        bootstrap,
-        "published_pipeline_regions",
-        lambda _root: lambda region: region not in made.without,
-    )
+    monkeypatch.setattr(cli, "Caller", lambda _root: made)
     return made
 
 

@@ -12,7 +12,7 @@ import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from cfnlint.api import lint_file  # type: ignore[import-untyped]  # it brings no types
 from typer.testing import CliRunner
 
-from foothold import bootstrap
+from foothold.caller import Caller
 from foothold.cli import pipeline as cli
 from foothold.pipelines import file as pipeline_file
 from foothold.pipelines.declaration import resolve
@@ -52,6 +52,10 @@ class Desk:
 
     home_region = HOME
 
+    @property
+    def regions(self) -> "Desk":
+        return self
+
     def ready(self) -> Any:
         return Published(KNOWN)
 
@@ -63,8 +67,8 @@ def test_every_pipeline_command_of_the_page_works(
     (tmp_path / "pipelines").symlink_to(ROOT / "pipelines")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(bootstrap, "region_desk", lambda _root: Desk())
-    monkeypatch.setattr(bootstrap, "clients", Desk)
+    monkeypatch.setattr(Caller, "regions", Desk())
+    monkeypatch.setattr(Caller, "home_region", HOME)
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0)
     )

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from foothold import bootstrap
 from foothold.errors import PermanentError
+from foothold.partitions import everywhere
 from foothold.pipelines.declaration import DeclarationError, stores_digest
 from foothold.pipelines.macro import (
     MESSAGE_LENGTH,
@@ -304,9 +304,6 @@ def test_the_function_hands_the_call_over_and_the_answer_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_TRACE_DISABLED", "true")
-    monkeypatch.setattr(
-        bootstrap, "answer_macro", lambda asked: answer_macro(asked, Known()), raising=False
-    )
     spec = importlib.util.spec_from_file_location(
         "macro_app", ROOT / "functions" / "pipeline_macro" / "app.py"
     )
@@ -314,6 +311,12 @@ def test_the_function_hands_the_call_over_and_the_answer_back(
     assert spec.loader is not None
     app = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(app)
+    app.app = SimpleNamespace(  # type: ignore[attr-defined]  # the module's own
+        control_plane=SimpleNamespace(parameter_root="/foothold"),
+        settings=SimpleNamespace(permissions_boundary_arn=""),
+        stores=Known(),
+        pipeline_regions=everywhere,
+    )
     context = SimpleNamespace(
         function_name="macro",
         memory_limit_in_mb=256,

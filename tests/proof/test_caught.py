@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from foothold import bootstrap
 from foothold.aws.pace import Pace
 from foothold.aws.patience import Patience
 from foothold.errors import PermanentError
 from foothold.packaging.gateways import archive
-from foothold.stores import planner, reconcile
+from foothold.stores import events, planner, reconcile
 from foothold.stores.custom_resource import reply as cfn_reply
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
@@ -133,7 +132,7 @@ def test_an_answer_that_is_too_long_is_caught(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_event_that_breaks_the_parser_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "parse_event", lambda event, **_: event["detail"]["status"])
+    monkeypatch.setattr(events, "parse_event", lambda event, **_: event["detail"]["status"])
     failures = fuzz.fuzzed(fuzz.EVENTS[1], range(60)).failures
     assert any("unhandled KeyError" in failure for failure in failures)
 

@@ -1,14 +1,19 @@
 """One account and the control plane in it, kept in memory."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from foothold.stores.adoption import Adoptions
 from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.handover import HandOvers
 from foothold.stores.model import ControlPlane, StoreSpec, Use
+from foothold.stores.operator.commands import OperatorCommands
 from foothold.stores.policies import key_policy
 from foothold.stores.preflight import Preflights
 from foothold.stores.reconcile import Reconciler
+from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Retirements
 from tests.fakes import (
     FakeAnnouncements,
@@ -84,6 +89,16 @@ class Account:
         )
 
     @property
+    def hand_overs(self) -> HandOvers:
+        return HandOvers(
+            self.plane,
+            self.reconciler,
+            keys=self.keys,
+            buckets=self.buckets,
+            parameters=self.parameters,
+        )
+
+    @property
     def preflights(self) -> Preflights:
         return Preflights(self.plane, self.reconciler, FakeCapacity(self.fake))
 
@@ -92,6 +107,21 @@ class Account:
         self.fake.clock = lambda: self.now
         stacks = FakeStacks(self.fake)
         return Claims(self.plane, self.reconciler, self.parameters, lambda: self.now, stacks)
+
+    def commands(
+        self, alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> OperatorCommands:
+        return OperatorCommands(
+            self.reconciler,
+            self.retirements,
+            self.preflights,
+            adoptions=self.adoptions,
+            hand_overs=self.hand_overs,
+            claims=self.claims,
+            requests=OpenRequests(self.plane, self.parameters, lambda: self.now),
+            clock=lambda: self.now,
+            alone=alone,
+        )
 
     def store(self, region: str = REGION) -> str:
         """Make the region's store; return its key's ARN."""

@@ -9,14 +9,13 @@ import pytest
 from foothold.reading import Ignored
 from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.events import EventDoor
+from foothold.stores.events import Events
 from foothold.stores.operator.messages import AddRegions, PlanRegions, RetireRegion, parse_command
 from foothold.stores.steps import KeepVerb, Outcome, RetireVerb
 from foothold.stores.triggers import ParameterChanged, Scheduled, StoreTouched, Trigger, parse_event
 from local.aws.embedded import ROOT
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.test_preflight import RETIRING
-from tests.stores.test_two_control_planes import hand_overs
 from tests.stores.worlds import HOME
 
 SAVED = Path(ROOT) / "events"
@@ -32,8 +31,8 @@ def parsed(event: dict[str, Any]) -> Trigger | Ignored:
 
 
 def answer(account: Account, trigger: Trigger) -> tuple[Outcome, ...]:
-    door = EventDoor(account.plane, account.reconciler, lambda: account.now, account.retirements)
-    return door.answer(trigger)
+    events = Events(account.plane, account.reconciler, lambda: account.now, account.retirements)
+    return events.reconcile(trigger)
 
 
 def test_a_touched_store_is_repaired_from_a_whole_look(account: Account) -> None:
@@ -102,7 +101,7 @@ def test_the_events_of_a_hand_over_are_no_fault_unless_somebody_still_wants_the_
     account: Account,
 ) -> None:
     account.store()
-    hand_overs(account).hand_over(REGION, "platform", "us-east-1")
+    account.hand_overs.hand_over(REGION, "platform", "us-east-1")
     withdrawn = ParameterChanged(f"{SPEC.home_path}/bucket", "Delete", HOME)
     assert answer(account, withdrawn) == ()
     account.parameters.put(HOME, account.plane.names.regions, REGION)

@@ -332,7 +332,7 @@ def test_a_region_that_lacks_a_service_says_which(
     monkeypatch.setattr(
         boto3.Session,
         "get_available_regions",
-        lambda _self, name, _partition: [] if name == "kms" else ["eu-west-1"],
+        lambda _self, name, _partition, **_: [] if name == "kms" else ["eu-west-1"],
     )
     assert AccountCapacity(clients).missing_services("eu-west-1") == ("kms",)
     assert "kms" in SERVICES
@@ -349,18 +349,22 @@ def test_a_region_that_lacks_a_service_says_which(
         ("eu-nowhere-9", False),
     ],
 )
-def test_codepipeline_is_where_the_sdk_has_an_endpoint_for_it(region: str, has: bool) -> None:
-    assert PipelineRegions()(region) is has
+def test_codepipeline_is_where_the_sdk_has_an_endpoint_for_it(
+    clients: Clients, region: str, has: bool
+) -> None:
+    assert PipelineRegions(clients)(region) is has
 
 
-def test_a_region_that_the_sdk_does_not_know_yet_may_be_added_and_is_asked_for_once() -> None:
+def test_a_region_that_the_sdk_does_not_know_yet_may_be_added_and_is_asked_for_once(
+    clients: Clients,
+) -> None:
     asked: list[str] = []
 
     def more() -> tuple[str, ...]:
         asked.append("more")
         return ("ca-west-1",)
 
-    has_codepipeline = PipelineRegions(more)
+    has_codepipeline = PipelineRegions(clients, more)
     assert has_codepipeline("eu-central-1")
     assert asked == []
     assert [has_codepipeline(name) for name in ("ca-west-1", "mx-central-1")] == [True, False]

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from foothold import bootstrap, bootstrap_operations
+from foothold.app import App
 from foothold.aws.clients import Clients
 from foothold.errors import BusyError, TemporaryError
 from foothold.stores.gateways.ssm import SsmNumberedParameter
+from foothold.stores.operator.commands import answer_command
 from foothold.stores.turns import LONGEST_SECONDS, Turns
+from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME
 
 
@@ -150,34 +152,21 @@ ENVIRONMENT = {
 }
 
 
-def test_where_concurrency_is_reserved_a_turn_costs_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-
-    def called() -> None:
+def test_where_concurrency_is_reserved_a_turn_costs_nothing() -> None:
+    def called() -> boto3.Session:
         pytest.fail("AWS was asked")
 
-    monkeypatch.setattr(bootstrap, "clients", called)
-    with bootstrap.one_at_a_time():
+    with App(ENVIRONMENT, called).alone():
         pass
 
 
-def test_a_command_that_changes_something_waits_for_its_turn_and_one_that_looks_does_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_command_that_changes_something_waits_for_its_turn_and_one_that_looks_does_not() -> None:
     turns = Turns(Numbered(), lambda: 1_000.0)
-
-    class Door:
-        def answer(self, _command: object) -> dict[str, str]:
-            return {"answered": "yes"}
-
-    monkeypatch.setattr(bootstrap, "one_at_a_time", turns.one_at_a_time)
-    monkeypatch.setattr(bootstrap_operations, "command_door", Door)
-    change = {"command": "undo", "region": "eu-west-1"}
+    account = Account()
+    commands = account.commands(turns.one_at_a_time)
+    change = {"command": "add", "regions": [REGION]}
     with turns.one_at_a_time():
-        assert bootstrap_operations.answer_command(change)["busy"] is True
-        looked = bootstrap_operations.answer_command({"command": "plan"})
-    assert looked == {"answered": "yes"}
-    assert bootstrap_operations.answer_command(change) == {"answered": "yes"}
+        assert answer_command(change, lambda: commands)["busy"] is True
+        looked = answer_command({"command": "plan"}, lambda: commands)
+    assert looked == {"plan": {}}
+    assert answer_command(change, lambda: commands)["regions"][REGION]["bucket"] == SPEC.bucket

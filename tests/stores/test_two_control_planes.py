@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from foothold.errors import FootholdError, NotOursError, PermanentError
 from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.handover import HandOvers
 from foothold.stores.model import HOME_TAG, STACK_TAG, ControlPlane
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.test_retirement import Killed, killing
@@ -79,7 +78,7 @@ def test_two_control_planes_never_touch_what_is_the_others(plane: ControlPlane) 
         lambda: second.claims.ensure([REGION], Claim("theirs.2.Store", "theirs")),
         lambda: second.claims.release(Claim("theirs.2.Store", "theirs")),
         lambda: second.adoptions.adopt(REGION, SPEC.bucket, next(iter(account.fake.keys))),
-        lambda: hand_overs(second).hand_over(REGION, plane.stack, plane.home_region),
+        lambda: second.hand_overs.hand_over(REGION, plane.stack, plane.home_region),
         second.reconciler.keep,
     ):
         with contextlib.suppress(FootholdError):
@@ -134,16 +133,6 @@ def test_below_the_root_of_another_nothing_new_is_made_either() -> None:
 # --- Handing over -------------------------------------------------------------------------------
 
 
-def hand_overs(account: Account) -> HandOvers:
-    return HandOvers(
-        account.plane,
-        account.reconciler,
-        keys=account.keys,
-        buckets=account.buckets,
-        parameters=account.parameters,
-    )
-
-
 RECEIVERS = [plane for plane in others() if plane.prefix == "foothold"]
 
 
@@ -152,7 +141,7 @@ def test_a_store_that_was_handed_over_is_the_others_with_all_it_holds(plane: Con
     account = Account()
     key = account.store()
     account.fake.versions[SPEC.bucket] = 7
-    hand_overs(account).hand_over(REGION, plane.stack, plane.home_region)
+    account.hand_overs.hand_over(REGION, plane.stack, plane.home_region)
     assert account.published() == {}
     assert account.reconciler.keep() == ()
     second = beside(account, plane)
@@ -169,7 +158,7 @@ def test_a_store_that_was_handed_over_is_the_others_with_all_it_holds(plane: Con
 def test_handing_over_the_home_region_takes_the_control_planes_own_claim_along() -> None:
     account = Account()
     account.claims.ensure([HOME], OWN)
-    hand_overs(account).hand_over(HOME, "platform", HOME)
+    account.hand_overs.hand_over(HOME, "platform", HOME)
     assert account.reconciler.desired_regions() == ()
     assert account.fake.parameters == {}
 
@@ -184,7 +173,7 @@ def test_a_region_that_somebody_here_wants_is_not_handed_over(wanted: str) -> No
         account.parameters.put(HOME, PLANE.names.regions, REGION)
     before = account.state()
     with pytest.raises(PermanentError, match=r"is wanted by .*; then hand it over"):
-        hand_overs(account).hand_over(REGION, "platform", SECOND)
+        account.hand_overs.hand_over(REGION, "platform", SECOND)
     assert account.state() == before
 
 
@@ -193,18 +182,18 @@ def test_a_store_that_is_being_retired_is_not_handed_over() -> None:
     account.store()
     account.retire()
     with pytest.raises(PermanentError, match=r"--undo`, then hand it over"):
-        hand_overs(account).hand_over(REGION, "platform", SECOND)
+        account.hand_overs.hand_over(REGION, "platform", SECOND)
 
 
 def test_what_is_not_there_or_not_ours_is_not_handed_over() -> None:
     account = Account()
     with pytest.raises(PermanentError, match="has no artifact store"):
-        hand_overs(account).hand_over(REGION, "platform", SECOND)
+        account.hand_overs.hand_over(REGION, "platform", SECOND)
     account.store()
     account.buckets.write(SPEC, BucketAspect.TAGS, {STACK_TAG: "third"})
     before = account.state()
     with pytest.raises(NotOursError, match="stack third"):
-        hand_overs(account).hand_over(REGION, "platform", SECOND)
+        account.hand_overs.hand_over(REGION, "platform", SECOND)
     assert account.state() == before
 
 
@@ -213,7 +202,7 @@ def test_a_store_whose_key_lost_its_alias_is_mended_before_it_is_handed_over() -
     account.store()
     account.fake.aliases.clear()
     with pytest.raises(PermanentError, match="mend the store first"):
-        hand_overs(account).hand_over(REGION, "platform", SECOND)
+        account.hand_overs.hand_over(REGION, "platform", SECOND)
 
 
 def test_a_store_of_before_there_were_home_regions_is_claimed_by_handing_it_to_oneself() -> None:
@@ -228,7 +217,7 @@ def test_a_store_of_before_there_were_home_regions_is_claimed_by_handing_it_to_o
     assert f"`foothold regions hand-over {REGION} --to-stack foothold --to-home {HOME}`" in str(
         outcome.error
     )
-    hand_overs(account).hand_over(REGION, PLANE.stack, HOME)
+    account.hand_overs.hand_over(REGION, PLANE.stack, HOME)
     assert account.reconciler.keep()[0].error is None
     assert account.reconciler.plan([REGION]) == {REGION: ()}
 
@@ -239,11 +228,11 @@ def test_a_hand_over_killed_anywhere_is_finished_by_repeating_it(killed: int) ->
     key = account.store()
     killing(account, killed)
     with contextlib.suppress(Killed):
-        hand_overs(account).hand_over(REGION, "platform", SECOND)
+        account.hand_overs.hand_over(REGION, "platform", SECOND)
     account.fake.before = lambda _call: None
     account.reconciler.keep()  # whatever it makes of it meanwhile
     for _ in range(2):
-        hand_overs(account).hand_over(REGION, "platform", SECOND)
+        account.hand_overs.hand_over(REGION, "platform", SECOND)
     second = beside(account, replace(PLANE, stack="platform", home_region=SECOND))
     assert second.store() == key
     assert account.reconciler.keep() == ()
@@ -253,7 +242,7 @@ def test_an_adopted_store_is_handed_over_and_adopted_again() -> None:
     account = Account()
     bucket, key = account.put_theirs()
     account.adoptions.adopt(REGION, bucket, key)
-    hand_overs(account).hand_over(REGION, "platform", SECOND)
+    account.hand_overs.hand_over(REGION, "platform", SECOND)
     second = beside(account, replace(PLANE, stack="platform", home_region=SECOND))
     assert second.adoptions.adopt(REGION, bucket, key).error is None
     assert account.fake.versions[bucket] == 7

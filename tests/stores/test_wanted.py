@@ -7,7 +7,7 @@ import pytest
 from foothold.errors import PermanentError, RequestRefusedError, TemporaryError
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.events import EventDoor, report
+from foothold.stores.events import Events, report
 from foothold.stores.model import ControlPlane
 from foothold.stores.register import Phase, Retirement
 from foothold.stores.requests import OpenRequests
@@ -23,15 +23,15 @@ RECORD = f"/foothold/requests/{REGION}"
 
 def answer(account: Account, trigger: Trigger) -> dict[str, Outcome]:
     """What the function does with an event, in its order."""
-    door = EventDoor(
+    events = Events(
         account.plane,
         account.reconciler,
         lambda: account.now,
         account.retirements,
         OpenRequests(account.plane, account.parameters, lambda: account.now),
     )
-    outcomes = door.answer(trigger)
-    door.remember(trigger, outcomes)
+    outcomes = events.reconcile(trigger)
+    events.remember(trigger, outcomes)
     return {outcome.region: outcome for outcome in outcomes}
 
 

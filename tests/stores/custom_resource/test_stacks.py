@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from foothold import bootstrap
 from foothold.errors import PermanentError
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.reply import physical_id
@@ -36,7 +35,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     regions = FakeRegions(world.fake)
     reconciler = Reconciler(PLANE, world.keys, world.buckets, world.parameters, regions)
     claims = Claims(PLANE, reconciler, world.parameters)
-    monkeypatch.setattr(bootstrap, "claims", lambda: claims)
+    monkeypatch.setattr(app.app, "claims", lambda: claims)
     return world
 
 
@@ -135,7 +134,7 @@ def test_deleting_such_a_thing_succeeds_even_while_the_control_plane_is_broken(
     def broken() -> Claims:
         raise PermanentError("the environment variables AWS_REGION are missing or wrong")
 
-    monkeypatch.setattr(bootstrap, "claims", broken)
+    monkeypatch.setattr(app.app, "claims", broken)
     ask(saved("cfn_delete", endpoint, PhysicalResourceId="foothold/never-made"))
     assert endpoint.answer["Status"] == "SUCCESS"
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, Protocol, overload
 
@@ -135,6 +135,16 @@ class Clients:
         if not self.session.region_name:
             raise PermanentError("no region is set: export AWS_REGION, or choose a profile")
         return self.session.region_name
+
+    def regions_of(
+        self, service: str, partition: str, *, or_global: bool = False
+    ) -> Collection[str]:
+        """The regions of a partition that the SDK's own list of endpoints has a service in;
+        `or_global`: also a name that stands for all of them."""
+        with self._lock:
+            return self.session.get_available_regions(
+                service, partition, allow_non_regional=or_global
+            )
 
     @overload
     def get(self, service: Literal["account"], region: str) -> "AccountClient": ...

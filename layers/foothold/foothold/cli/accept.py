@@ -66,10 +66,10 @@ def accept(  # noqa: PLR0917  # typer gives each by its name
     _refuse_wrong_use(region, without or [], clean_up=clean_up)
     # Nobody else's command waits for these.
     from foothold.acceptance.run import AcceptanceRequest  # noqa: PLC0415
-    from foothold.bootstrap_accept import acceptance  # noqa: PLC0415
+    from foothold.caller import Caller  # noqa: PLC0415
 
     with one_clear_line(), _told_how_to_go_on(), _progress() as say:
-        runs = acceptance(root, target_profile, deploy_role)
+        runs = Caller(root).acceptance(target_profile, deploy_role)
         if region is None:
             _tell_of_cleaning(runs.clean_up(say))
             return

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from foothold import bootstrap_operations as bootstrap
+from foothold.caller import Caller
 from foothold.cli.console import (
     DEFAULT_ROOT,
     JsonFlag,
@@ -247,7 +247,7 @@ def answer(root: str, command: Mapping[str, Any], seconds: float = BUSY_SECONDS)
                 err.print(line, highlight=False, soft_wrap=True)
 
         return ask_patiently(
-            bootstrap.control_plane_function(root),
+            Caller(root).function,
             dict(command),
             seconds=seconds,
             clock=time.monotonic,

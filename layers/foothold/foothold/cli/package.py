@@ -6,10 +6,8 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,12 +31,14 @@ from foothold.packaging.outputs import write_outputs
 from foothold.packaging.packager import PackageRequest
 from foothold.packaging.ports import Progress
 
+if TYPE_CHECKING:
+    from foothold.packaging_caller import PackagingCaller
+
 BUILT = Path(".aws-sam/build/template.yaml")
 
 
-def _bootstrap() -> ModuleType:
-    """Packaging's composition root. aws-sam-cli comes with it, and no other command should wait
-    for that.
+def packaging_caller(root: str) -> "PackagingCaller":
+    """Who packages. aws-sam-cli comes with it, and no other command should wait for that.
 
     What is imported is never garbage, so the collector looks at it neither now, nor ever again,
     nor at exit: a third of the time that a run takes where all objects are there already.
@@ -46,10 +46,11 @@ def _bootstrap() -> ModuleType:
     gc.disable()
     try:
         with _without(() if _may_need_crt() else NOT_NEEDED):
-            return import_module("foothold.bootstrap_package")
+            from foothold.packaging_caller import PackagingCaller  # noqa: PLC0415  as said
     finally:
         gc.freeze()
         gc.enable()
+    return PackagingCaller(root)
 
 
 # botocore imports both where they are installed: for `aws login`, for signatures of several
@@ -145,7 +146,7 @@ def package(  # noqa: PLR0917  # one for each option
     Writes template-export-REGION.yml for every region, and manifest.json.
     """
     if verify is not None:
-        _verify(verify, as_json=as_json)
+        _verify(verify, root, as_json=as_json)
         return
     if project is None:
         raise typer.BadParameter("say which project this is, with --project")
@@ -160,8 +161,8 @@ def package(  # noqa: PLR0917  # one for each option
             )
         except PermanentError as error:
             raise typer.BadParameter(str(error)) from None
-        bootstrap = _bootstrap()
-        configured = bootstrap.read_samconfig(template or BUILT, config_env, config_file)
+        packaging = packaging_caller(root)
+        configured = packaging.samconfig(template or BUILT, config_env, config_file)
         request = PackageRequest(
             project,
             template or Path(configured.template or BUILT),
@@ -169,7 +170,7 @@ def package(  # noqa: PLR0917  # one for each option
             asked.over(configured.options),
         )
         with _progress_bar("packaging") as progress:
-            packaged = bootstrap.packager(root).package(request, progress)
+            packaged = packaging.packager.package(request, progress)
         written = write_outputs(packaged, output)
     warnings = (*configured.warnings, *packaged.warnings)
     for line in warnings:
@@ -194,14 +195,14 @@ def package(  # noqa: PLR0917  # one for each option
     _fail_for(f"{name} failed: {why}" for name, why in manifest.failed.items())
 
 
-def _verify(path: Path, *, as_json: bool) -> None:
+def _verify(path: Path, root: str, *, as_json: bool) -> None:
     with one_clear_line():
         try:
             manifest = Manifest.from_json(json.loads(path.read_text()))
         except (OSError, ValueError) as error:
             raise PermanentError(f"cannot read the manifest {path}: {error}") from None
         with _progress_bar("verifying") as progress:
-            findings = _bootstrap().verifier().verify(manifest, path.parent, progress)
+            findings = packaging_caller(root).verifier.verify(manifest, path.parent, progress)
     if as_json:
         print_json(
             {

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from foothold import bootstrap
+from foothold.caller import Caller
 from foothold.cli.console import (
     DEFAULT_ROOT,
     RootOption,
@@ -54,7 +54,7 @@ def render(
 ) -> None:
     """Print the CloudFormation template that a declaration stands for."""
     with _one_line_each():
-        template = rendered(file, parameter or [], root)
+        template = rendered(file, parameter or [], root, Caller(root))
     if output is None:
         sys.stdout.write(as_yaml(template))
         return
@@ -77,15 +77,15 @@ def graph(
 ) -> None:
     """Write a picture of the expanded pipeline: NAME.svg, and NAME.mmd for Markdown."""
     with _one_line_each():
-        template = rendered(file, parameter or [], root)
-        home = bootstrap.clients().home_region
+        caller = Caller(root)
+        template = rendered(file, parameter or [], root, caller)
         everything = template["Resources"]
         for resource in everything.values():
             if not isinstance(resource, Mapping) or resource.get("Type") != PIPELINE_TYPE:
                 continue
             name = folder / str(resource["Properties"]["Name"])
             for path, text in (
-                (name.with_name(f"{name.name}.svg"), svg(resource, home, everything)),
+                (name.with_name(f"{name.name}.svg"), svg(resource, caller.home_region, everything)),
                 (name.with_name(f"{name.name}.mmd"), mermaid(resource, everything)),
             ):
                 with _writing(path):
@@ -122,7 +122,7 @@ def schema() -> None:
     print_json(declaration_schema())
 
 
-def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
+def rendered(file: Path, parameters: list[str], root: str, caller: Caller) -> dict[str, Any]:
     """The template that the file stands for, with the stores that are ready now.
 
     `parameters` are NAME=VALUE. Raises DeclarationError, or PermanentError for what cannot be
@@ -130,15 +130,15 @@ def rendered(file: Path, parameters: list[str], root: str) -> dict[str, Any]:
     """
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
-    published = bootstrap.region_desk(root).ready()
+    published = caller.regions.ready()
     template = expand_template(
         fragment,
         published.stores,
-        bootstrap.clients().home_region,
+        caller.home_region,
         values,
         root,
         refused=published.refused,
-        has_codepipeline=bootstrap.published_pipeline_regions(root),
+        has_codepipeline=caller.pipeline_regions,
     )
     if LEFT_OUT_OUTPUT in template["Outputs"]:
         left_out = template["Outputs"][LEFT_OUT_OUTPUT]["Value"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from foothold import bootstrap
+from foothold.caller import Caller
 from foothold.cli import claims, lifecycle
 from foothold.cli.console import (
     DEFAULT_ROOT,
@@ -64,7 +64,7 @@ LOOK_SECONDS = 10.0
 def list_regions(root: RootOption = DEFAULT_ROOT, as_json: JsonFlag = False) -> None:  # noqa: FBT002  # a command line flag
     """List the regions that have a store or are wanted, one a line."""
     with one_clear_line():
-        found = bootstrap.region_desk(root).status()
+        found = Caller(root).regions.status()
     if as_json:
         print_json([status.region for status in found])
     else:
@@ -92,7 +92,7 @@ def add(
     if excepted and ALL_ENABLED not in regions:
         wrong_use(f"--except leaves regions out of {ALL_ENABLED}: say {ALL_ENABLED} too")
     with one_clear_line():
-        kept = bootstrap.region_desk(root)
+        kept = Caller(root).regions
         kept.add(regions, excepted or ())
         names = kept.asked_for(regions)
         if not names:
@@ -143,7 +143,7 @@ def remove(
     """Take regions off the operator's list, and drop what events asked for. Stores are kept."""
     with one_clear_line():
         try:
-            left = bootstrap.region_desk(root).remove(regions)
+            left = Caller(root).regions.remove(regions)
         except PermanentError:
             region_names(regions)  # what somebody has put on the list can be taken off it
             raise
@@ -155,7 +155,7 @@ def status(root: RootOption = DEFAULT_ROOT, as_json: JsonFlag = False) -> None: 
     """Show every region: how its store is and why, and who wants it. Exit code 1 where one is
     not as it should be."""
     with one_clear_line():
-        regions = bootstrap.region_desk(root).status()
+        regions = Caller(root).regions.status()
         found = _looked_at(root)
     judged = [(region, *region.judged(found and found.get(region.region))) for region in regions]
     if as_json:

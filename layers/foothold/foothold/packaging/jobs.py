@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.observability import FunctionAnswer, logger
 from foothold.packaging.manifest import MANIFEST, Body
 from foothold.packaging.messages import (
     DirectCall,
@@ -23,6 +24,7 @@ from foothold.packaging.messages import (
     JobCredentials,
     ObjectLocation,
     Order,
+    parse,
 )
 from foothold.packaging.outputs import zip_outputs
 from foothold.packaging.packager import Packaged, Packager, PackageRequest
@@ -49,6 +51,45 @@ TEMPLATES = (
 GRACE = 15.0  # seconds that are kept back for saying that time is up
 
 
+Lend = Callable[[JobCredentials, str], Artifacts]  # by a job's credentials, for its account
+
+
+def answer_package(
+    event: object,
+    package_function: Callable[[], "PackageFunction"],
+    jobs: Jobs,
+    seconds_left: float,
+) -> FunctionAnswer:
+    """Package what an event asks for, whoever it comes from.
+
+    `package_function` is called where there is something to package. A job of CodePipeline is
+    always answered, whatever happens; the event of a build that asks for nothing is logged with
+    its reason. Raises TemporaryError, for Lambda to retry, and for a direct call also
+    PermanentError, for the caller to read.
+    """
+    result: Mapping[str, Any] | Ignored
+    match parse(event):
+        case Job() as job:
+            result = answer_job(
+                job, jobs, lambda job: package_function().for_job(job), seconds_left
+            )
+        case FinishedBuild() as build:
+            try:
+                result = package_function().for_build(build)
+            except PermanentError as error:  # a retry of the event would meet it again
+                result = {"failed": {build.build_project: str(error)}}
+        case Ignored() as ignored:
+            result = ignored
+        case call:
+            result = package_function().for_call(call)
+    if isinstance(result, Ignored):
+        logger.warning("event ignored", reason=result.reason)
+        return FunctionAnswer()
+    failed = bool(result["failed"])
+    (logger.error if failed else logger.info)("packaged", result=dict(result))
+    return FunctionAnswer(result, {"PackagesMade": int(not failed), "PackagesFailed": int(failed)})
+
+
 class PackageFunction:
     """Packages what a zip holds, for whoever asks the package function."""
 
@@ -61,6 +102,7 @@ class PackageFunction:
         unpack: Unpack,
         build_tag: BuildTag,
         samconfig: Samconfig,
+        lend: Lend,
     ) -> None:
         self._stores = stores
         self._packager = packager
@@ -68,6 +110,7 @@ class PackageFunction:
         self._unpack = unpack
         self._build_tag = build_tag
         self._samconfig = samconfig
+        self._lend = lend
 
     def for_call(self, call: DirectCall) -> Mapping[str, Any]:
         """Package a zip that lies in an artifact store; return where the templates are."""
@@ -120,12 +163,12 @@ class PackageFunction:
             "warnings": list(packaged.warnings),
         }
 
-    def for_job(self, job: Job, artifacts: Callable[[JobCredentials], Artifacts]) -> str:
+    def for_job(self, job: Job) -> str:
         """Package a pipeline's artifact into its output artifact; return a line about it."""
         data = job.data()
         order = data.order()
         source, target = (artifact.place for artifact in data.artifacts())
-        lent = artifacts(data.artifact_credentials)
+        lent = self._lend(data.artifact_credentials, job.account)
         with _workspace() as folder:
             archive = folder / "artifact.zip"
             lent.fetch(source.bucket, source.key, archive)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.observability import logger
 from foothold.partitions import everywhere
 from foothold.pipelines.declaration import DIGEST_OUTPUT, MACRO, stores_digest, within_reach
 from foothold.stores.published import Stores
@@ -21,6 +22,8 @@ BODY_BYTES = 51_200
 # Every update makes the macro read the stores: with 34 regions seven GetParametersByPath calls,
 # of 40 a second that the account has (AWS Systems Manager endpoints and quotas).
 SECONDS_BETWEEN_UPDATES = 0.5
+# What one run has for the stacks that follow; the next one goes on.
+FOLLOW_SECONDS = 120.0
 
 # AWS CloudFormation User Guide, "Stack status codes".
 UPDATABLE = frozenset(
@@ -114,6 +117,29 @@ class FollowedStores(Stores, Protocol):
         """The stores as the parameters name them, proven by nothing: fit to be compared with,
         never to be used."""
         ...
+
+
+def follow_stores(
+    stacks: FollowingStacks,
+    stores: FollowedStores,
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+    has_codepipeline: Callable[[str], bool],
+) -> dict[str, int]:
+    """Submit anew the stacks that follow the stores, where these have changed; log what became of
+    each, and return what CloudWatch is to count. `clock` is monotonic, in seconds."""
+    end = clock() + FOLLOW_SECONDS
+    updates = update_following(
+        stacks,
+        stores,
+        sleep=sleep,
+        seconds_left=lambda: end - clock(),
+        has_codepipeline=has_codepipeline,
+    )
+    result = follow_report(updates)
+    logger.info("following stacks", report=result)
+    return {"StacksRefused": len(result.get("refused", ()))}
 
 
 def update_following(

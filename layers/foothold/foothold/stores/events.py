@@ -1,6 +1,7 @@
 """What each event asks of the reconciler. Its content only says where to look."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,11 @@ from foothold.errors import (
     RequestRefusedError,
     TemporaryError,
 )
+from foothold.observability import FunctionAnswer, logger
+from foothold.reading import Ignored
 from foothold.stores.aspects import ALWAYS_LOOKED_AT, turn
+from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.custom_resource.request import HeldClaim
 from foothold.stores.model import ControlPlane
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.requests import OpenRequests
@@ -23,6 +28,7 @@ from foothold.stores.triggers import (
     Scheduled,
     StoreTouched,
     Trigger,
+    parse_event,
 )
 
 TURN_SECONDS = 900
@@ -30,10 +36,37 @@ TURN_SECONDS = 900
 RETIREMENT_SECONDS = 120.0
 
 
-class EventDoor:
-    """Events on one side, reconciled regions on the other. `clock` is in seconds since the
-    epoch and decides which settings a scheduled look takes in. `retirements` None: those that
-    were begun are left to others. `requests` None: what is not ready is not written down."""
+def answer_event(
+    event: Mapping[str, Any], control_plane: ControlPlane, events: Callable[[], "Events"]
+) -> FunctionAnswer:
+    """Do what an event of EventBridge asks for. `events` is called where it asks for anything, and
+    begins a run; an event that asks for nothing is logged with its reason.
+
+    Raises TemporaryError where another run is at work, and what concerns all regions alike.
+    """
+    trigger = parse_event(
+        event, account=control_plane.account, parameter_root=control_plane.parameter_root
+    )
+    if isinstance(trigger, Ignored):
+        logger.warning("event ignored", reason=trigger.reason)
+        return FunctionAnswer()
+    return events().answer(trigger)
+
+
+def _nothing_follows() -> Mapping[str, int]:
+    return {}
+
+
+class Events:
+    """Events on one side, reconciled regions on the other.
+
+    `clock` is in seconds since the epoch and decides which settings a scheduled look takes in.
+    `retirements` None: those that were begun are left to others. `requests` None: what is not
+    ready is not written down. `claims` are read on schedule, to drop those of stacks that are gone;
+    None: they stay. `follow` updates the stacks that follow the stores, and returns what CloudWatch
+    is to count of it. `alone` keeps every other run out for its block, and raises BusyError where
+    one is at work.
+    """
 
     def __init__(
         self,
@@ -42,14 +75,40 @@ class EventDoor:
         clock: Callable[[], float],
         retirements: Retirements | None = None,
         requests: OpenRequests | None = None,
+        *,
+        claims: Callable[[], Claims] | None = None,
+        follow: Callable[[], Mapping[str, int]] = _nothing_follows,
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._control_plane = control_plane
         self._reconciler = reconciler
         self._clock = clock
         self._retirements = retirements
         self._requests = requests
+        self._claims = claims
+        self._follow = follow
+        self._alone = alone
 
-    def answer(self, trigger: Trigger) -> tuple[Outcome, ...]:
+    def answer(self, trigger: Trigger) -> FunctionAnswer:
+        """Reconcile what the trigger is about, and all that comes of it: a report by region, and
+        an error to retry after where a region failed for a while only, or where what comes after
+        the regions failed."""
+        with self._alone():
+            scheduled = isinstance(trigger, Scheduled)
+            if scheduled and self._claims:
+                _tell_of_dropped(self._claims().release_of_gone_stacks())
+            outcomes = self.reconcile(trigger)
+            answer = FunctionAnswer(report(outcomes), _counts(outcomes), worth_a_retry(outcomes))
+            _tell_of(outcomes, trigger, answer.report)
+            try:
+                if scheduled or any(outcome.steps for outcome in outcomes):
+                    answer = replace(answer, counts={**answer.counts, **self._follow()})
+                self.remember(trigger, outcomes)
+            except Exception as error:  # noqa: BLE001  raised, once the counts are told
+                answer = replace(answer, retry=error)
+        return answer
+
+    def reconcile(self, trigger: Trigger) -> tuple[Outcome, ...]:
         """Reconcile the regions that the trigger is about."""
         match trigger:
             case RegionsRequested(regions=regions):
@@ -129,8 +188,30 @@ def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     }
 
 
-def raise_what_a_retry_may_help(outcomes: Sequence[Outcome]) -> None:
-    """Raise TemporaryError where any region failed for a while only."""
+def worth_a_retry(outcomes: Sequence[Outcome]) -> TemporaryError | None:
+    """The error of the regions that failed for a while only; None where none did."""
     passing = [outcome.error for outcome in outcomes if isinstance(outcome.error, TemporaryError)]
-    if passing:
-        raise TemporaryError("; ".join(str(error) for error in passing))
+    return TemporaryError("; ".join(str(error) for error in passing)) if passing else None
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    return {
+        "RegionsReconciled": len(outcomes),
+        "RegionsFailed": sum(outcome.failed for outcome in outcomes),
+        "StepsTaken": sum(len(outcome.steps) for outcome in outcomes),
+        "StoresAlarmed": sum(len(outcome.alarms) for outcome in outcomes),
+    }
+
+
+def _tell_of(outcomes: Sequence[Outcome], trigger: Trigger, reported: Mapping[str, Any]) -> None:
+    alarms = [str(step) for outcome in outcomes for step in outcome.alarms]
+    if alarms:
+        logger.error("a person should look at stores", alarms=alarms)
+    log = logger.error if any(outcome.failed for outcome in outcomes) else logger.info
+    log("regions reconciled", trigger=type(trigger).__name__, report=reported)
+
+
+def _tell_of_dropped(claims: Sequence[HeldClaim]) -> None:
+    if claims:
+        names = [f"{claim.region}/{claim.name}" for claim in claims]
+        logger.warning("claims of stacks that are gone were dropped", claims=names)

@@ -4,8 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
-import boto3
-
 from foothold.aws.clients import Clients, aws_call
 from foothold.errors import FootholdError
 from foothold.partitions import partition_of
@@ -43,11 +41,7 @@ class AccountRegions:
         }
 
     def opt_in_status(self, region: str) -> str | None:
-        partition = partition_of(region).name
-        offered = boto3.Session().get_available_regions(
-            "account", partition, allow_non_regional=True
-        )
-        if not offered:
+        if not self._clients.regions_of("account", partition_of(region).name, or_global=True):
             return None
         try:
             with aws_call(f"read whether {region} is being enabled"):
@@ -66,11 +60,12 @@ class PipelineRegions:
     `more` is asked for at the first region that the list lacks, and once.
     """
 
-    def __init__(self, more: Callable[[], Collection[str]] = tuple) -> None:
+    def __init__(self, clients: Clients, more: Callable[[], Collection[str]] = tuple) -> None:
+        self._clients = clients
         self._more = cache(more)
 
     def __call__(self, region: str) -> bool:
-        known = boto3.Session().get_available_regions("codepipeline", partition_of(region).name)
+        known = self._clients.regions_of("codepipeline", partition_of(region).name)
         return region in known or region in self._more()
 
 
@@ -84,8 +79,8 @@ class AccountCapacity:
 
     def missing_services(self, region: str) -> tuple[str, ...]:
         """As the SDK's own list of endpoints has it; a region newer than the SDK has all."""
-        session, partition = boto3.Session(), partition_of(region).name
-        offered = {name: session.get_available_regions(name, partition) for name in SERVICES}
+        partition = partition_of(region).name
+        offered = {name: self._clients.regions_of(name, partition) for name in SERVICES}
         if not any(region in regions for regions in offered.values()):
             return ()
         return tuple(name for name, regions in offered.items() if region not in regions)

@@ -1,9 +1,11 @@
 """What an operator's commands do, and what is told of it: values that JSON holds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from foothold.errors import FootholdError, TemporaryError
+from foothold.errors import FootholdError, TemporaryError, refusal
+from foothold.observability import logger
 from foothold.stores.adoption import Adoptions
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.request import HeldClaim
@@ -17,11 +19,13 @@ from foothold.stores.operator.messages import (
     Command,
     HandOver,
     ListClaims,
+    Look,
     PlanRegions,
     PreviewRetirement,
     ReleaseClaims,
     RetireRegion,
     UndoRetirement,
+    parse_command,
 )
 from foothold.stores.preflight import Preflights
 from foothold.stores.reconcile import Reconciler
@@ -30,8 +34,24 @@ from foothold.stores.retirement import Preview, Progress, Retirements
 from foothold.stores.steps import KeepVerb, Outcome, Step
 
 
+def answer_command(
+    event: Mapping[str, Any], commands: Callable[[], "OperatorCommands"]
+) -> dict[str, Any]:
+    """The answer to a direct invocation; a refusal is one too. `commands` is called for a command
+    that is understood, and begins a run."""
+    try:
+        command = parse_command(event)
+        answer = commands().answer(command)
+    except FootholdError as error:
+        logger.warning("command refused", command=event.get("command"), error=str(error))
+        return refusal(error)
+    logger.info("command answered", command=event.get("command"), answer=answer)
+    return answer
+
+
 class OperatorCommands:
-    """What carries out an operator's commands. `clock` is in seconds since the epoch."""
+    """What carries out an operator's commands. `clock` is in seconds since the epoch. `alone`
+    keeps every other run out for its block, and raises BusyError where one is at work."""
 
     def __init__(
         self,
@@ -44,6 +64,7 @@ class OperatorCommands:
         claims: Claims,
         requests: OpenRequests,
         clock: Callable[[], float],
+        alone: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._reconciler = reconciler
         self._retirements = retirements
@@ -53,9 +74,14 @@ class OperatorCommands:
         self._requests = requests
         self._hand_overs = hand_overs
         self._clock = clock
+        self._alone = alone
 
     def answer(self, command: Command) -> dict[str, Any]:
-        """Do what is asked. Raises TemporaryError or PermanentError."""
+        """Do what is asked; to look takes no turn. Raises TemporaryError or PermanentError."""
+        with nullcontext() if isinstance(command, Look) else self._alone():
+            return self._answer(command)
+
+    def _answer(self, command: Command) -> dict[str, Any]:
         match command:
             case PlanRegions(regions=regions):
                 return {"plan": self._plan(regions)}

@@ -1,0 +1,151 @@
+"""The composition root of whoever calls on a control plane from outside: a person at a command
+line, with a session of their own and the name of what is published."""
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from foothold.aws.clients import CONFIG, Clients, aws_call, open_session
+from foothold.aws.regional import RegionalClient
+from foothold.errors import NotReachedError
+from foothold.stores.gateways.account import AccountRegions, PipelineRegions
+from foothold.stores.gateways.events import RegionRequests
+from foothold.stores.gateways.published import RegionalBuckets
+from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.model import ControlPlane
+from foothold.stores.operator.regions import OperatorRegions
+from foothold.stores.register import Names
+from foothold.stores.trust import Trust
+
+if TYPE_CHECKING:
+    from foothold.acceptance.run import Acceptance
+    from foothold.stores.gateways.functions import LambdaFunction
+
+# The function's own time, and a little: a command is never sent twice.
+PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))
+THREADS = 64  # requests under way at a time; each of them waits far longer than it works
+
+
+class Caller:
+    """What a command works with, made when first asked for.
+
+    `parameter_root` is where the control plane publishes, such as `/foothold`; `control_plane` is
+    the one that calls, None for anybody else. Every attribute raises PermanentError where no AWS
+    session can be opened, or where it has no region.
+    """
+
+    def __init__(
+        self,
+        parameter_root: str,
+        session: Callable[[], boto3.Session] = open_session,
+        control_plane: ControlPlane | None = None,
+    ) -> None:
+        self._names = Names(parameter_root)
+        self._open_session = session
+        self._control_plane = control_plane
+
+    @cached_property
+    def session(self) -> boto3.Session:
+        with aws_call("open an AWS session"):
+            return self._open_session()
+
+    @cached_property
+    def clients(self) -> Clients:
+        return Clients(self.session)
+
+    @property
+    def home_region(self) -> str:
+        return self.clients.home_region
+
+    @cached_property
+    def account(self) -> Callable[[], str]:
+        """The caller's own account: the control plane's, where one is calling."""
+        plane = self._control_plane
+        return self.clients.account if plane is None else lambda: plane.account
+
+    @cached_property
+    def regional_client(self) -> RegionalClient:
+        return RegionalClient(self.session, self.home_region, THREADS)
+
+    @cached_property
+    def parameters(self) -> SsmParameters:
+        return SsmParameters(self.clients)
+
+    @cached_property
+    def regions(self) -> OperatorRegions:
+        """What an operator does with regions."""
+        return OperatorRegions(
+            self.home_region,
+            self._names,
+            self.parameters,
+            AccountRegions(self.clients),
+            RegionRequests(self.clients, self.home_region),
+            trust=Trust(
+                self.home_region,
+                RegionalBuckets(self.regional_client),
+                self.account,
+                self._control_plane,
+            ),
+        )
+
+    @cached_property
+    def pipeline_regions(self) -> PipelineRegions:
+        """What the stack parameter PipelineRegions adds is published, and read where a region
+        comes up that the SDK's list lacks."""
+
+        def published() -> tuple[str, ...]:
+            found = self._published(self._names.pipeline_regions)
+            return tuple(found.split(",")) if found else ()
+
+        return PipelineRegions(self.clients, published)
+
+    @cached_property
+    def function(self) -> "LambdaFunction":
+        """The function that answers commands. Raises NotReachedError where Foothold is not
+        deployed in the session's region."""
+        from foothold.stores.gateways.functions import LambdaFunction  # noqa: PLC0415  packaging asks none
+
+        parameter = self._names.reconcile_function
+        name = self._published(parameter)
+        if name is None:
+            raise NotReachedError(
+                f"Foothold is not deployed in {self.home_region} of this account (there is no "
+                f"parameter {parameter}): deploy it with `sam deploy`, or choose its region"
+            )
+        return LambdaFunction(Clients(self.session, PATIENT), name)
+
+    def _published(self, name: str) -> str | None:
+        return self.parameters.get(self.home_region, (name,)).get(name)
+
+    def acceptance(self, target_profile: str | None, deploy_role: str) -> "Acceptance":
+        """The acceptance runs of the control plane. Every client comes of one session, which
+        counts what is sent. Raises PermanentError also where no such profile is there."""
+        from foothold.acceptance.gateway import OperatorsAccount, TargetAccount  # noqa: PLC0415  it alone asks
+        from foothold.acceptance.run import Acceptance, Operator  # noqa: PLC0415  likewise
+
+        target = None
+        if target_profile:
+            with aws_call("open the target profile"):
+                there = boto3.Session(profile_name=target_profile)
+                target = TargetAccount(self.session, there, deploy_role)
+        live = OperatorsAccount(self.session, target)
+        return Acceptance(
+            Operator(
+                live,
+                self.regions,
+                self.function,
+                self.parameters,
+                AccountRegions(self.clients),
+                RegionRequests(self.clients, self.home_region),
+                home_region=self.home_region,
+                names=self._names,
+                clock=time.time,
+                sleep=time.sleep,
+                new_id=lambda: token_hex(4),
+            )
+        )
