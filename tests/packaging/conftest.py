@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.s3 import World, start
+from tests.packaging import shop
 from tests.packaging.real_sam import RealSam
 from tests.packaging.side_by_side import SideBySide
 
@@ -53,3 +54,14 @@ def side_by_side(
     app = tmp_path / "app"
     app.mkdir()
     return SideBySide(app, world, real_sam, environment)
+
+
+@pytest.fixture
+def app(side_by_side: SideBySide) -> SideBySide:
+    shop.plant(side_by_side)
+    return side_by_side
+
+
+@pytest.fixture
+def world(app: SideBySide) -> World:
+    return app.world

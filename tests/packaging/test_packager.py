@@ -1,77 +1,22 @@
 """One build, many regions: what is sent, what is kept, and what a region's refusal changes."""
 
-import hashlib
-import json
-import os
 import re
 import threading
 import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from benchmarks.s3 import Stored, World
-from foothold.aws.regional import RegionalClient
+from benchmarks.s3 import World
 from foothold.errors import PermanentError
 from foothold.packaging.gateways import archive
-from foothold.packaging.gateways.objects import RegionalObjects
-from foothold.packaging.manifest import Manifest, template_name
-from foothold.packaging.outputs import write_outputs
 from foothold.packaging.packager import Packaged, PackageRequest
-from foothold.packaging.verify import Verifier
-from foothold.stores.register import ArtifactStore
-from tests.packaging.side_by_side import SideBySide, packager, regional_objects, store
+from tests.packaging.shop import REGIONS, TEMPLATE, package, written
+from tests.packaging.side_by_side import SideBySide, packager, store
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
-TEMPLATE = """\
-Resources:
-  Code: {Type: AWS::Lambda::Function, Properties: {Code: src, Handler: app.handler, Role: x}}
-  Machine:
-    Type: AWS::StepFunctions::StateMachine
-    Properties: {DefinitionS3Location: machine.json}
-  Child: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: child.yaml}}
-"""
-CHILD = """\
-Resources:
-  Inner: {Type: AWS::Lambda::Function, Properties: {Code: src, Handler: app.handler, Role: x}}
-"""
-REGIONS = ("ap-south-1", "eu-west-1", "us-east-1")
-ACCOUNT = "111111111111"
-
-
-@pytest.fixture
-def app(side_by_side: SideBySide) -> SideBySide:
-    side_by_side.regions = REGIONS
-    side_by_side.write(
-        {
-            "template.yaml": TEMPLATE,
-            "child.yaml": CHILD,
-            "src/app.py": "def handler(event, context):\n    return event\n",
-            "src/data.bin": bytes(range(256)) * 4000,
-            "machine.json": '{"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}',
-        }
-    )
-    return side_by_side
-
-
-@pytest.fixture
-def world(app: SideBySide) -> World:
-    return app.world
-
-
-def package(app: SideBySide, **buckets: str) -> Packaged:
-    """Package for all regions; a bucket's first word says how S3 answers for it."""
-    stores = {
-        region: store(region, buckets.get(region.replace("-", "_"), "foothold"))
-        for region in REGIONS
-    }
-    return packager(stores).package(PackageRequest("shop", app.app / "template.yaml"))
 
 
 @pytest.mark.parametrize(("bytes_more", "warned"), [(0, False), (512 * 1024, True)])
@@ -87,10 +32,6 @@ def test_a_template_that_codepipeline_does_not_take_is_warned_of_once(
             r"524,288: move resources to nested stacks",
             line,
         )
-
-
-def written(world: World) -> int:
-    return world.requests.get("PUT", 0)
 
 
 def objects_of(packaged: Packaged) -> dict[str, set[str]]:
@@ -172,28 +113,6 @@ def test_every_object_is_under_its_regions_own_key(app: SideBySide, world: World
         assert key == store(region).key_arn
 
 
-def test_every_call_names_the_owner_it_expects(app: SideBySide) -> None:
-    objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
-    seen: list[tuple[str, Any]] = []
-    events = objects._s3.meta.events
-    name = "before-parameter-build.s3"
-
-    def look(params: Mapping[str, Any], model: Any, **_: Any) -> None:
-        seen.append((model.name, params.get("ExpectedBucketOwner")))
-
-    events.register(name, look)
-    try:
-        packaged = package(app)
-        Verifier(objects).verify(packaged.manifest, app.app)
-        first = packaged.manifest.packages[0]
-        objects.measured(first.store, first.objects[0].key)
-        objects.fetch(first.store, first.objects[0].key, app.app / "fetched")
-    finally:
-        events.unregister(name, look)
-    assert {call for call, _ in seen} == {"HeadObject", "PutObject", "GetObject"}
-    assert {owner for _, owner in seen} == {"111111111111"}
-
-
 @pytest.mark.parametrize(
     ("bucket", "line"),
     [
@@ -220,49 +139,6 @@ def test_a_failed_region_is_left_alone_after_its_first_failure(
     stores = {"us-east-1": store("us-east-1", "readonly")}
     packager(stores, threads=1).package(PackageRequest("shop", app.app / "template.yaml"))
     assert written(world) == 1
-
-
-def test_a_failed_regions_template_is_not_written_and_an_old_one_is_taken_away(
-    app: SideBySide, tmp_path: Path
-) -> None:
-    write_outputs(package(app), tmp_path)
-    assert (tmp_path / template_name("us-east-1")).exists()
-    outputs = write_outputs(package(app, us_east_1="denied"), tmp_path)
-    assert list(outputs.templates) == ["ap-south-1", "eu-west-1"]
-    assert sorted(path.name for path in tmp_path.glob("template-*")) == [
-        template_name("ap-south-1"),
-        template_name("eu-west-1"),
-    ]
-
-
-def test_outputs_appear_whole(
-    app: SideBySide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packaged = package(app)
-    target = tmp_path / "out"
-    replaced: list[Path] = []
-
-    def full(half: Path, path: Path) -> Path:
-        if len(replaced) == 2:
-            raise OSError(28, "No space left on device", str(path))
-        replaced.append(path)
-        os.replace(half, path)  # noqa: PTH105  # Path.replace is what is replaced here
-        return path
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(PermanentError, match="No space left on device"):
-        write_outputs(packaged, target)
-    assert sorted(path.name for path in target.iterdir()) == sorted(path.name for path in replaced)
-    for path in replaced:
-        region = path.name.removeprefix("template-export-").removesuffix(".yml")
-        assert path.read_bytes() == packaged.templates[region].render()
-
-
-def test_an_output_that_is_as_it_should_be_is_not_touched(app: SideBySide, tmp_path: Path) -> None:
-    outputs = write_outputs(package(app), tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in outputs.templates.values()}
-    write_outputs(package(app), tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_progress_counts_every_object_of_every_region(app: SideBySide) -> None:
@@ -435,174 +311,9 @@ def test_what_lies_beside_the_template_is_packaged(app: SideBySide) -> None:
     assert not app.packaged("deep/template.yaml", within=app.app).manifest.failed
 
 
-# --- Manifest and verification --------------------------------------------------------------
-
-
-def test_the_manifest_says_what_every_region_holds(app: SideBySide, world: World) -> None:
-    manifest = package(app).manifest
-    assert manifest.summary() == (
-        "3 regions, 2 objects, equal byte for byte; 1 nested template, equal but for each "
-        "region's own names"
-    )
-    for one in manifest.packages:
-        assert {name for each in one.objects for name in each.resources} == {
-            "Code", "Machine", "Child", "Child/Inner",
-        }  # fmt: skip
-        for each in one.objects:
-            body = world.objects[f"/{one.bucket}/{each.key}"].body
-            assert body is not None
-            assert (each.size, each.sha256) == (len(body), hashlib.sha256(body).hexdigest())
-    assert Manifest.from_json(json.loads(json.dumps(manifest.as_json()))) == manifest
-
-
-@pytest.fixture
-def verified(app: SideBySide, tmp_path: Path) -> Callable[[], tuple[str, ...]]:
-    """What verification finds, after the example was packaged."""
-    outputs = write_outputs(package(app), tmp_path)
-
-    def verify() -> tuple[str, ...]:
-        manifest = Manifest.from_json(json.loads(outputs.manifest.read_text()))
-        objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
-        return Verifier(objects).verify(manifest, tmp_path)
-
-    return verify
-
-
-def a_zip(world: World) -> tuple[str, Stored]:
-    return next(
-        (path, one)
-        for path, one in world.objects.items()
-        if one.body is not None and one.body.startswith(b"PK") and "us-east-1" in path
-    )
-
-
-def test_verification_finds_nothing_where_nothing_changed(
-    verified: Callable[[], tuple[str, ...]], world: World
-) -> None:
-    world.requests.clear()
-    assert verified() == ()
-    assert set(world.requests) == {"HEAD"}
-
-
-def test_verification_reads_what_has_no_checksum(
-    verified: Callable[[], tuple[str, ...]], world: World
-) -> None:
-    _, one = a_zip(world)
-    del one.headers["x-amz-checksum-sha256"]
-    assert verified() == ()
-    assert one.body is not None
-    one.body = one.body[:-1] + b"x"
-    (finding,) = verified()
-    assert "is not what was packaged" in finding
-
-
-def test_verification_finds_what_is_missing_and_what_is_under_another_key(
-    verified: Callable[[], tuple[str, ...]], world: World
-) -> None:
-    path, one = a_zip(world)
-    one.headers["x-amz-server-side-encryption-aws-kms-key-id"] = "arn:aws:kms:x"
-    assert "is encrypted with arn:aws:kms:x" in verified()[0]
-    del world.objects[path]
-    assert "is missing" in verified()[0]
-
-
-def test_verification_finds_a_template_that_was_edited(
-    verified: Callable[[], tuple[str, ...]], tmp_path: Path
-) -> None:
-    (tmp_path / template_name("eu-west-1")).write_text("Resources: {}\n")
-    assert "is not what was packaged" in verified()[0]
-    (tmp_path / template_name("eu-west-1")).unlink()
-    assert "No such file" in verified()[0]
-
-
-def test_verification_says_which_region_was_not_packaged(app: SideBySide, tmp_path: Path) -> None:
-    packaged = package(app, us_east_1="denied")
-    write_outputs(packaged, tmp_path)
-    objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
-    (finding,) = Verifier(objects).verify(packaged.manifest, tmp_path)
-    assert finding.startswith("us-east-1 was not packaged: ")
-
-
-def test_regions_that_differ_are_named(app: SideBySide) -> None:
-    manifest = package(app).manifest
-    first, *others = manifest.packages
-    code, *rest = first.objects
-    changed = replace(first, objects=(replace(code, sha256="0", neutral_sha256="0"), *rest))
-    differing = replace(manifest, packages=(changed, *others))
-    assert differing.summary().startswith(
-        "the regions differ: Code, Child/Inner in ap-south-1 and "
-    )
-    missing = replace(manifest, packages=(first, replace(others[0], objects=(code,))))
-    assert "Machine is only in ap-south-1" in missing.differences()
-    other = replace(others[0], template_neutral_sha256="0")
-    assert replace(manifest, packages=(first, other)).differences() == (
-        "the templates of ap-south-1 and eu-west-1",
-    )
-
-
-@pytest.mark.parametrize("value", [None, [], {}, {"project": "x", "regions": [], "failed": {}}])
-def test_what_is_no_manifest_is_refused(value: Any) -> None:
-    with pytest.raises(PermanentError, match="no manifest"):
-        Manifest.from_json(value)
-
-
-# --- The gateway ----------------------------------------------------------------------------
-
-
-def test_an_endpoint_is_named_as_sams_own_client_names_it() -> None:
-    session = boto3.Session("x", "y", region_name="eu-west-1")
-    homes = {"aws": "eu-central-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
-    for partition, home in homes.items():
-        ours = RegionalObjects(RegionalClient(session, home, 1), lambda: ACCOUNT)
-        for region in session.get_available_regions("s3", partition):
-            config = Config(signature_version="s3v4", region_name=region)
-            theirs = session.client("s3", config=config).meta.endpoint_url
-            assert ours.endpoint_of(region) == theirs
-
-
-@pytest.mark.parametrize("variable", ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"])
-def test_an_endpoint_is_of_the_kind_that_the_environment_asks_for(
-    monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
-    monkeypatch.setenv(variable, "true")
-    session = boto3.Session("x", "y", region_name="us-west-2")
-    ours = RegionalObjects(RegionalClient(session, "us-west-2", 1), lambda: ACCOUNT)
-    config = Config(signature_version="s3v4", region_name="us-east-1")
-    assert ours.endpoint_of("us-east-1") == session.client("s3", config=config).meta.endpoint_url
-
-
-def test_an_endpoint_that_was_configured_is_the_same_for_all_regions(app: SideBySide) -> None:
-    objects = regional_objects(app.environment["AWS_ENDPOINT_URL"])
-    assert objects.endpoint_of("eu-west-1") == app.environment["AWS_ENDPOINT_URL"]
-
-
 def test_many_threads_share_one_client(app: SideBySide, world: World) -> None:
     before = threading.active_count()
     stores = {region: store(region) for region in REGIONS}
     packager(stores, threads=32).package(PackageRequest("shop", app.app / "template.yaml"))
     assert written(world) == 3 * len(REGIONS)
     assert threading.active_count() == before
-
-
-def test_a_store_is_spoken_to_in_its_own_region(app: SideBySide) -> None:
-    objects = regional_objects(os.environ["AWS_ENDPOINT_URL"])
-    signed: dict[str, str] = {}
-
-    def look(request: Any, **_: Any) -> None:
-        scope = request.headers["Authorization"].decode().split("/")[2]
-        signed[request.url.split("/")[3]] = scope
-
-    objects._s3.meta.events.register("before-send.s3", look)
-    try:
-        package(app)
-    finally:
-        objects._s3.meta.events.unregister("before-send.s3", look)
-    assert signed == {store(region).bucket: region for region in REGIONS}
-
-
-def test_whatever_a_store_is_said_to_be_its_bucket_has_to_be_the_callers_own(
-    side_by_side: SideBySide,
-) -> None:
-    other = ArtifactStore("eu-west-1", "foothold-x", "arn:aws:kms:eu-west-1:222222222222:key/x")
-    objects = regional_objects(side_by_side.environment["AWS_ENDPOINT_URL"])
-    assert objects._of(other, "key")["ExpectedBucketOwner"] == ACCOUNT
