@@ -41,7 +41,7 @@ def packaging_caller(root: str) -> "PackagingCaller":
     """Who packages. aws-sam-cli comes with it, and no other command should wait for that.
 
     What is imported is never garbage, so the collector looks at it neither now, nor ever again,
-    nor at exit: a third of the time that a run takes where all objects are there already.
+    nor at exit: a fifth of the time that a run takes where all objects are there already.
     """
     gc.disable()
     try:

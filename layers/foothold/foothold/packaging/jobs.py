@@ -167,14 +167,14 @@ class PackageFunction:
         """Package a pipeline's artifact into its output artifact; return a line about it."""
         data = job.data()
         order = data.order()
-        source, target = (artifact.place for artifact in data.artifacts())
+        source, target = data.places()
         lent = self._lend(data.artifact_credentials, job.account)
         with _workspace() as folder:
             archive = folder / "artifact.zip"
             lent.fetch(source.bucket, source.key, archive)
             packaged = self._package(order, archive, folder)
-            if packaged.manifest.failed:
-                raise PermanentError("; ".join(_failures(packaged)))
+            if failed := packaged.manifest.failed:
+                raise PermanentError("; ".join(f"{name}: {why}" for name, why in failed.items()))
             output = folder / "output.zip"
             zip_outputs(packaged, output)
             key = data.encryption_key.id if data.encryption_key else None
@@ -290,11 +290,6 @@ def find_template(build: Path, named: str | None) -> Path:
         f"the artifact holds no {wanted}, but {there}: name the template that `sam build` wrote "
         'with "template"'
     )
-
-
-def _failures(packaged: Packaged) -> Iterator[str]:
-    for region, why in packaged.manifest.failed.items():
-        yield f"{region}: {why}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ CodeBuild its environment variables.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -24,24 +24,17 @@ class InvalidRequestError(PermanentError):
 
 
 def _project(name: str) -> str:
-    builds_prefix(name)
+    try:
+        builds_prefix(name)
+    except PermanentError as error:
+        raise ValueError(str(error)) from None
     return name
 
 
 def _relative(path: str) -> str:
     if path.startswith("/") or ".." in path.split("/"):
-        raise PermanentError("the template is named by its path in the artifact")
+        raise ValueError("the template is named by its path in the artifact")
     return path
-
-
-def _as_value_error(check: Any) -> AfterValidator:
-    def checked(value: str) -> str:
-        try:
-            return str(check(value))
-        except PermanentError as error:
-            raise ValueError(str(error)) from None
-
-    return AfterValidator(checked)
 
 
 def _signing_profiles(value: object) -> object:
@@ -54,8 +47,8 @@ def _signing_profiles(value: object) -> object:
         raise ValueError(str(error)) from None
 
 
-Project = Annotated[str, _as_value_error(_project)]
-RelativePath = Annotated[str, Field(min_length=1, max_length=1024), _as_value_error(_relative)]
+Project = Annotated[str, AfterValidator(_project)]
+RelativePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_relative)]
 Bucket = Annotated[str, Field(min_length=3, max_length=63)]
 Key = Annotated[str, Field(min_length=1, max_length=1024)]
 AWS = STRICT | ConfigDict(alias_generator=to_camel, validate_by_name=True)
@@ -166,15 +159,16 @@ class JobData(BaseModel):
             raise InvalidRequestError(f"UserParameters are not JSON; {ORDER_HELP}") from None
         return checked(Order, parameters, f"UserParameters; {ORDER_HELP}")
 
-    def artifacts(self) -> tuple[JobArtifact, JobArtifact]:
-        """The input and the output. Raises InvalidRequestError unless there is one of each."""
+    def places(self) -> tuple[ObjectLocation, ObjectLocation]:
+        """Where the input and the output lie. Raises InvalidRequestError unless there is one of
+        each."""
         if len(self.input_artifacts) != 1 or len(self.output_artifacts) != 1:
             raise InvalidRequestError(
                 "give the action one input artifact, what `sam build` wrote, and one output "
                 f"artifact, for the templates; it has {len(self.input_artifacts)} and "
                 f"{len(self.output_artifacts)}"
             )
-        return self.input_artifacts[0], self.output_artifacts[0]
+        return self.input_artifacts[0].place, self.output_artifacts[0].place
 
 
 ORDER_HELP = 'write {"project": "orders"}, and, if not all, "regions": ["eu-west-1"]'
