@@ -42,7 +42,7 @@ def rendered(
     caller = Caller(root, embedded.session)
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
-    published = caller.regions.ready()
+    published = caller.stores.ready()
     return expand_template(
         fragment,
         published.stores,

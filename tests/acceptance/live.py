@@ -4,6 +4,7 @@ in front of them. What S3, CloudFormation and CodePipeline would answer is a few
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from foothold.acceptance.run import Acceptance, AcceptanceRequest, Operator
@@ -13,7 +14,7 @@ from foothold.stores.custom_resource.request import Claim
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import ArtifactStore, Names
-from foothold.stores.trust import Trust
+from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
 from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets
 from tests.stores.accounts import REGION, Account
 from tests.stores.worlds import ACCOUNT, HOME
@@ -264,11 +265,14 @@ class Live:
         parameters = ListedParameters(self)
         regions = FakeRegions(self.account_.fake)
         buckets = FakeStoreBuckets(self.account_.fake)
-        trust = Trust(HOME, buckets, lambda: ACCOUNT)
+        stores = PublishedStores(
+            partial(read_where_deployed, parameters, HOME, NAMES),
+            Trust(HOME, buckets, lambda: ACCOUNT),
+        )
         return Acceptance(
             Operator(
                 self,
-                OperatorRegions(HOME, NAMES, parameters, regions, self, trust=trust),
+                OperatorRegions(HOME, stores, parameters, regions, self),
                 self,
                 parameters,
                 regions,

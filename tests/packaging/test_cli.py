@@ -231,8 +231,8 @@ def test_packaging_imports_nothing_that_only_other_commands_need(world: World) -
     )
     assert json.loads(ran.stdout)["failed"] == {}
     imported = set(ran.stderr.split())
-    others = {"awscrt", "_awscrt", "OpenSSL", "aws_lambda_powertools", "foothold.stores.triggers"}
-    others |= {"foothold.packaging.messages", "foothold.reading"}
+    others = {"awscrt", "_awscrt", "OpenSSL", "aws_lambda_powertools", "foothold.stores.reconcile"}
+    others |= {"foothold.packaging.messages", "foothold.reading", "foothold.stores.triggers"}
     others |= {f"foothold.cli.{name}" for name in ("lifecycle", "local", "pipeline", "regions")}
     assert imported & others == set()
     assert world.objects

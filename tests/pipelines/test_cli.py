@@ -20,15 +20,15 @@ from tests.pipelines.declarations import HOME, KNOWN, REGIONS, TOPIC, declared, 
 ROOT = Path(__file__).parent.parent.parent
 
 
-class Desk:
-    """The caller and the operator's desk, as far as `foothold pipeline` needs them."""
+class KnownStores:
+    """A caller and the stores that are published, as far as `foothold pipeline` needs them."""
 
     home_region = HOME
     without: tuple[str, ...] = ()
     known: Mapping[str, ArtifactStore] = KNOWN
 
     @property
-    def regions(self) -> "Desk":
+    def stores(self) -> "KnownStores":
         return self
 
     def ready(self) -> Published:
@@ -39,8 +39,8 @@ class Desk:
 
 
 @pytest.fixture(autouse=True)
-def desk(monkeypatch: pytest.MonkeyPatch) -> Desk:
-    made = Desk()
+def caller(monkeypatch: pytest.MonkeyPatch) -> KnownStores:
+    made = KnownStores()
     monkeypatch.setattr(cli, "Caller", lambda _root: made)
     return made
 
@@ -108,9 +108,9 @@ def test_parameters_are_given_on_the_command_line() -> None:
 
 
 def test_a_template_too_large_to_be_sent_inline_says_how_it_is_deployed(
-    tmp_path: Path, desk: Desk
+    tmp_path: Path, caller: KnownStores
 ) -> None:
-    desk.known = stores(*REGIONS)
+    caller.known = stores(*REGIONS)
     targets = (
         target(f"T{number}", Account=f"{number:012d}", Regions="follow") for number in range(4)
     )
@@ -121,9 +121,9 @@ def test_a_template_too_large_to_be_sent_inline_says_how_it_is_deployed(
 
 
 def test_a_region_that_is_not_followed_is_named_beside_the_template(
-    tmp_path: Path, desk: Desk
+    tmp_path: Path, caller: KnownStores
 ) -> None:
-    desk.without = ("us-east-1",)
+    caller.without = ("us-east-1",)
     done = foothold("render", written(tmp_path, declared(target(Regions="follow"))))
     assert done.exit_code == 0
     assert done.stderr == "not followed, because CodePipeline is not there: us-east-1\n"

@@ -47,13 +47,13 @@ RUN = [
 ]
 
 
-class Desk:
+class KnownStores:
     """The stores that are ready, and the session's region."""
 
     home_region = HOME
 
     @property
-    def regions(self) -> "Desk":
+    def stores(self) -> "KnownStores":
         return self
 
     def ready(self) -> Any:
@@ -67,7 +67,7 @@ def test_every_pipeline_command_of_the_page_works(
     (tmp_path / "pipelines").symlink_to(ROOT / "pipelines")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(Caller, "regions", Desk())
+    monkeypatch.setattr(Caller, "stores", KnownStores())
     monkeypatch.setattr(Caller, "home_region", HOME)
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0)

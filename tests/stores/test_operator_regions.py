@@ -1,6 +1,7 @@
 """What an operator sees and does, told in parameters and one event."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -10,7 +11,7 @@ from foothold.stores.operator.regions import OperatorRegions, State
 from foothold.stores.published import Published
 from foothold.stores.register import ArtifactStore, Names, Phase, Retirement
 from foothold.stores.steps import KeepVerb
-from foothold.stores.trust import Trust
+from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
 from foothold.stores.wanted import OpenRequest, RegionPolicy
 from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets, FakeWorld
 from tests.stores.worlds import ACCOUNT, HOME, PLANE, STATUSES
@@ -41,9 +42,13 @@ def requests() -> RecordedRequests:
 
 @pytest.fixture
 def kept(world: FakeWorld, requests: RecordedRequests) -> OperatorRegions:
-    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT)
-    return OperatorRegions(
-        HOME, Names("/foothold"), FakeParameters(world), FakeRegions(world), requests, trust=trust
+    return OperatorRegions(HOME, stores(world), FakeParameters(world), FakeRegions(world), requests)
+
+
+def stores(world: FakeWorld) -> PublishedStores:
+    return PublishedStores(
+        partial(read_where_deployed, FakeParameters(world), HOME, Names("/foothold")),
+        Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT),
     )
 
 
@@ -141,16 +146,16 @@ def test_all_enabled_shows_every_usable_region_as_listed(
     assert {status.region for status in kept.status() if status.wanted.on_the_list} == usable
 
 
-def test_half_a_store_is_not_ready(kept: OperatorRegions, world: FakeWorld) -> None:
+def test_half_a_store_is_not_ready(world: FakeWorld) -> None:
     world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/bucket"] = "b"
-    assert kept.ready() == Published({})
+    assert stores(world).ready() == Published({})
 
 
 def test_without_a_control_plane_everything_says_so(
     kept: OperatorRegions, world: FakeWorld
 ) -> None:
     world.parameters.clear()
-    for work in (kept.status, kept.ready, lambda: kept.add(["eu-west-1"])):
+    for work in (kept.status, stores(world).ready, lambda: kept.add(["eu-west-1"])):
         with pytest.raises(PermanentError, match="not deployed in eu-central-1"):
             work()
 

@@ -3,7 +3,7 @@ line, with a session of their own and the name of what is published."""
 
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,13 @@ from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
-from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import Names
-from foothold.stores.trust import Trust
+from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
 
 if TYPE_CHECKING:
     from foothold.acceptance.run import Acceptance
     from foothold.stores.gateways.functions import LambdaFunction
+    from foothold.stores.operator.regions import OperatorRegions
 
 # The function's own time, and a little: a command is never sent twice.
 PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))
@@ -77,20 +77,26 @@ class Caller:
         return SsmParameters(self.clients)
 
     @cached_property
-    def regions(self) -> OperatorRegions:
+    def regions(self) -> "OperatorRegions":
         """What an operator does with regions."""
+        from foothold.stores.operator.regions import OperatorRegions  # noqa: PLC0415  packaging keeps none
+
         return OperatorRegions(
             self.home_region,
-            self._names,
+            self.stores,
             self.parameters,
             AccountRegions(self.clients),
             RegionRequests(self.clients, self.home_region),
-            trust=Trust(
-                self.home_region,
-                RegionalBuckets(self.regional_client),
-                self.account,
-                self._control_plane,
-            ),
+        )
+
+    @cached_property
+    def stores(self) -> PublishedStores:
+        """The stores that are published. It raises PermanentError where Foothold is not
+        deployed."""
+        buckets = RegionalBuckets(self.regional_client)
+        return PublishedStores(
+            partial(read_where_deployed, self.parameters, self.home_region, self._names),
+            Trust(self.home_region, buckets, self.account, self._control_plane),
         )
 
     @cached_property

@@ -32,7 +32,7 @@ class PackagingCaller(Caller):
     @cached_property
     def packager(self) -> Packager:
         return Packager(
-            self.regions,
+            self.stores,
             templates=SamTemplates(
                 self.objects.endpoint_of, lambda region: self._client("serverlessrepo", region)
             ),
@@ -70,7 +70,7 @@ class PackagingCaller(Caller):
             return JobArtifacts(boto3.Session(*keys, self.home_region), account)
 
         return PackageFunction(
-            self.regions,
+            self.stores,
             self.packager,
             objects=self.objects,
             unpack=unpack,

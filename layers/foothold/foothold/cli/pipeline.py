@@ -130,7 +130,7 @@ def rendered(file: Path, parameters: list[str], root: str, caller: Caller) -> di
     """
     fragment = read_template(file)
     values = parameter_values(fragment, parameters)
-    published = caller.regions.ready()
+    published = caller.stores.ready()
     template = expand_template(
         fragment,
         published.stores,

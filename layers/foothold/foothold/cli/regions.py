@@ -25,7 +25,7 @@ from foothold.cli.console import (
 )
 from foothold.cli.ending import FAILED
 from foothold.errors import FootholdError, NotReachedError, PermanentError
-from foothold.stores.operator.regions import OperatorRegions, RegionStatus, State
+from foothold.stores.operator.regions import RegionStatus, State
 from foothold.stores.register import ArtifactStore
 from foothold.stores.wanted import ALL_ENABLED
 
@@ -92,7 +92,8 @@ def add(
     if excepted and ALL_ENABLED not in regions:
         wrong_use(f"--except leaves regions out of {ALL_ENABLED}: say {ALL_ENABLED} too")
     with one_clear_line():
-        kept = Caller(root).regions
+        caller = Caller(root)
+        kept = caller.regions
         kept.add(regions, excepted or ())
         names = kept.asked_for(regions)
         if not names:
@@ -103,7 +104,7 @@ def add(
         try:
             answer = lifecycle.answer(root, {"command": "add", "regions": list(names)})
         except NotReachedError as error:
-            _add_by_event(kept, names, error)
+            _add_by_event(caller, names, error)
             return
     failed = False
     for region, found in answer["regions"].items():
@@ -117,11 +118,11 @@ def add(
         raise typer.Exit(FAILED)
 
 
-def _add_by_event(kept: OperatorRegions, names: Sequence[str], why: NotReachedError) -> None:
+def _add_by_event(caller: Caller, names: Sequence[str], why: NotReachedError) -> None:
     """Ask as anybody may who cannot ask the function, and follow what is written down of it."""
     complain(f"asking by an event instead: {why}", "yellow")
-    published = kept.ready()
-    kept.request(names)
+    published = caller.stores.ready()
+    caller.regions.request(names)
     for region in [name for name in names if name in published.stores]:
         bucket = published.stores[region].bucket
         tell(f"{region}: {bucket} is published, and nobody has looked at it")
@@ -130,7 +131,9 @@ def _add_by_event(kept: OperatorRegions, names: Sequence[str], why: NotReachedEr
         tell(f"{store.region}: {store.bucket} is ready")
 
     with err.status("waiting for the stores"):
-        kept.wait([name for name in names if name not in published.stores], time.sleep, done)
+        caller.regions.wait(
+            [name for name in names if name not in published.stores], time.sleep, done
+        )
 
 
 @app.command()

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
-from foothold.errors import FootholdError
+from foothold.errors import FootholdError, PermanentError
 from foothold.stores.model import ControlPlane, StoreSpec
-from foothold.stores.ports import StoreBuckets
+from foothold.stores.ports import Parameters, StoreBuckets
 from foothold.stores.published import (
     Published,
     check_key,
@@ -14,7 +14,7 @@ from foothold.stores.published import (
     desired_spec,
     refusal,
 )
-from foothold.stores.register import ArtifactStore, Register
+from foothold.stores.register import ArtifactStore, Names, Register
 
 AT_ONCE = 40
 
@@ -94,8 +94,8 @@ class Trust:
 
 
 class PublishedStores:
-    """`stores.ports.Stores`: those of the register that `read` returns that `trust` lets be used.
-    Each raises what `read` raises."""
+    """`stores.published.Stores`: those of the register that `read` returns that `trust` lets be
+    used. Every method raises what `read` raises."""
 
     def __init__(self, read: Callable[[], Register], trust: Trust) -> None:
         self._read = read
@@ -107,3 +107,23 @@ class PublishedStores:
 
     def named(self) -> Mapping[str, ArtifactStore]:
         return self._read().stores
+
+    def register(self) -> Register:
+        """All that was read, proven by nothing."""
+        return self._read()
+
+    def looked_at(self, regions: Collection[str] | None = None) -> tuple[Register, Published]:
+        """All that was read, and what `ready` says of it."""
+        register = self._read()
+        return register, self._trust.among(lambda: register, regions)
+
+
+def read_where_deployed(parameters: Parameters, home_region: str, names: Names) -> Register:
+    """All that is written below the root. Raises PermanentError where Foothold is not deployed."""
+    register = Register(names, parameters.below(home_region, names.root))
+    if names.service_token not in register.parameters:
+        raise PermanentError(
+            f"Foothold is not deployed in {home_region} of this account (there is no parameter "
+            f"{names.service_token}): deploy it with `sam deploy`, or choose its region"
+        )
+    return register

@@ -1,6 +1,6 @@
 """What an operator does with regions: look at them, add them, take them off the list."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,9 +10,9 @@ from foothold.partitions import partition_of
 from foothold.stores.ports import Parameters, Regions, Requests
 from foothold.stores.published import Published
 from foothold.stores.reconcile import USABLE
-from foothold.stores.register import ArtifactStore, Names, Phase, Register, WantedBy
+from foothold.stores.register import ArtifactStore, Phase, Register, WantedBy
 from foothold.stores.steps import KeepVerb
-from foothold.stores.trust import Trust
+from foothold.stores.trust import PublishedStores
 from foothold.stores.wanted import ALL_ENABLED, EXCEPT, OpenRequest, RegionList
 
 WAIT_SECONDS = 300.0
@@ -110,29 +110,21 @@ class OperatorRegions:
     def __init__(
         self,
         home_region: str,
-        names: Names,
+        stores: PublishedStores,
         parameters: Parameters,
         regions: Regions,
         requests: Requests,
-        *,
-        trust: Trust,
     ) -> None:
         self._home = home_region
-        self._names = names
+        self._stores = stores
         self._parameters = parameters
         self._regions = regions
         self._requests = requests
-        self._trust = trust
-
-    def ready(self, regions: Collection[str] | None = None) -> Published:
-        """Every ready store by region, or those of `regions`; and why each other published one
-        may not be used. Raises PermanentError where Foothold is not deployed."""
-        return self._trust.among(self._read, regions)
 
     def status(self) -> tuple[RegionStatus, ...]:
         """Every region that is wanted or has a store, sorted by name. Raises PermanentError
         where Foothold is not deployed."""
-        register, published = self._look()
+        register, published = self._stores.looked_at()
         phases, noted = _phases(register), register.requests
         all_enabled = self._all_enabled(register) if register.listed.all_enabled else ()
         wanted = register.wanted(all_enabled)
@@ -156,7 +148,7 @@ class OperatorRegions:
         Raises PermanentError, before anything is written, for a region that this account does
         not know or has not enabled, or that the stack's parameters do not allow.
         """
-        register = self._read()
+        register = self._stores.register()
         listed = register.listed
         names = [name for name in dict.fromkeys(regions) if name != ALL_ENABLED]
         for name in excepted:
@@ -182,7 +174,7 @@ class OperatorRegions:
             listed.all_enabled or ALL_ENABLED in regions,
             tuple(dict.fromkeys((*(n for n in listed.excepted if n not in names), *excepted))),
         )
-        self._write(listed, now)
+        self._write(register, now)
         return now.entries
 
     def asked_for(self, regions: Sequence[str]) -> tuple[str, ...]:
@@ -190,7 +182,7 @@ class OperatorRegions:
         names = tuple(name for name in regions if name != ALL_ENABLED)
         if ALL_ENABLED not in regions:
             return tuple(dict.fromkeys(names))
-        return tuple(dict.fromkeys((*names, *self._all_enabled(self._read()))))
+        return tuple(dict.fromkeys((*names, *self._all_enabled(self._stores.register()))))
 
     def request(self, regions: Sequence[str]) -> None:
         """Ask for the regions by an event, and wait for nothing."""
@@ -203,12 +195,12 @@ class OperatorRegions:
 
         Raises PermanentError for a region that neither is on the list nor was asked for.
         """
-        register = self._read()
+        register = self._stores.register()
         listed = register.listed
         requested = {
-            name: self._names.request(name)
+            name: register.names.request(name)
             for name in regions
-            if self._names.request(name) in register.parameters
+            if register.names.request(name) in register.parameters
         }
         for name in regions:
             if name not in (*listed.entries, *requested):
@@ -223,7 +215,7 @@ class OperatorRegions:
             listed.all_enabled and ALL_ENABLED not in regions,
             tuple(name for name in listed.excepted if f"{EXCEPT}{name}" not in regions),
         )
-        self._write(listed, now)
+        self._write(register, now)
         if requested:
             self._parameters.delete(self._home, tuple(requested.values()))
         return now.entries
@@ -243,7 +235,7 @@ class OperatorRegions:
         published = Published({})
         noted: dict[str, OpenRequest] | None = None
         for look in range(int(WAIT_SECONDS / LOOK_EVERY_SECONDS)):
-            register, published = self._look(missing)
+            register, published = self._stores.looked_at(missing)
             now = register.requests
             noted = now if noted is None else noted
             for region, store in published.stores.items():
@@ -263,19 +255,6 @@ class OperatorRegions:
             f"reconcile function says why, and the schedule tries again{why}"
         )
 
-    def _read(self) -> Register:
-        register = Register(self._names, self._parameters.below(self._home, self._names.root))
-        if self._names.service_token not in register.parameters:
-            raise PermanentError(
-                f"Foothold is not deployed in {self._home} of this account (there is no parameter "
-                f"{self._names.service_token}): deploy it with `sam deploy`, or choose its region"
-            )
-        return register
-
-    def _look(self, regions: Collection[str] | None = None) -> tuple[Register, Published]:
-        register = self._read()
-        return register, self._trust.among(lambda: register, regions)
-
     def _all_enabled(self, register: Register) -> tuple[str, ...]:
         """The regions that the list's word for all enabled regions stands for."""
         usable = [name for name, status in self._regions.statuses().items() if status in USABLE]
@@ -283,9 +262,9 @@ class OperatorRegions:
             usable, register.region_policy, self._home, register.stores, register.wanted()
         )
 
-    def _write(self, before: RegionList, now: RegionList) -> None:
-        name = self._names.regions
-        if now == before:
+    def _write(self, register: Register, now: RegionList) -> None:
+        name = register.names.regions
+        if now == register.listed:
             return
         if now.entries:
             self._parameters.put_list(self._home, name, now.entries)
