@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from foothold.partitions import everywhere
+from foothold.pipelines.sources import SOURCES
 from proof import roles
 from proof.result import Scale
 
@@ -171,3 +172,8 @@ def test_a_property_that_is_set_brings_what_its_handlers_call() -> None:
     role: Json = {"Type": "AWS::IAM::Role", "Properties": {"ManagedPolicyArns": ["any"]}}
     assert "iam:AttachRolePolicy" in roles.handlers_call(role)
     assert "iam:AttachRolePolicy" not in roles.handlers_call({**role, "Properties": {}})
+
+
+def test_every_type_of_source_is_asked_about() -> None:
+    asked = {name for source in roles.SOURCES.values() for name in source}
+    assert asked == {source.name for source in SOURCES}

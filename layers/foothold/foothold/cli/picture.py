@@ -1,7 +1,6 @@
 """The picture of an expanded pipeline: an SVG for people, Mermaid for Markdown.
 
-Drawn from the CloudFormation resource itself, so it shows what CodePipeline will do and not
-what somebody meant.
+Drawn from the CloudFormation resource itself, so it shows what CodePipeline will do.
 """
 
 import re
@@ -29,7 +28,7 @@ class Stage:
     """One stage: its steps one after the other, and the account and stack they deploy to.
 
     `details` say what a step's title does not: the repository and its branch, the image. `topic` is
-    the ARN of the SNS topic that hears of an approval.
+    the ARN of the SNS topic that an approval is asked through.
     """
 
     name: str
@@ -101,7 +100,7 @@ def _details(action: Mapping[str, Any], beside: Resources) -> Iterator[str]:
 
 
 def topic_of(resource: Mapping[str, Any], beside: Resources) -> str:
-    """The ARN of the SNS topic that hears of the pipeline, empty where none does."""
+    """The ARN of the SNS topic that gets the pipeline's events, empty where there is none."""
     name = resource["Properties"]["Name"]
     for rule in beside.values():
         if isinstance(rule, Mapping) and rule.get("Type") == "AWS::Events::Rule":

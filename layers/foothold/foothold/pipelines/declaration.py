@@ -74,8 +74,8 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A person's yes between the change sets and their execution. `topic` (an SNS topic ARN)
-    tells somebody that it is waited for."""
+    """A person approves the change sets before they are executed. `topic` is the ARN of the SNS
+    topic that CodePipeline asks through."""
 
     topic: str
     note: str = ""
@@ -107,8 +107,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Notifications:
-    """Who hears of the pipeline: of an approval that is waited for, and of an execution that comes
-    to one of `states`, in the words of CodePipeline's own events."""
+    """What is sent to the SNS topic with the ARN `topic`: where `approvals` is true, each approval
+    that the pipeline waits for; and each execution that reaches one of `states`, which are those of
+    CodePipeline's events."""
 
     topic: str
     approvals: bool
@@ -503,7 +504,7 @@ def _overlaps(targets: tuple[ResolvedTarget, ...]) -> Iterator[str]:
 
 def _duplicates(where: str, names: Iterable[str]) -> Iterator[str]:
     """Names that stand twice, or differ in nothing but capitals: a role's name does not know them
-    (IAM User Guide, "IAM identifiers"), nor does whoever reads a picture or a console."""
+    (IAM User Guide, "IAM identifiers"), nor does a person see them in a picture or a console."""
     found = Counter(names)
     for name, count in found.items():
         if count > 1:

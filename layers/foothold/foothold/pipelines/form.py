@@ -1,12 +1,13 @@
 """The form in which a pipeline is declared.
 
-One form for both doors: the properties of a `Foothold::Pipeline` resource, and the file that
-`foothold pipeline` reads. Every error names the field and the way out.
+The properties of a `Foothold::Pipeline` resource have it, and the file that `foothold pipeline`
+reads. Every error names the field and the way out.
 """
 
 import difflib
 import json
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
@@ -26,10 +27,24 @@ from pydantic import (
 from pydantic.alias_generators import to_pascal
 
 from foothold.partitions import meant_region
-from foothold.pipelines import declaration as domain
 from foothold.pipelines.build_environment import BuildEnvironment
-from foothold.pipelines.declaration import Declaration, DeclarationError
-from foothold.pipelines.sources import CodeCommit, CodeConnections, GitHub, S3Object, Source
+from foothold.pipelines.declaration import (
+    Approval,
+    Build,
+    Declaration,
+    DeclarationError,
+    Notifications,
+    Target,
+    Variable,
+)
+from foothold.pipelines.sources import (
+    SOURCES,
+    CodeCommit,
+    CodeConnections,
+    GitHub,
+    S3Object,
+    Source,
+)
 
 # The successor of the image amazonlinux2-x86_64-standard; it brings sam (AWS CodeBuild User
 # Guide, "Docker images provided by CodeBuild").
@@ -223,7 +238,12 @@ class Form(BaseModel):
     )
 
 
-class CodeConnectionsForm(Form):
+class SourceTypeForm(Form):
+    @abstractmethod
+    def source(self) -> Source: ...
+
+
+class CodeConnectionsForm(SourceTypeForm):
     """A repository reached through an AWS CodeConnections connection."""
 
     connection_arn: Annotated[
@@ -243,7 +263,7 @@ class CodeConnectionsForm(Form):
         return CodeConnections(self.connection_arn, self.repository, self.branch)
 
 
-class GitHubForm(Form):
+class GitHubForm(SourceTypeForm):
     """A GitHub repository with an OAuth token in Secrets Manager. A connection needs no token."""
 
     owner: Annotated[str, Written(r"[A-Za-z0-9-]{1,39}", "write the repository's owner")]
@@ -278,7 +298,7 @@ class GitHubForm(Form):
         )
 
 
-class S3Form(Form):
+class S3Form(SourceTypeForm):
     """A zip in a versioned bucket that sends its events to EventBridge."""
 
     bucket: Annotated[str, Written(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "write a bucket's name")]
@@ -290,7 +310,7 @@ class S3Form(Form):
         return S3Object(self.bucket, self.key, self.kms_key_arn)
 
 
-class CodeCommitForm(Form):
+class CodeCommitForm(SourceTypeForm):
     """A CodeCommit repository of the pipeline's account and region."""
 
     repository: Annotated[str, Written(r"[A-Za-z0-9._-]{1,100}", "write the repository's name")]
@@ -311,13 +331,13 @@ class SourceForm(Form):
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
         if len(self._given) != 1:
-            raise ValueError("give exactly one of CodeConnections, GitHub, S3, CodeCommit")
+            names = ", ".join(source.name for source in SOURCES)
+            raise ValueError(f"give exactly one of {names}")
         return self
 
     @property
-    def _given(self) -> list[CodeConnectionsForm | GitHubForm | S3Form | CodeCommitForm]:
-        each = (self.code_connections, self.git_hub, self.s3, self.code_commit)
-        return [form for form in each if form]
+    def _given(self) -> list[SourceTypeForm]:
+        return [form for _, form in self if form]
 
     def source(self) -> Source:
         return self._given[0].source()
@@ -359,12 +379,12 @@ class VariableForm(Form):
             raise ValueError("a text has no Key; give it with Parameter or Secret")
         return self
 
-    def variable(self, name: str) -> domain.Variable:
+    def variable(self, name: str) -> Variable:
         if self.parameter is not None:
-            return domain.Variable(name, self.parameter, "PARAMETER_STORE", self.key)
+            return Variable(name, self.parameter, "PARAMETER_STORE", self.key)
         if self.secret is not None:
-            return domain.Variable(name, self.secret, "SECRETS_MANAGER", self.key)
-        return domain.Variable(name, self.value or "")
+            return Variable(name, self.secret, "SECRETS_MANAGER", self.key)
+        return Variable(name, self.value or "")
 
 
 class BuildForm(Form):
@@ -398,8 +418,8 @@ class BuildForm(Form):
             )
         return self
 
-    def build(self) -> domain.Build:
-        return domain.Build(
+    def build(self) -> Build:
+        return Build(
             BuildEnvironment(self.image, self.compute, self.type),
             self.buildspec or self._default_buildspec(),
             self.timeout_minutes,
@@ -472,7 +492,7 @@ class TargetForm(Form):
     wave_size: Annotated[int, Field(ge=1)] | None = None
     """How many regions are deployed at a time; all of them where nothing is said."""
 
-    def target(self, told: str | None) -> domain.Target:
+    def target(self, told: str | None) -> Target:
         """The target; `told` is the topic that hears of an approval without one of its own."""
         approval = None
         if self.approval:
@@ -480,8 +500,8 @@ class TargetForm(Form):
             if not topic:
                 line = "nobody would hear that it is waited for; give it a Topic, or Notifications"
                 raise DeclarationError([f"Targets[{self.name}].Approval: {line}"])
-            approval = domain.Approval(topic, self.approval.note, self.approval.timeout_minutes)
-        return domain.Target(
+            approval = Approval(topic, self.approval.note, self.approval.timeout_minutes)
+        return Target(
             name=self.name,
             account=self.account,
             stack=self.stack,
@@ -501,9 +521,9 @@ class NotificationsForm(Form):
     topic: TopicArn
     events: tuple[Event, ...] = ("Approval", "Failed", "Succeeded")
 
-    def notifications(self) -> domain.Notifications:
+    def notifications(self) -> Notifications:
         states = [event.upper() for event in dict.fromkeys(self.events) if event != APPROVAL]
-        return domain.Notifications(self.topic, APPROVAL in self.events, tuple(states))
+        return Notifications(self.topic, APPROVAL in self.events, tuple(states))
 
 
 class PipelineForm(Form):

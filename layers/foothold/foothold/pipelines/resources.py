@@ -474,7 +474,7 @@ def _secret_arn(secret: str) -> Any:
 
 
 def _decryption_statements(variables: tuple[Variable, ...]) -> Iterator[Json]:
-    """The keys of parameters and secrets that are encrypted with somebody's own."""
+    """The keys of parameters and secrets that are not encrypted with the account's own."""
     for kind, service, sid in (
         ("PARAMETER_STORE", "ssm", "DecryptParameters"),
         ("SECRETS_MANAGER", "secretsmanager", "DecryptSecrets"),
@@ -496,7 +496,7 @@ def _use_keys(sid: str, stores: Iterable[ArtifactStore]) -> Json:
     )
 
 
-# Who hears of it
+# Notifications
 
 
 def _notifications(pipeline: Pipeline, names: ResourceNames) -> dict[str, Json]:

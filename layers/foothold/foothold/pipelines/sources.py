@@ -140,8 +140,8 @@ class GitHub(SourceType):
         yield from ()  # read with the token that the action carries
 
     def start(self, names: ResourceNames) -> dict[str, Json]:
-        """The webhook, and the secret that GitHub signs its calls with where none is given: whoever
-        has it can start the pipeline, whoever has the token can do what its owner can."""
+        """The webhook, and the secret that GitHub signs its calls with where none is given. It is
+        never the token: the secret can start the pipeline, the token can do what its owner can."""
         made: dict[str, Json] = {}
         if self.webhook_secret is None:
             token: Any = {"Fn::Sub": secret_value(f"${{{names.webhook_secret}}}")}
@@ -181,8 +181,8 @@ READ_TAGS = ("s3:GetObjectTagging", "s3:GetObjectVersionTagging")
 
 @dataclass(frozen=True, slots=True)
 class S3Object(SourceType):
-    """A zip in a versioned bucket whose events go to EventBridge. `kms_key_arn` is the key that the
-    bucket encrypts it with, where that is a key of somebody's own."""
+    """A zip in a versioned bucket whose events go to EventBridge. `kms_key_arn` is the ARN of the
+    customer managed key that the bucket encrypts it with, if any."""
 
     bucket: str
     key: str
