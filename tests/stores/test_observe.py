@@ -6,7 +6,7 @@ from foothold.stores.aspects import EVERYTHING, SPARE_KEYS, BucketAspect, KeyAsp
 from foothold.stores.model import HOME_TAG, Use
 from foothold.stores.observe import Observer
 from foothold.stores.planner import TAGS
-from foothold.stores.register import Phase, Retirement
+from foothold.stores.register import Phase, Register, Retirement
 from foothold.stores.steps import ObservedStore
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME
@@ -16,16 +16,18 @@ def observer(account: Account) -> Observer:
     return Observer(account.keys, account.buckets, account.parameters)
 
 
+def register(account: Account) -> Register:
+    return account.plane.register(account.parameters.below(HOME, account.plane.names.stores))
+
+
 def looked_at(
     account: Account, *aspects: LookedAt, retirement: Retirement | None = None
 ) -> ObservedStore:
-    published = account.parameters.below(HOME, account.plane.names.stores)
-    return observer(account).look(SPEC, published, aspects, retirement)
+    return observer(account).look(SPEC, register(account), aspects, retirement)
 
 
 def left(account: Account, retirement: Retirement | None) -> ObservedStore:
-    published = account.parameters.below(HOME, account.plane.names.stores)
-    return observer(account).left(SPEC, published, retirement)
+    return observer(account).left(SPEC, register(account), retirement)
 
 
 def of(key_arn: str) -> Retirement:

@@ -9,7 +9,6 @@ from foothold.stores.beside import listed, policy_beside
 from foothold.stores.model import REGION_TAG, STACK_TAG, ControlPlane, StoreSpec, Use
 from foothold.stores.policies import bucket_policy, canonical, key_policy
 from foothold.stores.ports import Buckets, Keys, Parameters
-from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import Adoption
 from foothold.stores.steps import KeyState, ObservedKey, Outcome
@@ -43,11 +42,11 @@ class Adoptions:
         of another region or account; where the region has another store; and, unless
         `replace_policies`, where a policy allows what Foothold's own would not.
         """
-        home = self._control_plane.home_region
-        published = self._parameters.below(home, self._control_plane.names.stores)
-        spec = self._control_plane.spec(region, Adoption(bucket, key_arn))
+        plane, home = self._control_plane, self._control_plane.home_region
+        register = plane.register(self._parameters.below(home, plane.names.stores))
+        spec = plane.spec(region, Adoption(bucket, key_arn))
         self._reconciler.refuse_what_may_not_be_asked_for(region)
-        self._refuse_another_store(desired_spec(self._control_plane, region, published), spec)
+        self._refuse_another_store(plane.spec(region, register.adoption(region)), spec)
         self._refuse_key(spec, key_arn)
         self._refuse_bucket(spec, key_arn)
         if not replace_policies:

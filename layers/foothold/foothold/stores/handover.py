@@ -8,9 +8,8 @@ from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.model import HOME_TAG, STACK_TAG, ControlPlane, StoreSpec
 from foothold.stores.ownership import refuse_others
 from foothold.stores.ports import Buckets, Keys, Parameters
-from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.register import Phase
+from foothold.stores.register import Phase, Register
 from foothold.stores.steps import ObservedKey
 
 # The claim of the control plane's own stack, which never gives it up before it is deleted.
@@ -44,14 +43,15 @@ class HandOvers:
         PermanentError, before anything is changed, for a store that is neither this control
         plane's nor the other one's, that somebody here still wants, or that is being retired.
         """
-        published = self._parameters.below(self._home, self._control_plane.names.stores)
-        spec = desired_spec(self._control_plane, region, published)
+        plane = self._control_plane
+        register = plane.register(self._parameters.below(self._home, plane.names.stores))
+        spec = plane.spec(region, register.adoption(region))
         to = replace(self._control_plane, stack=to_stack, home_region=to_home)
         receiver = to.spec(region, spec.adopted)
         keeps = to.identity == self._control_plane.identity
         if not keeps:
             self._refuse_while_wanted(region)
-        self._refuse_while_going(spec, published)
+        self._refuse_while_going(spec, register)
         key, has_bucket = self._found(spec, receiver)
         if not keeps:
             self._withdraw(spec, key)
@@ -104,8 +104,8 @@ class HandOvers:
         stack, _, resource = claim.partition(".")
         return stack == self._control_plane.stack and resource.endswith(f".{OWN_RESOURCE}")
 
-    def _refuse_while_going(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
-        written = self._control_plane.register(published).retirement(spec.region)
+    def _refuse_while_going(self, spec: StoreSpec, register: Register) -> None:
+        written = register.retirement(spec.region)
         if written and written.phase in (Phase.RETIRING, Phase.RETIRED, Phase.RESTORING):
             raise PermanentError(
                 f"{spec.region} is {written.phase}: bring it back with `foothold regions retire "

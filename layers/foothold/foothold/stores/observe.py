@@ -17,7 +17,7 @@ from foothold.stores.model import StoreSpec
 from foothold.stores.ownership import is_anothers
 from foothold.stores.planner import TAGS
 from foothold.stores.ports import Buckets, Keys, Parameters
-from foothold.stores.register import Retirement
+from foothold.stores.register import Register, Retirement
 from foothold.stores.steps import ObservedKey, ObservedStore
 
 
@@ -32,13 +32,13 @@ class Observer:
     def look(
         self,
         spec: StoreSpec,
-        published: Mapping[str, str],
+        register: Register,
         aspects: Collection[LookedAt],
         called_off: Retirement | None = None,
     ) -> ObservedStore:
-        """A store that is kept. `published` is what is written about stores at home, `aspects` are
+        """A store that is kept. `register` is what is written about stores at home, `aspects` are
         the settings to read, `called_off` is a retirement whose key may be found again."""
-        seen = self._look(spec, published, aspects, called_off)
+        seen = self._look(spec, register, aspects, called_off)
         if seen.key is None:
             return replace(seen, tagged_keys=self._keys.tagged(spec))
         if SPARE_KEYS in aspects:
@@ -46,11 +46,11 @@ class Observer:
         return seen
 
     def left(
-        self, spec: StoreSpec, published: Mapping[str, str], retirement: Retirement | None
+        self, spec: StoreSpec, register: Register, retirement: Retirement | None
     ) -> ObservedStore:
         """What is left of a store that is being retired. `tagged_keys` is its key once no alias
         points at it; parameters that name another control plane's key are none of its own."""
-        seen = self._look(spec, published, TAGS, retirement, whether_empty=True)
+        seen = self._look(spec, register, TAGS, retirement, whether_empty=True)
         former = spec.adopted.key_arn if spec.adopted else retirement and retirement.key_arn
         return replace(
             seen,
@@ -67,7 +67,7 @@ class Observer:
     def _look(
         self,
         spec: StoreSpec,
-        published: Mapping[str, str],
+        register: Register,
         aspects: Collection[LookedAt],
         retirement: Retirement | None,
         *,
@@ -79,9 +79,9 @@ class Observer:
         names = tuple(spec.parameters(spec.regional_path, ""))
         regional = self._parameters.get(spec.region, names)
         home = {
-            name: published[name]
+            name: register.parameters[name]
             for name in spec.parameters(spec.home_path, "")
-            if name in published
+            if name in register.parameters
         }
         parameters = (*regional.items(), *home.items())
         named = {value for name, value in parameters if name.endswith("/key-arn")}

@@ -16,7 +16,6 @@ from foothold.stores.model import (
     HOME_TAG,
     REGION_TAG,
     STACK_TAG,
-    ControlPlane,
     StoreSpec,
 )
 from foothold.stores.register import ArtifactStore
@@ -43,14 +42,6 @@ class Stores(Protocol):
         """Every ready store by region, and why each other published one may not be used. Raises
         TemporaryError or PermanentError."""
         ...
-
-
-def desired_spec(
-    control_plane: ControlPlane, region: str, published: Mapping[str, str]
-) -> StoreSpec:
-    """The desired store of a region, whose bucket may be an adopted one; `published` is what is
-    written about stores at home. Raises PermanentError for a record that is garbage."""
-    return control_plane.spec(region, control_plane.register(published).adoption(region))
 
 
 def check_names(store: ArtifactStore, account: str, wished: StoreSpec | None = None) -> None:

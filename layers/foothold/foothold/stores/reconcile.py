@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from foothold.errors import (
@@ -31,9 +32,8 @@ from foothold.stores.model import RETIRING_TAG, ControlPlane, StoreSpec, Use
 from foothold.stores.observe import Observer
 from foothold.stores.ownership import refuse_anothers_key, refuse_others, refuse_others_bucket
 from foothold.stores.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
-from foothold.stores.published import desired_spec
 from foothold.stores.register import ArtifactStore, Phase, Register, Retirement
-from foothold.stores.retirement_plan import distrust, proven, recorded
+from foothold.stores.retirement_plan import distrust, proven
 from foothold.stores.steps import KEY_TO_COME, KeepStep, KeepVerb, KeyState, ObservedStore, Outcome
 
 Answer = TypeVar("Answer")
@@ -50,6 +50,20 @@ AFTER_VERIFYING = frozenset(
 # Account Management API Reference, "Region": the two statuses in which a region can be used.
 OPTED_IN = "ENABLED"
 USABLE = frozenset({OPTED_IN, "ENABLED_BY_DEFAULT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a run begins with: what is written about stores at home, and the regions whose store
+    was retired, or is being retired, by the control plane itself."""
+
+    register: Register
+    going: frozenset[str]
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The regions that anything is written about, and whose store does not go."""
+        return frozenset(self.register.regions) - self.going
 
 
 class Reconciler:
@@ -97,30 +111,28 @@ class Reconciler:
         others: its outcome carries the error. Raises only what concerns all regions alike, such
         as a missing permission to list them.
         """
-        names, published = tuple(dict.fromkeys(regions)), self._published()
-        going = self._going(published)
-        refused = self._refused(names, published, going, exempt=held)
+        names, inventory = tuple(dict.fromkeys(regions)), self._inventory()
+        refused = self._refused(names, inventory, exempt=held)
         return self._converge_all(
-            names, aspects, published, going, calls_off=names, refused=refused, asked=True
+            names, aspects, inventory, calls_off=names, refused=refused, asked=True
         )
 
     def request(self, regions: Iterable[str]) -> tuple[Outcome, ...]:
         """Converge each region that an event asks for. Whoever may put events may ask for a
         region, but calls no retirement off: that is for claims and for the operator's list."""
-        names, published = tuple(dict.fromkeys(regions)), self._published()
-        going = self._going(published)
-        refused = self._refused(names, published, going, exempt=())
-        leaving = [name for name in names if self._leaves(name, published)]
-        insisting = self._insisting() if leaving else {}
-        for name in leaving:
-            if name in going and name not in insisting:
+        names, inventory = tuple(dict.fromkeys(regions)), self._inventory()
+        refused = self._refused(names, inventory, exempt=())
+        recorded = [name for name in names if inventory.register.has_retirement(name)]
+        insisting = self._insisting() if recorded else ()
+        for name in recorded:
+            if name in inventory.going and name not in insisting:
                 refused[name] = RequestRefusedError(
                     f"{name} is being retired, or was, and an event calls no retirement off: "
                     f"`foothold regions add {name}` does, or `foothold regions retire {name} "
                     "--undo`"
                 )
         return self._converge_all(
-            names, EVERYTHING, published, going, calls_off=insisting, refused=refused
+            names, EVERYTHING, inventory, calls_off=insisting, refused=refused
         )
 
     def keep(
@@ -131,24 +143,20 @@ class Reconciler:
         """Converge those of the regions that are not being retired; where None is given, all
         that are desired. This is what the schedule and events about stores ask, which want
         nothing for themselves."""
-        published, insisting = self._published(), self._insisting()
-        going = self._going(published)
-        desired = self._desired(published, insisting, going)
+        inventory, insisting = self._inventory(), self._insisting()
+        desired = self._desired(inventory, insisting)
         if regions is not None:
+            going = inventory.going
             desired = tuple(name for name in regions if name in desired or name not in going)
         names = tuple(dict.fromkeys(desired))
-        exempt = self._named_in(published) - going
-        refused = self._refused(names, published, going, exempt=exempt)
-        return self._converge_all(
-            names, aspects, published, going, calls_off=insisting, refused=refused
-        )
+        refused = self._refused(names, inventory, exempt=inventory.kept)
+        return self._converge_all(names, aspects, inventory, calls_off=insisting, refused=refused)
 
     def _converge_all(
         self,
         names: Sequence[str],
         aspects: Sequence[LookedAt],
-        published: Mapping[str, str],
-        going: Collection[str],
+        inventory: Inventory,
         *,
         calls_off: Collection[str],
         refused: Mapping[str, FootholdError],
@@ -166,10 +174,10 @@ class Reconciler:
             try:
                 self._refuse(region, statuses, refused)
                 spec, called_off, distrusted = self._wish(
-                    region, published, going, calls_off=region in calls_off, asked=asked
+                    region, inventory, calls_off=region in calls_off, asked=asked
                 )
                 steps += distrusted
-                store = self._converge(spec, published, aspects, steps, called_off)
+                store = self._converge(spec, inventory.register, aspects, steps, called_off)
             except FootholdError as error:
                 told = _not_yet_everywhere(region, statuses, error)
                 return Outcome(region, None, tuple(steps), told)
@@ -181,16 +189,14 @@ class Reconciler:
         """What `keep` would do in each region, or the error it would meet. Reads only."""
         names = tuple(dict.fromkeys(regions))
         statuses = self._regions.statuses()
-        published = self._published()
-        going = self._going(published)
-        exempt = self._named_in(published) - going
-        refused = self._refused(names, published, going, exempt=exempt)
+        inventory = self._inventory()
+        refused = self._refused(names, inventory, exempt=inventory.kept)
 
         def look(region: str) -> tuple[KeepStep, ...] | FootholdError:
             try:
                 self._refuse(region, statuses, refused)
-                spec, called_off, distrusted = self._wish(region, published, going)
-                seen = self._observer.look(spec, published, EVERYTHING, called_off)
+                spec, called_off, distrusted = self._wish(region, inventory)
+                seen = self._observer.look(spec, inventory.register, EVERYTHING, called_off)
                 return (*distrusted, *planner.plan(spec, seen, self._clock(), called_off))
             except FootholdError as error:
                 return _not_yet_everywhere(region, statuses, error)
@@ -202,17 +208,11 @@ class Reconciler:
         claims, what events asked for in vain, and the stores already published (they are retained
         until they are retired). `just_enabled` are regions that count as enabled, whatever their
         status says still."""
-        published = self._published()
-        return self._desired(published, self._insisting(just_enabled), self._going(published))
+        return self._desired(self._inventory(), self._insisting(just_enabled))
 
-    def _desired(
-        self,
-        published: Mapping[str, str],
-        insisting: Collection[str],
-        going: Collection[str],
-    ) -> tuple[str, ...]:
-        kept = (self._named_in(published) | self._requested()) - set(going)
-        return tuple(sorted(kept | set(insisting)))
+    def _desired(self, inventory: Inventory, insisting: Collection[str]) -> tuple[str, ...]:
+        requested = self._requested() - inventory.going
+        return tuple(sorted({*inventory.kept, *requested, *insisting}))
 
     def wanted_by(self) -> Mapping[str, tuple[str, ...]]:
         """By region, who wants it: names of claims, the operator's list, and events that asked
@@ -241,8 +241,7 @@ class Reconciler:
             return ()
         plane, enabled = self._control_plane, (*self._usable(), *just_enabled)
         # Who has a store already counts only where not all may have one.
-        published = self._published() if plane.region_policy.most else {}
-        stores = self._named_in(published) - self._going(published)
+        stores = self._inventory().kept if plane.region_policy.most else ()
         return register.listed.by_all_enabled(
             enabled, plane.region_policy, plane.home_region, stores, tuple(register.wanted())
         )
@@ -254,8 +253,7 @@ class Reconciler:
     def _refused(
         self,
         names: Sequence[str],
-        published: Mapping[str, str],
-        going: Collection[str],
+        inventory: Inventory,
         *,
         exempt: Collection[str],
     ) -> dict[str, FootholdError]:
@@ -266,7 +264,7 @@ class Reconciler:
             **plane.region_policy.refusals(
                 names,
                 home=plane.home_region,
-                stores=self._named_in(published) - set(going),
+                stores=inventory.kept,
                 wanted=wanted,
                 exempt=exempt,
             )
@@ -274,8 +272,7 @@ class Reconciler:
 
     def refuse_what_may_not_be_asked_for(self, region: str) -> None:
         """Raise RequestRefusedError where the stack's parameters do not allow this region."""
-        published = self._published()
-        refused = self._refused((region,), published, self._going(published), exempt=())
+        refused = self._refused((region,), self._inventory(), exempt=())
         if region in refused:
             raise refused[region]
 
@@ -285,62 +282,51 @@ class Reconciler:
         statuses = self._regions.statuses().items()
         return [name for name, status in statuses if status in USABLE and not missing(name)]
 
-    def _published(self) -> Mapping[str, str]:
-        """All that is written about stores at home: names, retirements and adoptions."""
-        return self._below(self._control_plane.names.stores)
-
     def _below(self, path: str) -> Mapping[str, str]:
         return self._parameters.below(self._control_plane.home_region, path)
 
-    def _named_in(self, published: Mapping[str, str]) -> set[str]:
-        """Every region that anything is written about."""
-        return set(self._control_plane.register(published).regions)
+    def _inventory(self) -> Inventory:
+        register = self._control_plane.register(self._below(self._control_plane.names.stores))
+        named = [region for region in register.regions if register.has_retirement(region)]
+        found = _side_by_side(lambda region: self.is_going(region, register), named)
+        going = {region for region, goes in zip(named, found, strict=True) if goes}
+        return Inventory(register, frozenset(going))
 
-    def _leaves(self, region: str, published: Mapping[str, str]) -> bool:
-        """Whether anything is written about the region's retirement."""
-        return self._control_plane.names.retirement(region) in published
-
-    def _going(self, published: Mapping[str, str]) -> set[str]:
-        """The regions whose store was retired, or is being retired, by the control plane."""
-        named = sorted(name for name in self._named_in(published) if self._leaves(name, published))
-        found = _side_by_side(lambda region: self.is_going(region, published), named)
-        return {region for region, goes in zip(named, found, strict=True) if goes}
-
-    def is_going(self, region: str, published: Mapping[str, str]) -> bool:
+    def is_going(self, region: str, register: Register) -> bool:
         """Whether the store was retired, or is being retired, by the control plane itself;
-        `published` is what is written about stores at home."""
+        `register` is what is written about stores at home."""
         try:
-            spec = desired_spec(self._control_plane, region, published)
-            retirement = recorded(spec, published)
+            spec = self._control_plane.spec(region, register.adoption(region))
+            retirement = register.retirement(region)
         except FootholdError:
             return False  # garbage is reported where the region is reconciled
         if retirement is None or retirement.phase not in (Phase.RETIRING, Phase.RETIRED):
             return False
         try:
-            return proven(spec, retirement, self._observer.left(spec, published, retirement))
+            return proven(spec, retirement, self._observer.left(spec, register, retirement))
         except FootholdError:
             return True  # nobody can tell, so nobody touches it: who goes on with it says why
 
     def _wish(
         self,
         region: str,
-        published: Mapping[str, str],
-        going: Collection[str],
+        inventory: Inventory,
         *,
         calls_off: bool = False,
         asked: bool = False,
     ) -> tuple[StoreSpec, Retirement | None, tuple[KeepStep, ...]]:
         """The desired store, the retirement that is to be called off for it, and what a person
         should hear about a record that is none of the control plane's own."""
-        spec = desired_spec(self._control_plane, region, published)
-        retirement = recorded(spec, published)
+        register = inventory.register
+        spec = self._control_plane.spec(region, register.adoption(region))
+        retirement = register.retirement(region)
         if retirement is None or asked or retirement.phase is Phase.RESTORING:
             return spec, retirement, ()
         if retirement.phase is Phase.CALLED_OFF:
             return spec, None, ()
         if retirement.phase is Phase.ASKED and self._control_plane.retires:
             return spec, retirement if calls_off else None, ()
-        if region in going:
+        if region in inventory.going:
             return spec, retirement, ()
         return spec, None, (distrust(spec),)
 
@@ -378,19 +364,19 @@ class Reconciler:
     def _converge(
         self,
         spec: StoreSpec,
-        published: Mapping[str, str],
+        register: Register,
         aspects: Sequence[LookedAt],
         taken: list[KeepStep],
         called_off: Retirement | None,
     ) -> ArtifactStore:
         aspects = EVERYTHING if called_off else aspects
-        seen = self._observer.look(spec, published, aspects, called_off)
+        seen = self._observer.look(spec, register, aspects, called_off)
         steps = planner.plan(spec, seen, self._clock(), called_off)
         if steps and _partly_seen(seen):
-            seen = self._observer.look(spec, published, EVERYTHING, called_off)
+            seen = self._observer.look(spec, register, EVERYTHING, called_off)
             steps = planner.plan(spec, seen, self._clock(), called_off)
         if any(step.verb in (KeepVerb.CREATE_KEY, KeepVerb.CREATE_BUCKET) for step in steps):
-            self._refuse_below_anothers_root(spec, published)
+            self._refuse_below_anothers_root(spec, register)
             self._refuse_without_capacity(spec)
         key_arn = seen.key.arn if seen.key else KEY_TO_COME
         verified = False
@@ -466,11 +452,11 @@ class Reconciler:
         home, name = self._control_plane.home_region, spec.retirement_parameter
         self._parameters.put(home, name, retirement.text)
 
-    def _refuse_below_anothers_root(self, spec: StoreSpec, published: Mapping[str, str]) -> None:
+    def _refuse_below_anothers_root(self, spec: StoreSpec, register: Register) -> None:
         """Whose the parameters at home are, the key of the home region's store tells: it is the
         first that a control plane makes."""
         home = self._control_plane.spec(self._control_plane.home_region)
-        arn = published.get(f"{home.home_path}/key-arn")
+        arn = register.parameters.get(f"{home.home_path}/key-arn")
         key = self._keys.find(home, arn) if arn and home.region != spec.region else None
         if key:
             refuse_anothers_key(home, key, f"below {home.home_path}")

@@ -280,6 +280,10 @@ class Register:
         text = self.parameters.get(name)
         return None if text is None else Retirement.parse(name, text)
 
+    def has_retirement(self, region: str) -> bool:
+        """Whether there is a record of the region's retirement, be it garbage."""
+        return self.names.retirement(region) in self.parameters
+
     def adoption(self, region: str) -> Adoption | None:
         """What was adopted for the region. Raises PermanentError where the record is garbage."""
         name = self.names.adoption(region)

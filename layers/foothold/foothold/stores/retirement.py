@@ -5,7 +5,7 @@ what is left to do is observed, never remembered. Pages of a bucket are deleted 
 caller's time is up.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -19,10 +19,8 @@ from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.model import RETIRING_TAG, ControlPlane, StoreSpec
 from foothold.stores.observe import Observer
 from foothold.stores.ports import Buckets, Keys, Parameters, Usage
-from foothold.stores.published import desired_spec
 from foothold.stores.reconcile import Reconciler
-from foothold.stores.register import ArtifactStore, Phase, Retirement
-from foothold.stores.retirement_plan import recorded
+from foothold.stores.register import ArtifactStore, Phase, Register, Retirement
 from foothold.stores.steps import ObservedStore, Outcome, RetireStep, RetireVerb
 
 # How often somebody may change his mind while a bucket is drained.
@@ -121,7 +119,9 @@ class Retirements:
         """Bring a store back that is being retired, or was. What its bucket held is gone, and
         whoever listens is told so. Raises PermanentError where there is nothing to undo, or
         where the key is gone."""
-        spec, _, retirement = self._recorded(region)
+        register = self._register()
+        spec = self._control_plane.spec(region, register.adoption(region))
+        retirement = register.retirement(region)
         if retirement is None:
             raise PermanentError(
                 f"{region} is not being retired: there is nothing to undo; `foothold status` "
@@ -152,16 +152,17 @@ class Retirements:
     def unfinished(self) -> tuple[str, ...]:
         """The regions whose retirement has something left to do: those that the control plane
         began itself, and those that its own policy asks for."""
-        published = self._parameters.below(self._home, self._control_plane.names.stores)
+        register = self._register()
         regions = []
-        for name in self._control_plane.register(published).regions:
+        for name in register.regions:
             try:
-                written = recorded(self._control_plane.spec(name), published)
+                self._control_plane.spec(name)  # raises where there is no such region
+                written = register.retirement(name)
             except FootholdError:
                 continue  # garbage is reported where the region is reconciled
             if written and (
                 (written.phase is Phase.ASKED and self._control_plane.retires)
-                or (written.phase is Phase.RETIRING and self._reconciler.is_going(name, published))
+                or (written.phase is Phase.RETIRING and self._reconciler.is_going(name, register))
             ):
                 regions.append(name)
         return tuple(regions)
@@ -172,16 +173,16 @@ class Retirements:
         last = RetireStep(RetireVerb.RECORD_RETIREMENT, f"{region} can be brought back for 30 days")
         return (*retirement_plan.plan(spec, seen), last)
 
-    def _recorded(self, region: str) -> tuple[StoreSpec, Mapping[str, str], Retirement | None]:
-        """The store that the region would have, what is written about stores at home, and the
-        record of the retirement among it."""
-        published = self._parameters.below(self._home, self._control_plane.names.stores)
-        spec = desired_spec(self._control_plane, region, published)
-        return spec, published, recorded(spec, published)
+    def _register(self) -> Register:
+        """What is written about stores at home."""
+        plane = self._control_plane
+        return plane.register(self._parameters.below(self._home, plane.names.stores))
 
     def _look(self, region: str) -> tuple[StoreSpec, Retirement | None, ObservedStore]:
-        spec, published, retirement = self._recorded(region)
-        return spec, retirement, self._observer.left(spec, published, retirement)
+        register = self._register()
+        spec = self._control_plane.spec(region, register.adoption(region))
+        retirement = register.retirement(region)
+        return spec, retirement, self._observer.left(spec, register, retirement)
 
     def _refuse(self, spec: StoreSpec, seen: ObservedStore, retirement: Retirement | None) -> None:
         """Raise PermanentError where there is nothing to retire, or where somebody needs it."""
@@ -270,8 +271,7 @@ class Retirements:
         return begun
 
     def _go_on(self, spec: StoreSpec, retirement: Retirement, until: float) -> Progress:
-        published = self._parameters.below(self._home, self._control_plane.names.stores)
-        seen = self._observer.left(spec, published, retirement)
+        seen = self._observer.left(spec, self._register(), retirement)
         taken: list[RetireStep] = []
         for step in retirement_plan.plan(spec, seen):
             self._look_again(spec, seen, retirement)
@@ -342,7 +342,7 @@ class Retirements:
 
     def _refuse_once_called_off(self, spec: StoreSpec) -> None:
         found = self._parameters.get(self._home, (spec.retirement_parameter,))
-        written = recorded(spec, found)
+        written = self._control_plane.register(found).retirement(spec.region)
         if written is None or written.phase is not Phase.RETIRING:
             raise TemporaryError(f"{spec.region} is wanted again: its retirement was called off")
 

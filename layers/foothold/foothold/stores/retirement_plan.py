@@ -24,12 +24,6 @@ from foothold.stores.steps import (
 )
 
 
-def recorded(spec: StoreSpec, published: Mapping[str, str]) -> Retirement | None:
-    """The record of the store's retirement among what is written about stores at home, where
-    there is one. Raises PermanentError for what nobody of ours wrote."""
-    return spec.control_plane.register(published).retirement(spec.region)
-
-
 def proven(spec: StoreSpec, retirement: Retirement, seen: ObservedStore) -> bool:
     """Whether the control plane itself began this retirement: all that is left of the store
     says so. Where nothing is left there is nothing to be taken away, so nothing to prove."""

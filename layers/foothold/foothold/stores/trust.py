@@ -11,7 +11,6 @@ from foothold.stores.published import (
     check_key,
     check_names,
     check_tags,
-    desired_spec,
     refusal,
 )
 from foothold.stores.register import ArtifactStore, Names, Register
@@ -79,7 +78,7 @@ class Trust:
     ) -> list[Future[None]]:
         """What is looked at, under way. Raises for what the names alone can tell."""
         plane = self._control_plane
-        wished = desired_spec(plane, store.region, register.parameters) if plane else None
+        wished = plane.spec(store.region, register.adoption(store.region)) if plane else None
         check_names(store, owner, wished)
         started = [pool.submit(self._check_key, store, owner)]
         if wished is None or wished.adopted:
