@@ -1,6 +1,7 @@
 """The reference names everything there is, and nothing else."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import typer
 from samcli.yamlhelper import yaml_parse  # type: ignore[import-untyped]  # brings no types
 
 from foothold.cli.main import app
+from foothold.stores.register import Names
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -35,6 +37,46 @@ def test_every_alarm_says_what_to_do() -> None:
         if resource["Type"] == "AWS::CloudWatch::Alarm"
     }
     assert first_cells("Alarms") == alarms
+
+
+def test_every_parameter_is_listed() -> None:
+    names = Names("")
+    each = (getattr(names, name) for name, value in vars(Names).items() if type(value) is property)
+    paths = {names.own_store, names.stores, names.claims, names.requests}
+    expected = {*each} - paths | {
+        *names.publishing(names.own_store),
+        *names.publishing(names.store("<region>")),
+        names.retirement("<region>"),
+        names.adoption("<region>"),
+        names.claim("<region>", "<claim>"),
+        names.request("<region>"),
+    }
+    assert {f"/{name}" for name in _parameters_listed()} == expected
+
+
+def _parameters_listed() -> Iterator[str]:
+    """What the table's first column names; `...` stands for the path of the name before."""
+    section = REFERENCE.partition("## Parameters in Parameter Store\n")[2].partition("\n## ")[0]
+    before = ""
+    for name in re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (`.+?) \|", section, re.M))):
+        before = name.replace("...", before.rpartition("/")[0])
+        yield before
+
+
+def test_every_parameter_of_the_template_is_read_by_its_name() -> None:
+    made = {
+        resource["Properties"]["Name"]["Fn::Sub"].removeprefix("${ParameterRoot}")
+        for resource in TEMPLATE["Resources"].values()
+        if resource["Type"] == "AWS::SSM::Parameter"
+    }
+    names = Names("")
+    assert made == {
+        names.service_token,
+        names.reconcile_function,
+        names.package_function,
+        names.region_policy,
+        names.pipeline_regions,
+    }
 
 
 def test_every_command_is_listed() -> None:
