@@ -15,6 +15,7 @@ from foothold.pipelines.declaration import (
     LEFT_OUT_OUTPUT,
     MACRO,
     RESOURCE_TYPE,
+    Declaration,
     DeclarationError,
     Pipeline,
     resolve,
@@ -32,7 +33,6 @@ ROOT = "/foothold"
 # CloudFormation names no limit for a macro's message; a change set's reason, in which it is
 # shown, is cut by consoles well before this.
 MESSAGE_LENGTH = 1000
-NONE_REFUSED: Mapping[str, str] = MappingProxyType({})
 
 
 class MacroRequest(BaseModel):
@@ -104,7 +104,7 @@ def expand_template(
     parameters: Mapping[str, Any],
     parameter_root: str = ROOT,
     *,
-    refused: Mapping[str, str] = NONE_REFUSED,
+    refused: Mapping[str, str] = MappingProxyType({}),
     has_codepipeline: Callable[[str], bool] = everywhere,
     boundary: str = "",
 ) -> dict[str, Any]:
@@ -121,14 +121,13 @@ def expand_template(
         for logical_id, resource in _resources(fragment).items()
         if not is_pipeline(resource)
     }
-    pipelines = pipelines_of(
-        fragment,
-        ready,
-        home_region,
-        parameters,
-        refused=refused,
-        has_codepipeline=has_codepipeline,
-    )
+
+    def completed(declaration: Declaration) -> Pipeline:
+        return resolve(
+            declaration, ready, home_region, refused=refused, has_codepipeline=has_codepipeline
+        )
+
+    pipelines = _pipelines(fragment, parameters, completed)
     for logical_id, pipeline in pipelines.items():
         expanded = expand(pipeline, parameter_root, logical_id, boundary=boundary)
         taken = sorted(set(expanded) & set(resources))
@@ -182,14 +181,10 @@ def _is_macro(transform: object) -> bool:
     return name == MACRO
 
 
-def pipelines_of(
+def _pipelines(
     fragment: Mapping[str, Any],
-    ready: Mapping[str, ArtifactStore],
-    home_region: str,
     parameters: Mapping[str, Any],
-    *,
-    refused: Mapping[str, str] = NONE_REFUSED,
-    has_codepipeline: Callable[[str], bool] = everywhere,
+    completed: Callable[[Declaration], Pipeline],
 ) -> dict[str, Pipeline]:
     """Every pipeline that a template declares, by logical id. Raises DeclarationError."""
     pipelines = {}
@@ -199,14 +194,7 @@ def pipelines_of(
             continue
         try:
             properties = with_parameters(resource.get("Properties"), parameters)
-            declaration = read_declaration(properties)
-            pipelines[logical_id] = resolve(
-                declaration,
-                ready,
-                home_region,
-                refused=refused,
-                has_codepipeline=has_codepipeline,
-            )
+            pipelines[logical_id] = completed(read_declaration(properties))
         except DeclarationError as error:
             problems += [f"{logical_id}.{line}" for line in error.lines]
     # Roles are named after pipelines, and capitals make no other role (IAM User Guide, "IAM

@@ -165,20 +165,27 @@ def _action(
     **more: Any,
 ) -> Json:
     category, owner, provider = action_type
-    return {
-        "Name": name,
-        "ActionTypeId": {
-            "Category": category,
-            "Owner": owner,
-            "Provider": provider,
-            "Version": "1",
-        },
-        "Configuration": dict(configuration),
-        "RunOrder": run_order,
-        **({"InputArtifacts": [{"Name": artifact} for artifact in inputs]} if inputs else {}),
-        **({"OutputArtifacts": [{"Name": artifact} for artifact in outputs]} if outputs else {}),
-        **more,
-    }
+    return _given(
+        {
+            "Name": name,
+            "ActionTypeId": {
+                "Category": category,
+                "Owner": owner,
+                "Provider": provider,
+                "Version": "1",
+            },
+            "Configuration": _given(configuration),
+            "RunOrder": run_order,
+            "InputArtifacts": [{"Name": artifact} for artifact in inputs] or None,
+            "OutputArtifacts": [{"Name": artifact} for artifact in outputs] or None,
+            **more,
+        }
+    )
+
+
+def _given(properties: Mapping[str, Any]) -> Json:
+    """The properties without those that are None."""
+    return {name: value for name, value in properties.items() if value is not None}
 
 
 def _source_action(pipeline: Pipeline) -> Json:
@@ -205,7 +212,7 @@ def _build_action(pipeline: Pipeline, names: ResourceNames) -> Json:
         ("Build", "AWS", "CodeBuild"),
         {
             "ProjectName": {"Ref": names.build_project},
-            **({"EnvironmentVariables": _json(variables)} if variables else {}),
+            "EnvironmentVariables": _json(variables) if variables else None,
         },
         inputs=(SOURCE_OUTPUT,),
         outputs=(BUILD_OUTPUT,),
@@ -238,51 +245,58 @@ def _deploy_actions(
 ) -> Iterator[Json]:
     """All change sets first, so that an approval sees all of them; then wave by wave."""
     declared = target.declared
-    deploy_role = role_arn(target.account, DEPLOY_ROLE)
+    own_names = pipeline.declaration.region_names if pipeline.declaration.packages_itself else {}
     for region in target.regions:
         parameters = declared.parameters_in(region)
-        template = pipeline.declaration.region_names.get(region, region)
-        if not pipeline.declaration.packages_itself:
-            template = region
-        yield _action(
-            f"CreateChangeSet-{region}",
-            ("Deploy", "AWS", "CloudFormation"),
-            {
-                "ActionMode": "CHANGE_SET_REPLACE",
-                "StackName": declared.stack,
-                "ChangeSetName": names.change_set,
-                "TemplatePath": f"{templates}::template-export-{template}.yml",
-                "RoleArn": role_arn(target.account, CLOUDFORMATION_ROLE),
-                **(
-                    {"Capabilities": ",".join(declared.capabilities)}
-                    if declared.capabilities
-                    else {}
-                ),
-                **({"ParameterOverrides": _json(parameters)} if parameters else {}),
-            },
+        template = own_names.get(region, region)
+        yield _change_set_action(
+            "Create",
+            "CHANGE_SET_REPLACE",
+            target,
+            region,
+            names,
             inputs=(templates,),
-            Region=region,
-            RoleArn=deploy_role,
+            TemplatePath=f"{templates}::template-export-{template}.yml",
+            RoleArn=role_arn(target.account, CLOUDFORMATION_ROLE),
+            Capabilities=",".join(declared.capabilities) or None,
+            ParameterOverrides=_json(parameters) if parameters else None,
         )
-    run_order = 2
+    first = 2
     if declared.approval:
         yield _approve_action(target, declared.approval, names)
-        run_order = 3
-    for wave in target.waves:
+        first = 3
+    for run_order, wave in enumerate(target.waves, start=first):
         for region in wave:
-            yield _action(
-                f"ExecuteChangeSet-{region}",
-                ("Deploy", "AWS", "CloudFormation"),
-                {
-                    "ActionMode": "CHANGE_SET_EXECUTE",
-                    "StackName": declared.stack,
-                    "ChangeSetName": names.change_set,
-                },
-                run_order=run_order,
-                Region=region,
-                RoleArn=deploy_role,
+            yield _change_set_action(
+                "Execute", "CHANGE_SET_EXECUTE", target, region, names, run_order=run_order
             )
-        run_order += 1
+
+
+def _change_set_action(
+    verb: str,
+    mode: str,
+    target: ResolvedTarget,
+    region: str,
+    names: ResourceNames,
+    *,
+    run_order: int = 1,
+    inputs: tuple[str, ...] = (),
+    **configuration: Any,
+) -> Json:
+    return _action(
+        f"{verb}ChangeSet-{region}",
+        ("Deploy", "AWS", "CloudFormation"),
+        {
+            "ActionMode": mode,
+            "StackName": target.declared.stack,
+            "ChangeSetName": names.change_set,
+            **configuration,
+        },
+        run_order=run_order,
+        inputs=inputs,
+        Region=region,
+        RoleArn=role_arn(target.account, DEPLOY_ROLE),
+    )
 
 
 def _approve_action(target: ResolvedTarget, approval: Approval, names: ResourceNames) -> Json:
@@ -292,14 +306,13 @@ def _approve_action(target: ResolvedTarget, approval: Approval, names: ResourceN
         f"Change sets {names.change_set} of stack {target.declared.stack} in account "
         f"{target.account}, {len(target.regions)} regions: {', '.join(target.regions)}"
     )
-    timeout = approval.timeout_minutes
-    action = _action(
+    return _action(
         "Approve",
         ("Approval", "AWS", "Manual"),
         {"NotificationArn": approval.topic, "CustomData": note[:CONFIGURATION_VALUE]},
         run_order=2,
+        TimeoutInMinutes=approval.timeout_minutes,
     )
-    return {**action, "TimeoutInMinutes": timeout} if timeout else action
 
 
 # The build
@@ -326,19 +339,19 @@ def _build_project(pipeline: Pipeline, names: ResourceNames) -> Json:
             "Source": {"Type": "CODEPIPELINE", "BuildSpec": build.buildspec},
             "Artifacts": {"Type": "CODEPIPELINE"},
             **({} if environment.on_lambda else on_instances),
-            "Environment": {
-                "Type": environment.type,
-                "ComputeType": environment.compute,
-                "Image": environment.image,
-                # With its own credentials CodeBuild pulls no image but its own and those that let
-                # it (the same guide, "Amazon ECR sample").
-                **(
-                    {}
-                    if environment.is_codebuilds_own
-                    else {"ImagePullCredentialsType": "SERVICE_ROLE"}
-                ),
-                "EnvironmentVariables": list(_variables(pipeline)),
-            },
+            "Environment": _given(
+                {
+                    "Type": environment.type,
+                    "ComputeType": environment.compute,
+                    "Image": environment.image,
+                    # With its own credentials CodeBuild pulls no image but its own and those that
+                    # let it (the same guide, "Amazon ECR sample").
+                    "ImagePullCredentialsType": (
+                        None if environment.is_codebuilds_own else "SERVICE_ROLE"
+                    ),
+                    "EnvironmentVariables": list(_variables(pipeline)),
+                }
+            ),
             "LogsConfig": {
                 "CloudWatchLogs": {"Status": "ENABLED", "GroupName": {"Ref": names.build_log}}
             },
