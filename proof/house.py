@@ -28,6 +28,7 @@ from botocore.regions import EndpointRulesetResolver
 from proof.cloud import ACCESS_KEY, ACCOUNT, HOME, STACK, Call, Cloud, Refused
 
 JOBS_KEPT = 500
+CREDENTIALS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "region_name")
 
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS = ROOT / "events"
@@ -217,10 +218,11 @@ class _Session(boto3.Session):
 
     kept: ClassVar[dict[Any, Any]] = {}
 
-    def __init__(self, **named: Any) -> None:
+    def __init__(self, *credentials: str, **named: Any) -> None:
         session = botocore.session.get_session()
         session.register_component("data_loader", _loader())
         session.set_default_client_config(Config(user_agent="proof"))
+        named |= zip(CREDENTIALS, credentials, strict=False)
         super().__init__(botocore_session=session, **named)
 
     def client(self, service: str, **named: Any) -> Any:  # type: ignore[override]  # one for all
