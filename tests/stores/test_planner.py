@@ -212,6 +212,12 @@ def test_a_refused_bucket_comes_with_both_ways_out() -> None:
         plan(with_setting(BucketAspect.TAGS, {"owner": "other"}))
 
 
+def test_a_bucket_that_went_while_it_was_looked_at_is_refused_to_nobody() -> None:
+    seen = with_setting(BucketAspect.TAGS, {"owner": "other"})
+    steps = [step.verb for step in plan(replace(seen, bucket_exists=False))]
+    assert KeepVerb.CREATE_BUCKET in steps
+
+
 ANOTHERS = (
     {"foothold:stack": "another", "foothold:home": "eu-central-1"},
     {"foothold:stack": "foothold", "foothold:home": "us-east-1"},
