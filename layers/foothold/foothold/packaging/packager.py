@@ -11,7 +11,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from foothold.errors import FootholdError, PermanentError
@@ -81,28 +81,20 @@ def _too_large_for_pipelines(templates: Mapping[str, Text]) -> Iterator[str]:
         )
 
 
+@dataclass(frozen=True, slots=True)
 class Packager:
     """Packages builds into artifact stores.
 
     `threads` is how many requests are under way at a time, over all regions.
     """
 
-    def __init__(
-        self,
-        stores: Stores,
-        *,
-        templates: Templates,
-        zips: Zips,
-        objects: Objects,
-        signatures: Signatures,
-        threads: int = 64,
-    ) -> None:
-        self._stores = stores
-        self._templates = templates
-        self._zips = zips
-        self._objects = objects
-        self._signatures = signatures
-        self._threads = threads
+    stores: Stores
+    _: KW_ONLY
+    templates: Templates
+    zips: Zips
+    objects: Objects
+    signatures: Signatures
+    threads: int = 64
 
     def package(
         self,
@@ -117,27 +109,18 @@ class Packager:
         already. Raises PermanentError where nothing can be packaged for any region.
         """
         prefix = builds_prefix(request.project)
-        stores, refused = choose(published or self._stores.ready(), request.regions)
-        exports = self._templates.export(
+        stores, refused = choose(published or self.stores.ready(), request.regions)
+        exports = self.templates.export(
             request.template.absolute(),
             prefix,
             tuple(stores.values()),
             options=request.options,
             within=request.within,
         )
-        run = _OneRun(
-            stores,
-            exports,
-            zips=self._zips,
-            objects=self._objects,
-            signatures=self._signatures,
-            metadata=request.options.metadata,
-            progress=progress,
-            refused=refused,
-        )
+        run = _OneRun(self, request, stores, exports, refused=refused, progress=progress)
         with tempfile.TemporaryDirectory(prefix="foothold-") as folder:
-            run.store_everything(Path(folder), self._threads)
-        return run.result(request.project)
+            run.store_everything(Path(folder))
+        return run.result()
 
 
 def choose(
@@ -170,36 +153,32 @@ class _OneRun:
 
     def __init__(
         self,
+        packager: Packager,
+        request: PackageRequest,
         stores: Mapping[str, ArtifactStore],
         exports: Exports,
         *,
-        zips: Zips,
-        objects: Objects,
-        signatures: Signatures,
-        metadata: Mapping[str, str],
-        progress: Progress,
         refused: Mapping[str, str],
+        progress: Progress,
     ) -> None:
+        self._packager = packager
+        self._request = request
         self._stores = stores
         self._exports = dict(exports.by_region)
         self._warnings = exports.warnings
-        self._zips = zips
-        self._objects = objects
-        self._signatures = signatures
-        self._metadata = metadata
         self._progress = progress
         self._lock = threading.Lock()
         self._failed: dict[str, str] = {**refused, **exports.refused}
         self._there: dict[str, dict[str, Body | Stored]] = {region: {} for region in stores}
         self._signed: dict[str, dict[str, SignedZip]] = {region: {} for region in stores}
 
-    def store_everything(self, folder: Path, threads: int) -> None:
+    def store_everything(self, folder: Path) -> None:
         """Find out what is missing where, make it, and send it; all three at the same time. What
         is signed is sent first, because the texts name what becomes of it."""
         for region, export in self._exports.items():
             self._progress(region, 0, len({asset.key for asset in export.assets}))
         signings = any(export.signings for export in self._exports.values())
-        with ThreadPoolExecutor(threads) as pool:
+        with ThreadPoolExecutor(self._packager.threads) as pool:
             try:
                 if signings:
                     self._store(pool, folder, (Folder, LoneFile, PlainFile))
@@ -252,7 +231,7 @@ class _OneRun:
         with self._failing_alone(region):
             if region in self._failed:
                 return
-            self._signed[region][signing.placeholder] = self._signatures.sign(
+            self._signed[region][signing.placeholder] = self._packager.signatures.sign(
                 self._stores[region], signing.key, signing.prefix, signing.profile
             )
 
@@ -284,20 +263,22 @@ class _OneRun:
         if isinstance(content, Text):
             return Body.of(content.render())
         if isinstance(content, PlainFile):
-            return self._zips.measure(content.path)
-        return self._zips.make(content, target)
+            return self._packager.zips.measure(content.path)
+        return self._packager.zips.make(content, target)
 
     def _describe(self, region: str, key: str) -> Stored | None:
         with self._failing_alone(region):
             if region not in self._failed:
-                return self._objects.describe(self._stores[region], key)
+                return self._packager.objects.describe(self._stores[region], key)
         return None
 
     def _put(self, region: str, key: str, made: Body) -> None:
         with self._failing_alone(region):
             if region in self._failed:
                 return
-            self._objects.put(self._stores[region], key, made, self._metadata)
+            self._packager.objects.put(
+                self._stores[region], key, made, self._request.options.metadata
+            )
             self._arrived(region, key, made)
 
     @contextmanager
@@ -314,12 +295,14 @@ class _OneRun:
             there[key] = one
             self._progress(region, len(there), len({a.key for a in self._exports[region].assets}))
 
-    def result(self, project: str) -> Packaged:
+    def result(self) -> Packaged:
         finished = [region for region in self._stores if region not in self._failed]
         templates = {region: self._exports[region].template for region in finished}
         return Packaged(
             Manifest(
-                project, tuple(self._package(region) for region in finished), dict(self._failed)
+                self._request.project,
+                tuple(self._package(region) for region in finished),
+                dict(self._failed),
             ),
             templates,
             (*self._warnings, *_too_large_for_pipelines(templates)),
