@@ -80,6 +80,15 @@ def test_the_arn_of_a_bucket_names_its_partition(region: str, partition: str) ->
     assert ArtifactStore(region, "b", "k").bucket_arn == f"arn:{partition}:s3:::b"
 
 
+def test_the_record_of_a_retirement_says_how_far_it_is() -> None:
+    assert json.loads(Retirement(Phase.ASKED, 7).text) == {
+        "phase": "asked", "since": 7, "key_arn": None, "deleted": 0, "reason": None,
+    }  # fmt: skip
+    assert [str(phase) for phase in Phase] == [
+        "asked", "retiring", "retired", "restoring", "called off",
+    ]  # fmt: skip
+
+
 def test_a_retirement_keeps_its_mark_whichever_way_it_goes() -> None:
     retirement = Retirement(Phase.RETIRING, 7, deleted=3)
     assert (retirement.mark, retirement.to(Phase.RETIRED)) == (
@@ -118,6 +127,7 @@ def test_what_is_written_is_read_again() -> None:
     )
     assert register.adoption(REGION) == adoption
     assert register.retirement(REGION) == retirement
+    assert (register.has_retirement(REGION), register.has_retirement("us-east-1")) == (True, False)
     assert register.requests == {REGION: NOTED}
     assert register.region_policy == policy
     assert register.listed == RegionList((REGION,), all_enabled=True, excepted=("ap-east-1",))
@@ -154,6 +164,11 @@ def test_a_record_that_nobody_of_ours_wrote_is_named(leaf: str, text: str) -> No
         getattr(Register(NAMES, {name: text}), leaf)(REGION)
 
 
+def test_a_store_that_had_no_key_is_retired_too() -> None:
+    asked = Retirement(Phase.ASKED, 7)
+    assert Register(NAMES, {NAMES.retirement(REGION): asked.text}).retirement(REGION) == asked
+
+
 def test_a_record_without_a_reason_is_read_as_it_was_written_before_there_were_any() -> None:
     text = json.dumps({name: value for name, value in RETIREMENT.items() if name != "reason"})
     register = Register(NAMES, {NAMES.retirement(REGION): text})
@@ -161,7 +176,7 @@ def test_a_record_without_a_reason_is_read_as_it_was_written_before_there_were_a
 
 
 def test_a_note_that_nobody_of_ours_wrote_is_no_request() -> None:
-    below = {NAMES.request(REGION): "garbage", f"{NAMES.request('us-east-1')}/x": ASKED.text}
+    below = {NAMES.request(REGION): "garbage", NAMES.claim(REGION, "a.1.Store"): ASKED.text}
     assert Register(NAMES, below).requests == {}
 
 

@@ -41,6 +41,20 @@ def test_every_claim_is_listed_with_its_stack_and_whether_that_exists(account: A
     assert (first.stack, second.stack, second.gone) == ("team-a", "team-b", False)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "stack"),
+    [
+        ("renamed.1.Store", f"{TEAM} Store", "team-a"),
+        ("team-b.1.Store", "somebody wrote this", "team-b"),
+        ("by-hand", "", "by-hand"),
+    ],
+)
+def test_the_value_of_a_claim_tells_its_stack_and_its_name_where_that_does_not(
+    name: str, value: str, stack: str
+) -> None:
+    assert HeldClaim.read(REGION, name, value, 0.0).stack == stack
+
+
 def test_a_claim_whose_stack_went_a_day_ago_is_dropped_by_the_schedule(account: Account) -> None:
     account.claims.ensure([REGION], CLAIM)
     account.claims.ensure([REGION], OTHERS)

@@ -302,9 +302,9 @@ class Register:
     def requests(self) -> dict[str, OpenRequest]:
         """By region, what is noted of those that are not ready."""
         found = {}
-        for region, _ in _below(self.names.requests, self.parameters):
-            record = OpenRequest.parse(self.parameters.get(self.names.request(region), ""))
-            if record:
+        for name, text in self.parameters.items():
+            region = name.removeprefix(f"{self.names.requests}/")
+            if name == self.names.request(region) and (record := OpenRequest.parse(text)):
                 found[region] = record
         return found
 

@@ -84,7 +84,7 @@ class HeldClaim:
     @property
     def stack(self) -> str:
         """The name of its stack, as far as anything tells it."""
-        found = STACK_ID.fullmatch(self.stack_id or "")
+        found = self.stack_id and STACK_ID.fullmatch(self.stack_id)
         return found["stack"] if found else self.name.partition(".")[0]
 
 
