@@ -1,7 +1,7 @@
 """Artifact buckets in Amazon S3. Every call names the owner it expects."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -56,35 +56,9 @@ class S3Buckets:
         return self._clients.get("s3", spec.region)
 
     def read(self, spec: StoreSpec, aspect: BucketAspect) -> Any:
-        bucket, owner = spec.bucket, spec.account
-        s3 = self._s3(spec)
-        readers: dict[BucketAspect, Callable[[], Any]] = {
-            BucketAspect.POLICY: lambda: json.loads(
-                s3.get_bucket_policy(Bucket=bucket, ExpectedBucketOwner=owner)["Policy"]
-            ),
-            BucketAspect.PUBLIC_ACCESS: lambda: s3.get_public_access_block(
-                Bucket=bucket, ExpectedBucketOwner=owner
-            )["PublicAccessBlockConfiguration"],
-            BucketAspect.OWNERSHIP: lambda: s3.get_bucket_ownership_controls(
-                Bucket=bucket, ExpectedBucketOwner=owner
-            )["OwnershipControls"]["Rules"][0]["ObjectOwnership"],
-            BucketAspect.VERSIONING: lambda: s3.get_bucket_versioning(
-                Bucket=bucket, ExpectedBucketOwner=owner
-            ).get("Status"),
-            BucketAspect.ENCRYPTION: lambda: _encryption(
-                s3.get_bucket_encryption(Bucket=bucket, ExpectedBucketOwner=owner)
-            ),
-            BucketAspect.LIFECYCLE: lambda: s3.get_bucket_lifecycle_configuration(
-                Bucket=bucket, ExpectedBucketOwner=owner
-            )["Rules"],
-            BucketAspect.TAGS: lambda: {
-                tag["Key"]: tag["Value"]
-                for tag in s3.get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=owner)["TagSet"]
-            },
-        }
-        with aws_call(f"read the {aspect} of bucket {bucket}"):
+        with aws_call(f"read the {aspect} of bucket {spec.bucket}"):
             try:
-                return readers[aspect]()
+                return _read(self._s3(spec), aspect, spec.bucket, spec.account)
             except ClientError as error:
                 if error_code(error) in NOT_SET_CODES:
                     return None
@@ -330,6 +304,34 @@ class S3Buckets:
                 "another account, or the function's role lacks a permission; nothing was "
                 "written to it"
             ) from error
+
+
+def _read(  # noqa: PLR0911  one for each setting
+    s3: "S3Client", aspect: BucketAspect, bucket: str, owner: str
+) -> Any:
+    match aspect:
+        case BucketAspect.POLICY:
+            answer = s3.get_bucket_policy(Bucket=bucket, ExpectedBucketOwner=owner)
+            return json.loads(answer["Policy"])
+        case BucketAspect.PUBLIC_ACCESS:
+            return s3.get_public_access_block(Bucket=bucket, ExpectedBucketOwner=owner)[
+                "PublicAccessBlockConfiguration"
+            ]
+        case BucketAspect.OWNERSHIP:
+            return s3.get_bucket_ownership_controls(Bucket=bucket, ExpectedBucketOwner=owner)[
+                "OwnershipControls"
+            ]["Rules"][0]["ObjectOwnership"]
+        case BucketAspect.VERSIONING:
+            return s3.get_bucket_versioning(Bucket=bucket, ExpectedBucketOwner=owner).get("Status")
+        case BucketAspect.ENCRYPTION:
+            return _encryption(s3.get_bucket_encryption(Bucket=bucket, ExpectedBucketOwner=owner))
+        case BucketAspect.LIFECYCLE:
+            return s3.get_bucket_lifecycle_configuration(Bucket=bucket, ExpectedBucketOwner=owner)[
+                "Rules"
+            ]
+        case BucketAspect.TAGS:
+            tags = s3.get_bucket_tagging(Bucket=bucket, ExpectedBucketOwner=owner)["TagSet"]
+            return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def _encryption(answer: Any) -> dict[str, Any]:
