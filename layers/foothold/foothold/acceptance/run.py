@@ -46,8 +46,7 @@ from foothold.partitions import partition_of
 from foothold.pipelines.declaration import RESOURCE_TYPE, DeclarationError
 from foothold.pipelines.macro import expand_template
 from foothold.stores.operator.regions import OperatorRegions
-from foothold.stores.ports import ControlPlaneFunction, Parameters, Regions, Requests
-from foothold.stores.reconcile import USABLE
+from foothold.stores.ports import USABLE, ControlPlaneFunction, Parameters, Regions, Requests
 from foothold.stores.register import ArtifactStore, Names, Phase, Register, WantedBy
 
 CLEAN_UP = "`foothold accept --clean-up`"

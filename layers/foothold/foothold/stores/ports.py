@@ -171,6 +171,11 @@ class Stacks(Protocol):
         ...
 
 
+# Account Management API Reference, "Region": the two statuses in which a region can be used.
+OPTED_IN = "ENABLED"
+USABLE = frozenset({OPTED_IN, "ENABLED_BY_DEFAULT"})
+
+
 class Regions(Protocol):
     """The regions of this account."""
 

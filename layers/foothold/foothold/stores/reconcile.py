@@ -31,7 +31,16 @@ from foothold.stores.aspects import (
 from foothold.stores.model import RETIRING_TAG, ControlPlane, StoreSpec, Use
 from foothold.stores.observe import Observer
 from foothold.stores.ownership import refuse_anothers_key, refuse_others, refuse_others_bucket
-from foothold.stores.ports import Announcements, Buckets, Capacity, Keys, Parameters, Regions
+from foothold.stores.ports import (
+    OPTED_IN,
+    USABLE,
+    Announcements,
+    Buckets,
+    Capacity,
+    Keys,
+    Parameters,
+    Regions,
+)
 from foothold.stores.register import ArtifactStore, Phase, Register, Retirement
 from foothold.stores.retirement_plan import distrust, proven
 from foothold.stores.steps import KEY_TO_COME, KeepStep, KeepVerb, KeyState, ObservedStore, Outcome
@@ -47,9 +56,6 @@ AFTER_VERIFYING = frozenset(
         KeepVerb.FORGET_RETIREMENT,
     }
 )
-# Account Management API Reference, "Region": the two statuses in which a region can be used.
-OPTED_IN = "ENABLED"
-USABLE = frozenset({OPTED_IN, "ENABLED_BY_DEFAULT"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ from typing import Any
 
 from foothold.errors import PermanentError, TemporaryError
 from foothold.partitions import partition_of
-from foothold.stores.ports import Parameters, Regions, Requests
+from foothold.stores.ports import USABLE, Parameters, Regions, Requests
 from foothold.stores.published import Published
-from foothold.stores.reconcile import USABLE
 from foothold.stores.register import ArtifactStore, Phase, Register, WantedBy
 from foothold.stores.steps import KeepVerb
 from foothold.stores.trust import PublishedStores
