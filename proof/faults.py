@@ -233,7 +233,7 @@ def judge(case: Case, expected: Undisturbed) -> Iterator[str]:
 
 
 def _wrong_answers(flow: Flow, cloud: Cloud, *, again: bool, last: bool) -> Iterator[str]:
-    """`again`: the function raised, and Lambda asks it again, but for CloudFormation's door."""
+    """`again`: the function raised, and Lambda asks it again, but for CloudFormation's requests."""
     # The same bytes twice are one answer: the first PUT was taken and its own answer lost.
     bodies = set(cloud.answer_bodies)
     if len(bodies) != flow.answers:

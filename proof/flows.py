@@ -16,7 +16,7 @@ from unittest.mock import patch
 from foothold.errors import FootholdError, TemporaryError
 from foothold.stores.aspects import IN_TURN_AT_ONCE, LOOKED_AT_IN_TURN
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
-from proof.house import Context, door, load, saved
+from proof.house import Context, handler, load, saved
 
 TURN_SECONDS = 900.0
 
@@ -72,7 +72,7 @@ def ask_all_turns(flow: Flow, cloud: Cloud) -> FootholdError | None:
 
 def event(name: str, **changes: Any) -> Callable[[], Any]:
     """EventBridge delivers the saved event."""
-    return lambda: door("reconcile")(saved(name, **changes), Context())
+    return lambda: handler("reconcile")(saved(name, **changes), Context())
 
 
 def requested(*regions: str) -> Callable[[], Any]:
@@ -83,7 +83,7 @@ def stack(name: str, **properties: Any) -> Callable[[], Any]:
     """CloudFormation sends the saved request, with these properties instead."""
     request = saved(name)
     request["ResourceProperties"] = request["ResourceProperties"] | properties
-    return lambda: door("artifact_store")(request, Context())
+    return lambda: handler("artifact_store")(request, Context())
 
 
 def parameter_changed(region: str, name: str) -> Callable[[], Any]:
@@ -97,7 +97,7 @@ def command(**what: Any) -> Callable[[], Any]:
     def ask() -> None:
         from foothold.errors import raise_refusal
 
-        raise_refusal(door("reconcile")(what, Context()))
+        raise_refusal(handler("reconcile")(what, Context()))
 
     return ask
 
@@ -121,7 +121,7 @@ def job() -> dict[str, Any]:
 
 
 def packaged(request: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
-    return lambda: door("package")(request(), Context(300.0))
+    return lambda: handler("package")(request(), Context(300.0))
 
 
 # --- Worlds -----------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def adopted() -> Cloud:
 
 def macro() -> None:
     """CloudFormation sends a template that declares a pipeline."""
-    answer = door("pipeline_macro")(saved("macro_expand"), Context())
+    answer = handler("pipeline_macro")(saved("macro_expand"), Context())
     if answer["status"] != "success":
         raise TemporaryError(answer["errorMessage"])
 

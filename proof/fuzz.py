@@ -1,4 +1,4 @@
-"""Mutated and made-up events at every door, and files that somebody else made.
+"""Mutated and made-up events for every handler, and files that somebody else made.
 
 A custom resource request with a usable ResponseURL gets exactly one well-formed answer of at most
 4096 bytes; every event that asks for nothing is logged with its reason; nothing else than the two
@@ -22,7 +22,7 @@ from foothold.errors import FootholdError, PermanentError
 from foothold.stores.register import ArtifactStore
 from proof.cloud import ACCOUNT, HOME, STATUSES, Cloud
 from proof.flows import built, converged
-from proof.house import ROOT, Context, Log, door, house, saved
+from proof.house import ROOT, Context, Log, handler, house, saved
 from proof.result import Result, Scale, side_by_side, total
 
 REPLY_LIMIT, ID_LIMIT = 4096, 1024  # AWS CloudFormation User Guide, "Custom resource reference"
@@ -96,7 +96,7 @@ def _change_somewhere(value: Any, dice: random.Random) -> None:
 
 def custom_resource(original: Any, event: Any, cloud: Cloud, _log: Log) -> Iterator[str]:
     try:
-        door("artifact_store")(event, Context())
+        handler("artifact_store")(event, Context())
     except FootholdError as error:
         yield f"raised {error}"
     except Exception as error:  # noqa: BLE001  whatever gets out
@@ -135,7 +135,7 @@ def reconcile(_original: Any, event: Any, cloud: Cloud, log: Log) -> Iterator[st
         return  # EventBridge delivers objects
     before = log.text.tell()
     try:
-        answer = door("reconcile")(event, Context())
+        answer = handler("reconcile")(event, Context())
     except FootholdError:
         return
     except Exception as error:  # noqa: BLE001  whatever gets out
@@ -151,7 +151,7 @@ def macro(_original: Any, event: Any, _cloud: Cloud, _log: Log) -> Iterator[str]
     if not isinstance(event, dict):
         return  # CloudFormation sends objects
     try:
-        answer = door("pipeline_macro")(event, Context())
+        answer = handler("pipeline_macro")(event, Context())
     except FootholdError:
         return
     except Exception as error:  # noqa: BLE001  whatever gets out
@@ -165,7 +165,7 @@ def package(_original: Any, event: Any, cloud: Cloud, _log: Log) -> Iterator[str
     if not isinstance(event, dict):
         return  # CodePipeline and EventBridge send objects
     try:
-        door("package")(event, Context())
+        handler("package")(event, Context())
     except FootholdError:
         pass
     except Exception as error:  # noqa: BLE001  whatever gets out
@@ -181,10 +181,10 @@ Check = Callable[[Any, Any, Cloud, Log], Iterator[str]]
 
 @dataclass(frozen=True)
 class Target:
-    """A door, the saved events of one kind that belong there, what has to come of any event, and
+    """A handler, the saved events of one kind that it gets, what has to come of any event, and
     the world that they come into."""
 
-    door: str
+    handler: str
     events: tuple[str, ...]
     check: Check
     sample: int = 1_000
@@ -232,7 +232,7 @@ def nowhere() -> Cloud:
 
 
 def fuzzed(target: Target, seeds: Sequence[int]) -> Result:
-    """One event for each seed, at this door."""
+    """One event for each seed, for this handler."""
     failures: list[str] = []
     originals = [saved(name) for name in target.events]
     cloud = nowhere()
@@ -251,7 +251,7 @@ def fuzzed(target: Target, seeds: Sequence[int]) -> Result:
             with cloud.in_use():
                 wrong = list(target.check(original, copy.deepcopy(event), cloud, log))
             shown = json.dumps(event)[:300]
-            failures += [f"{target.door} seed {seed}: {one}: {shown}" for one in wrong]
+            failures += [f"{target.handler} seed {seed}: {one}: {shown}" for one in wrong]
     return Result(len(seeds), tuple(failures))
 
 

@@ -37,7 +37,7 @@ from proof.flows import (
     run,
     store_of,
 )
-from proof.house import Context, door, house, saved
+from proof.house import Context, handler, house, saved
 from proof.result import Result, Scale, side_by_side
 
 # Few, so that what is done meets; one has global names, one is still to be opted in.
@@ -91,7 +91,7 @@ def stack_operation(
     request["PhysicalResourceId"] = f"foothold/{ACCOUNT}/{uuid}/ArtifactStore"
     request["ResourceProperties"] |= {"Region": region}
     for _ in range(1 + twice):
-        run(Flow(kind, partial(door("artifact_store"), request, Context())), cloud)
+        run(Flow(kind, partial(handler("artifact_store"), request, Context())), cloud)
     return []
 
 

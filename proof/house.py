@@ -1,6 +1,6 @@
 """The functions of the control plane, in this process, on a cloud in memory.
 
-Everything is entered by the doors that AWS uses, with the events that AWS sends: the handlers of
+Everything is entered as AWS does, with the events that AWS sends: the handlers of
 `functions/`, and behind them the whole house.
 """
 
@@ -108,7 +108,7 @@ class Log(logging.Handler):
         self.text.write("\n")
 
 
-def door(name: str) -> Callable[[Any, Any], Any]:
+def handler(name: str) -> Callable[[Any, Any], Any]:
     """The handler of the function `name`."""
     handler: Callable[[Any, Any], Any] = load(name).lambda_handler
     return handler
@@ -198,7 +198,7 @@ def _begin(make_app: Callable[[], Any] | None) -> None:
 
 
 def _make_key(event: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = door("key_maker")(event, Context())
+    made: dict[str, Any] = handler("key_maker")(event, Context())
     return made
 
 

@@ -4,7 +4,7 @@ Each answer that stands for "not yet" is given at every call that can meet it, o
 seconds: a key, an alias or a bucket that this run has made is not there, or not open to its role;
 another change is under way; a role's rights are new; a key that was enabled is shown as before.
 And in a slow world, everything that is made is seen by nobody for some seconds. The run ends as
-if nothing had happened, by every door: a stack's request, an event, the schedule, a command.
+if nothing had happened, by whoever asks: a stack's request, an event, the schedule, a command.
 """
 
 import random
@@ -19,8 +19,8 @@ from proof.flows import FLOWS, Flow, adopt, event, requested, run, stack, to_ado
 from proof.house import house
 from proof.result import Result, Scale, side_by_side
 
-# The doors of the functions that make stores.
-DOORS = ("reconcile", "artifact_store")
+# The functions that make stores.
+HANDLERS = ("reconcile", "artifact_store")
 STORE_SERVICES = frozenset({"ec2", "events", "kms", "resourcegroupstaggingapi", "s3", "ssm"})
 # How long an answer stands, in seconds; None: once. A new stack's role is waited for longer.
 JUST_MADE = {"reconcile": 30.0, "artifact_store": 150.0}
@@ -133,7 +133,7 @@ def moments() -> list[Moment]:
     found = []
     with house():
         for number, flow in enumerate(FLOWS):
-            if flow.function in DOORS:
+            if flow.function in HANDLERS:
                 found += _moments_of(number, flow)
     return found
 
@@ -287,12 +287,12 @@ def first_alias_is_anothers(cloud: Cloud, strike: Strike) -> Strike:
 
 
 def late_worlds() -> Result:
-    """Everything late at once, by each door; and tags that take minutes to count."""
+    """Everything late at once, for each who asks; and tags that take minutes to count."""
     failures: list[str] = []
     cases = 0
     with house():
         for flow in FLOWS:
-            if flow.function not in DOORS:
+            if flow.function not in HANDLERS:
                 continue
             for meet, seconds in ((slow, JUST_MADE), (unrighted, NEW_RIGHT)):
                 cases += 1

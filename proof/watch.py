@@ -48,7 +48,7 @@ from proof.flows import (
     stack,
     store_of,
 )
-from proof.house import Context, Log, door, house, saved
+from proof.house import Context, Log, handler, house, saved
 from proof.privileges import SELDOM
 from proof.result import Result, Scale, side_by_side
 
@@ -310,7 +310,7 @@ def _with_canaries() -> Iterator[Flow]:
 def _ask(request: Json, url: str, properties: Json) -> Any:
     changed_request = request | {"ResponseURL": url}
     changed_request["ResourceProperties"] = request["ResourceProperties"] | properties
-    return door("artifact_store")(changed_request, Context())
+    return handler("artifact_store")(changed_request, Context())
 
 
 def _refuse(fault: str | None, call: Call, perform: Perform) -> Json:

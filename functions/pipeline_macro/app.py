@@ -1,4 +1,4 @@
-"""The CloudFormation macro door: a template with declarations in, one with pipelines out."""
+"""The CloudFormation macro: a template with declarations in, one with pipelines out."""
 
 from typing import Any
 

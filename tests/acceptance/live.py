@@ -1,4 +1,4 @@
-"""A live account kept in memory: the control plane's own services behind its doors, and an operator
+"""A live account kept in memory: the control plane's own services behind it, and an operator
 in front of them. What S3, CloudFormation and CodePipeline would answer is a few lines each."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -95,11 +95,11 @@ class Live:
         self.slept.append(seconds)
         self.account_.now += seconds
 
-    # --- The front doors
+    # --- The ways to ask
 
     def request(self, regions: Sequence[str]) -> None:
         self.call("events:PutEvents")
-        if "door-event" not in self.broken:
+        if "ask-by-event" not in self.broken:
             with self.at_work():
                 self.account_.reconciler.reconcile(regions)
 
@@ -112,7 +112,7 @@ class Live:
         with self.at_work():
             if "retire" in self.broken:
                 raise PermanentError(f"cannot schedule the deletion: AccessDenied: {REFUSED}")
-            if "door-list" in self.broken and command["command"] == "add":
+            if "ask-by-list" in self.broken and command["command"] == "add":
                 raise PermanentError(REFUSED)
             try:
                 answer = account.commands().answer(parse_command(command))
@@ -151,7 +151,7 @@ class Live:
         self.pipelines[run.name] = resources["Pipeline"]["Properties"]
 
     def _create_store(self, name: str, region: str) -> None:
-        if "door-stack" in self.broken:
+        if "ask-by-stack" in self.broken:
             self.stacks[name] = "CREATE_FAILED"
             return
         self.stacks[name] = "CREATE_COMPLETE"
@@ -316,7 +316,7 @@ class ListedParameters(FakeParameters):
 
     def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:
         super().put_list(region, name, values)
-        if "door-list-alone" not in self._live.broken:
+        if "ask-by-list-alone" not in self._live.broken:
             with self._live.at_work():
                 self._live.account_.reconciler.reconcile(values)
 

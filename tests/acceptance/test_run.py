@@ -45,8 +45,8 @@ def test_a_run_takes_at_most_150_calls(live: Live) -> None:
     assert live.run(run_pipeline=True).calls == live.calls <= MOST_CALLS == 150
 
 
-# The control plane's own services judge the doors and the retirement here; every other row is told
-# what to answer. tests/embedded/test_accept.py breaks the policies themselves.
+# The control plane's own services judge the ways to ask and the retirement here; every other row is
+# told what to answer. tests/embedded/test_accept.py breaks the policies themselves.
 @pytest.mark.parametrize("name", EVERY_ROW)
 def test_each_row_fails_on_an_account_that_is_broken_there(name: str) -> None:
     live = Live(broken=frozenset({name}))
@@ -58,7 +58,7 @@ def test_each_row_fails_on_an_account_that_is_broken_there(name: str) -> None:
 
 
 def test_a_run_whose_every_answer_is_late_still_takes_at_most_150_calls() -> None:
-    live = Live(broken=frozenset({"delay-tag", "door-event", "door-list-alone", "delay-alias",
+    live = Live(broken=frozenset({"delay-tag", "ask-by-event", "ask-by-list-alone", "delay-alias",
                                   "package", "retire"}))  # fmt: skip
     live.run(run_pipeline=True)
     assert live.calls <= MOST_CALLS
@@ -69,7 +69,7 @@ def test_rows_whose_calls_are_used_up_are_not_asked_and_all_is_taken_away(
 ) -> None:
     monkeypatch.setattr("foothold.acceptance.run.CALLS_FOR_ROWS", 30)
     report = live.run()
-    assert row(report, "door-stack").verdict is ClaimVerdict.HOLDS
+    assert row(report, "ask-by-stack").verdict is ClaimVerdict.HOLDS
     assert row(report, "package").verdict is ClaimVerdict.NOT_ASKED
     assert "30 calls" in row(report, "package").seen
     assert live.left_behind() == []
@@ -88,8 +88,8 @@ def test_nothing_is_waited_for_once_the_calls_are_used_up(
 def test_a_late_answer_says_what_was_waited_for_how_long_and_what_was_seen_last(
     live: Live,
 ) -> None:
-    live.broken = frozenset({"door-event"})
-    assert row(live.run(), "door-event").seen == (
+    live.broken = frozenset({"ask-by-event"})
+    assert row(live.run(), "ask-by-event").seen == (
         f"waited 120 s for the parameters that publish {REGION}; the last answer: no parameters "
         "there"
     )
@@ -99,11 +99,11 @@ def test_a_store_that_was_there_before_stays_and_no_door_is_used(live: Live) -> 
     live.account_.store()
     published = live.account_.published()
     report = live.run()
-    doors = [
-        one for one in report.findings if one.name.startswith(("door-", "delay-tag", "retire"))
+    asked = [
+        one for one in report.findings if one.name.startswith(("ask-by-", "delay-tag", "retire"))
     ]
-    assert {one.verdict for one in doors} == {ClaimVerdict.NOT_ASKED}
-    assert {one.seen for one in doors} == {"the store was there before, and stays as it is"}
+    assert {one.verdict for one in asked} == {ClaimVerdict.NOT_ASKED}
+    assert {one.seen for one in asked} == {"the store was there before, and stays as it is"}
     assert row(report, "write-aes256").verdict is ClaimVerdict.HOLDS
     assert live.account_.published() == published
     assert live.objects == {}
@@ -192,8 +192,8 @@ def test_a_region_that_is_not_enabled_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("action", "name"),
     [
-        ("cloudformation:CreateStack", "door-stack"),
-        ("events:PutEvents", "door-event"),
+        ("cloudformation:CreateStack", "ask-by-stack"),
+        ("events:PutEvents", "ask-by-event"),
         ("s3:PutObject", "write-right-key"),
         ("s3:GetObject", "read-owner"),
         ("kms:CreateAlias", "delay-alias"),
@@ -256,7 +256,7 @@ def test_a_pipeline_that_is_run_never_comes_to_its_deployment() -> None:
 
 
 def test_a_row_can_be_left_out(live: Live) -> None:
-    report = live.run(without=["door-list-alone", "package"])
+    report = live.run(without=["ask-by-list-alone", "package"])
     assert row(report, "package").seen == "left out by --without"
     assert "invoke package" not in live.made
 

@@ -29,7 +29,7 @@ from tests.embedded.test_readme import commands
 REGION: Any = "ap-southeast-2"
 BROKEN_REGION: Any = "ap-southeast-1"
 NOT_ASKED_HERE = {
-    "door-list-alone": "left out by --without",
+    "ask-by-list-alone": "left out by --without",
     "read-plain-http": "every call to http://127.0.0.1:",
     "pipeline": "AWS does not have this here",
     "pipeline-run": "it costs a build",
@@ -114,7 +114,7 @@ def test_the_readmes_run_with_the_rights_of_its_policy_shows_every_claim_that_ca
     assert (option, region) == ("--region", REGION)
     done = accept(
         deployed, operator, option, region, "--target-profile", "target",
-        "--without", "door-list-alone", "-o", str(tmp_path), "--json",
+        "--without", "ask-by-list-alone", "-o", str(tmp_path), "--json",
     )  # fmt: skip
     report = json.loads(done.stdout)
     rows = {finding["name"]: finding for finding in report["findings"]}
@@ -357,7 +357,7 @@ def test_ctrl_c_takes_everything_away_before_the_command_ends(
     running = begun(operator, tmp_path)
     assert running.stderr is not None
     for line in running.stderr:
-        if line.startswith("door-event"):
+        if line.startswith("ask-by-event"):
             break
     running.send_signal(signal.SIGINT)  # once: a line that is cut short is written again
     lines = running.stderr.readlines()

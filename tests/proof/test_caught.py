@@ -211,14 +211,14 @@ def test_taking_over_what_is_not_ours_is_caught(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_request_that_is_logged_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    door = load("artifact_store")
-    parse = door.parse_request
+    handler = load("artifact_store")
+    parse = handler.parse_request
 
     def careless(event: Mapping[str, Any]) -> Any:
-        door.logger.info("request", event=event)
+        handler.logger.info("request", event=event)
         return parse(event)
 
-    monkeypatch.setattr(door, "parse_request", careless)
+    monkeypatch.setattr(handler, "parse_request", careless)
     assert watch.secrets(SCALE).failures
 
 

@@ -112,14 +112,14 @@ def claims_of(world: World) -> set[str]:
     return set(world.parameters.below(HOME, "/foothold/claims"))
 
 
-def desk(world: World) -> Claims:
+def requests_of(world: World) -> Claims:
     return Claims(PLANE, world.reconciler, world.parameters)
 
 
 def test_a_claim_stands_for_exactly_the_regions_asked_for() -> None:
     world = in_memory()
-    desk(world).ensure(["eu-west-1", "us-east-1"], CLAIM)
-    stores = desk(world).ensure(["us-east-1", "ap-east-1"], CLAIM)
+    requests_of(world).ensure(["eu-west-1", "us-east-1"], CLAIM)
+    stores = requests_of(world).ensure(["us-east-1", "ap-east-1"], CLAIM)
     assert set(stores) == {"us-east-1", "ap-east-1"}
     assert claims_of(world) == {
         "/foothold/claims/us-east-1/app.1.Store",
@@ -129,15 +129,15 @@ def test_a_claim_stands_for_exactly_the_regions_asked_for() -> None:
 
 def test_a_failing_region_leaves_the_claim_as_it_was() -> None:
     world = in_memory()
-    desk(world).ensure(["eu-west-1"], CLAIM)
+    requests_of(world).ensure(["eu-west-1"], CLAIM)
     with pytest.raises(PermanentError, match="eu-nowhere-1"):
-        desk(world).ensure(["us-east-1", "eu-nowhere-1"], CLAIM)
+        requests_of(world).ensure(["us-east-1", "eu-nowhere-1"], CLAIM)
     assert claims_of(world) == {"/foothold/claims/eu-west-1/app.1.Store"}
 
 
 def test_work_that_wakes_after_its_stack_has_gone_on_changes_no_claim() -> None:
     world = in_memory()
-    desk(world).ensure(["eu-west-1"], CLAIM)
+    requests_of(world).ensure(["eu-west-1"], CLAIM)
     times = iter([0.0, 221.0])
     late = Claims(PLANE, world.reconciler, world.parameters, clock=lambda: next(times))
     with pytest.raises(TemporaryError, match="too late to claim"):
@@ -148,9 +148,9 @@ def test_work_that_wakes_after_its_stack_has_gone_on_changes_no_claim() -> None:
 def test_releasing_a_claim_keeps_the_store_and_the_claims_of_others() -> None:
     world = in_memory()
     other = Claim("other.1.Store", "another")
-    desk(world).ensure(["eu-west-1"], CLAIM)
-    desk(world).ensure(["eu-west-1"], other)
-    desk(world).release(CLAIM)
-    desk(world).release(CLAIM)
+    requests_of(world).ensure(["eu-west-1"], CLAIM)
+    requests_of(world).ensure(["eu-west-1"], other)
+    requests_of(world).release(CLAIM)
+    requests_of(world).release(CLAIM)
     assert claims_of(world) == {"/foothold/claims/eu-west-1/other.1.Store"}
     assert PLANE.spec("eu-west-1").bucket in world.fake.buckets

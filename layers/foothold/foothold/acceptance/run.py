@@ -1,4 +1,4 @@
-"""The acceptance run: a store made through the front door of a live account, every claim of
+"""The acceptance run: a store made in a live account as its users make one, every claim of
 `acceptance.table` asked with a real request, and everything taken away again.
 
 The run is remembered by one parameter, written before anything is made and deleted last. All that
@@ -57,7 +57,7 @@ RETIRE_SECONDS = 20.0
 
 # A row that shows nothing unless another one holds: a refusal, say, while nothing is allowed.
 NEEDED = {
-    "door-list-alone": "door-list",
+    "ask-by-list-alone": "ask-by-list",
     "write-part-other-key": "write-part",
     "read-plain-http": "read-owner",
     "pipeline-run": "pipeline",
@@ -169,7 +169,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What an operator has at hand: the account, the front doors, and a clock, in seconds since
+    """What an operator has at hand: the account, the ways to ask, and a clock, in seconds since
     the epoch. `new_id` gives the next run's id: eight hexadecimal digits."""
 
     live: LiveAccount
@@ -494,13 +494,13 @@ class _Rows:
             why = "left out by --without"
         elif name == "pipeline-run" and not self._request.run_pipeline:
             why = "it costs a build: --run-pipeline asks it"
-        elif not self._run.fresh and (name.startswith("door-") or name == "delay-tag"):
+        elif not self._run.fresh and (name.startswith("ask-by-") or name == "delay-tag"):
             why = THERE_BEFORE
         elif self._waiting.has_no_calls_left:
             why = f"the {CALLS_FOR_ROWS} calls that a run makes for its rows are used up"
         elif (needed := NEEDED.get(name)) and needed not in self._held:
             why = f"it shows nothing while {needed} does not hold"
-        elif not name.startswith("door-") and self._the_store() is None:
+        elif not name.startswith("ask-by-") and self._the_store() is None:
             why = f"{self._run.region} has no store"
         return None if why is None else Answer(Reply.NOT_ASKED, why)
 
@@ -515,10 +515,10 @@ class _Rows:
         if name.startswith("read-"):
             return self._read(name)
         asks: dict[str, Callable[[], Answer]] = {
-            "door-stack": self._make_by_stack,
-            "door-event": lambda: self._publish_by(self._send_event),
-            "door-list": lambda: self._publish_by(self._put_on_list),
-            "door-list-alone": lambda: self._publish_by(self._write_list_again),
+            "ask-by-stack": self._make_by_stack,
+            "ask-by-event": lambda: self._publish_by(self._send_event),
+            "ask-by-list": lambda: self._publish_by(self._put_on_list),
+            "ask-by-list-alone": lambda: self._publish_by(self._write_list_again),
             "delay-tag": self._find_by_tag,
             "delay-alias": self._follow_alias,
             "package": self._package,
@@ -527,7 +527,7 @@ class _Rows:
         }
         return asks[name]()
 
-    # --- Doors
+    # --- Ways to ask
 
     def _make_by_stack(self) -> Answer:
         properties = {
@@ -552,14 +552,14 @@ class _Rows:
 
         return self._waiting.until(created, STORE_SECONDS, f"the stack {name}")
 
-    def _publish_by(self, door: Callable[[], Answer | None]) -> Answer:
-        """How long a door takes shows where there is something to do: the region's own parameters
-        are taken away before, and the door's work ends by putting them back."""
+    def _publish_by(self, ask: Callable[[], Answer | None]) -> Answer:
+        """How long asking takes shows where there is something to do: the region's own parameters
+        are taken away before, and the work ends by putting them back."""
         if self._the_store():
             names = self._operator.names
             own = names.publishing(names.own_store)
             self._operator.parameters.delete(self._run.region, own)
-        answer = door()
+        answer = ask()
         if answer and answer.reply is not Reply.DONE:
             return answer
         return self._published()

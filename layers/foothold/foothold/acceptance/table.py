@@ -104,7 +104,7 @@ RUN_SECONDS = 900.0
 
 CLAIMS = (
     AcceptanceClaim(
-        "door-stack",
+        "ask-by-stack",
         "a stack's Custom::ArtifactStore makes the store",
         Expected.IN_TIME,
         STORE_SECONDS,
@@ -116,19 +116,19 @@ CLAIMS = (
         TAG_SECONDS,
     ),
     AcceptanceClaim(
-        "door-event",
+        "ask-by-event",
         "the event Regions Requested has its outcome (from PutEvents on)",
         Expected.IN_TIME,
         EVENT_SECONDS,
     ),
     AcceptanceClaim(
-        "door-list",
+        "ask-by-list",
         "a region that is put on the list is published",
         Expected.IN_TIME,
         EVENT_SECONDS,
     ),
     AcceptanceClaim(
-        "door-list-alone",
+        "ask-by-list-alone",
         "a change of the list is noticed by its own event of Parameter Store",
         Expected.IN_TIME,
         EVENT_SECONDS,

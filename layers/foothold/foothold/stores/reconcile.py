@@ -1,7 +1,7 @@
 """Keep every desired region's artifact store as it should be.
 
 For each region: observe, plan, apply, verify, publish. The schedule is the source of truth;
-custom resources and events enter by other doors and walk the same corridor.
+custom resources, events and operators only ask for the same work earlier.
 """
 
 import time
