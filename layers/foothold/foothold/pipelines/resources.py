@@ -28,7 +28,7 @@ from foothold.pipelines.template import (
     role_arn,
     via,
 )
-from foothold.stores.register import ArtifactStore
+from foothold.stores.register import ArtifactStore, Names
 
 DEPLOY_ROLE = "foothold-deploy"
 CLOUDFORMATION_ROLE = "foothold-cloudformation"
@@ -71,7 +71,7 @@ def expand(
     CloudFormation.
     """
     names = ResourceNames(pipeline.name, logical_id)
-    package_function = f"{{{{resolve:ssm:{parameter_root}/package-function}}}}"
+    package_function = f"{{{{resolve:ssm:{Names(parameter_root).package_function}}}}}"
     resources: dict[str, Json] = {
         logical_id: _pipeline(pipeline, names, package_function),
         names.build_project: _build_project(pipeline, names),
