@@ -82,7 +82,7 @@ def reconciler(embedded: Embedded, prefix: str) -> tuple[Reconciler, SlowClients
         reader_roles=("foothold-deploy",),
     )
     gateways = (KmsKeys(clients), S3Buckets(clients), SsmParameters(clients))
-    return Reconciler(plane, *gateways, EveryRegion()), clients
+    return Reconciler(plane, *gateways, EveryRegion(), clock=time.time), clients
 
 
 def seconds(work: Any) -> float:

@@ -6,6 +6,7 @@ What the embedded AWS cannot be asked is left out, and counted by its reason.
 
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -259,6 +260,7 @@ class Store:
             S3Buckets(clients),
             SsmParameters(clients),
             AccountRegions(clients),
+            clock=time.time,
         ).reconcile([REGION])
         if outcome.error or outcome.store is None:
             raise RuntimeError(f"the product makes no store: {outcome.error}")

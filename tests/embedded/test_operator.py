@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def store(deployed: Embedded) -> Embedded:
         S3Buckets(clients),
         SsmParameters(clients),
         AccountRegions(clients),
+        clock=time.time,
     )
     (outcome,) = reconciler.reconcile([REGION])
     assert outcome.error is None

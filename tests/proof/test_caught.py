@@ -205,7 +205,7 @@ def test_an_s3_call_that_names_no_owner_is_caught(monkeypatch: pytest.MonkeyPatc
 
 
 def test_taking_over_what_is_not_ours_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "_refuse_what_is_not_ours", lambda *_: None)
+    monkeypatch.setattr(planner, "refuse_to_keep", lambda *_: None)
     attack = watch.Attack(0, 0, watch.ATTACKS.index(watch.another_stacks_bucket))
     assert any("not ours" in failure for failure in watch.attacked([attack]).failures)
 

@@ -1,12 +1,15 @@
 """What each event makes the reconciler do, and what is told about it."""
 
+import time
+
 import pytest
 
 from foothold.errors import PermanentError, TemporaryError
+from foothold.observability import FunctionAnswer
 from foothold.stores.aspects import BUCKET_SETTINGS, BucketAspect
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.events import Events, report, worth_a_retry
+from foothold.stores.events import Events, answer_event, report, worth_a_retry
 from foothold.stores.steps import Outcome
 from foothold.stores.triggers import (
     ParameterChanged,
@@ -105,6 +108,51 @@ def test_only_what_a_retry_may_help_is_retried() -> None:
     assert str(worth_a_retry([permanent, passing])) == "not yet"
 
 
+def test_an_answer_counts_regions_failures_steps_and_alarms() -> None:
+    events = Events(PLANE, in_memory().reconciler, lambda: 0.0)
+    told = events.answer(RegionsRequested(("eu-west-1", "af-south-1")))
+    failed = {region for region, found in told.report.items() if found["error"]}
+    steps = sum(len(found["steps"]) for found in told.report.values())
+    assert told.counts == {
+        "RegionsReconciled": 2,
+        "RegionsFailed": len(failed),
+        "StepsTaken": steps,
+        "StoresAlarmed": 0,
+    }
+    assert (failed, told.retry) == ({"af-south-1"}, None)
+    assert steps > 0
+
+
+def test_stacks_follow_where_a_store_has_changed_and_on_schedule() -> None:
+    world = listed(in_memory(), "eu-west-1")
+    counts = {"StacksRefused": 3}
+    events = Events(PLANE, world.reconciler, lambda: 0.0, follow=lambda: counts)
+    asked = RegionsRequested(("eu-west-1",))
+    assert events.answer(asked).counts["StacksRefused"] == 3
+    assert "StacksRefused" not in events.answer(asked).counts  # nothing was left to do
+    assert events.answer(Scheduled()).counts["StacksRefused"] == 3
+
+
+@pytest.mark.parametrize("error", [PermanentError("cannot list the stacks"), ZeroDivisionError()])
+def test_what_fails_after_the_regions_is_raised_and_their_counts_are_told(
+    error: Exception,
+) -> None:
+    def follow() -> dict[str, int]:
+        raise error
+
+    events = Events(PLANE, in_memory().reconciler, lambda: 0.0, follow=follow)
+    told = events.answer(RegionsRequested(("eu-west-1",)))
+    assert told.counts["RegionsReconciled"] == 1
+    assert told.retry is error
+
+
+def test_an_event_that_asks_for_nothing_begins_no_run() -> None:
+    def begun() -> Events:
+        pytest.fail("a run began")
+
+    assert answer_event({"source": "nobody"}, PLANE, begun) == FunctionAnswer()
+
+
 CLAIM = Claim("app.1.Store", "a stack's resource")
 
 
@@ -113,7 +161,7 @@ def claims_of(world: World) -> set[str]:
 
 
 def requests_of(world: World) -> Claims:
-    return Claims(PLANE, world.reconciler, world.parameters)
+    return Claims(PLANE, world.reconciler, world.parameters, time.time)
 
 
 def test_a_claim_stands_for_exactly_the_regions_asked_for() -> None:

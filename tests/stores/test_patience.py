@@ -296,9 +296,10 @@ def account() -> Iterator[Account]:
         clients = Clients(session)
         parameters = SsmParameters(clients)
         regions = FakeRegions(FakeWorld(statuses=dict(STATUSES)))
-        stores = Reconciler(PLANE, KmsKeys(clients), S3Buckets(clients), parameters, regions)
+        gateways = (KmsKeys(clients), S3Buckets(clients), parameters, regions)
+        stores = Reconciler(PLANE, *gateways, clock=clock)
         patience.begin(OF_A_STACK)
-        yield Account(clients, Claims(PLANE, stores, parameters), clock)
+        yield Account(clients, Claims(PLANE, stores, parameters, clock), clock)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_cold_regions_keep_within_the_rates() -> None:
             S3Buckets(clients),
             SsmParameters(clients, Pace(PUTS_A_SECOND, clock, clock.sleep)),
             Everywhere(),
+            clock=clock,
         )
         outcomes = reconciler.reconcile(REGIONS)
     assert [str(outcome.error) for outcome in outcomes if outcome.error] == []

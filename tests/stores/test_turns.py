@@ -13,11 +13,13 @@ from moto import mock_aws
 from foothold.app import App
 from foothold.aws.clients import Clients
 from foothold.errors import BusyError, TemporaryError
+from foothold.stores.events import Events
 from foothold.stores.gateways.ssm import SsmNumberedParameter
 from foothold.stores.operator.commands import answer_command
+from foothold.stores.triggers import Scheduled
 from foothold.stores.turns import LONGEST_SECONDS, Turns
 from tests.stores.accounts import REGION, SPEC, Account
-from tests.stores.worlds import HOME
+from tests.stores.worlds import HOME, PLANE, in_memory
 
 
 @dataclass
@@ -170,3 +172,13 @@ def test_a_command_that_changes_something_waits_for_its_turn_and_one_that_looks_
         looked = answer_command({"command": "plan"}, lambda: commands)
     assert looked == {"plan": {}}
     assert answer_command(change, lambda: commands)["regions"][REGION]["bucket"] == SPEC.bucket
+
+
+def test_an_event_that_meets_another_run_changes_nothing() -> None:
+    turns, world = Turns(Numbered(), lambda: 1_000.0), in_memory()
+    events = Events(PLANE, world.reconciler, lambda: 0.0, alone=turns.one_at_a_time)
+    with turns.one_at_a_time(), pytest.raises(BusyError):
+        events.answer(Scheduled())
+    assert world.fake.calls == []
+    events.answer(Scheduled())
+    assert world.fake.calls != []

@@ -1,5 +1,6 @@
 """The two worlds that one suite runs in: in memory, and moto behind the AWS gateways."""
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ class World:
 
     @property
     def reconciler(self) -> Reconciler:
-        return Reconciler(PLANE, self.keys, self.buckets, self.parameters, FakeRegions(self.fake))
+        regions = FakeRegions(self.fake)
+        gateways = (self.keys, self.buckets, self.parameters, regions)
+        return Reconciler(PLANE, *gateways, clock=time.time)
 
 
 def in_memory() -> World:

@@ -62,12 +62,13 @@ class PackagingCaller(Caller):
         from foothold.packaging.jobs import PackageFunction  # noqa: PLC0415  see above
 
         def lend(credentials: "JobCredentials", account: str) -> JobArtifacts:
-            keys = (
+            session = boto3.Session(
                 credentials.access_key_id,
                 credentials.secret_access_key,
                 credentials.session_token,
+                self.home_region,
             )
-            return JobArtifacts(boto3.Session(*keys, self.home_region), account)
+            return JobArtifacts(session, account)
 
         return PackageFunction(
             self.stores,

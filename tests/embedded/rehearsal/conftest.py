@@ -2,6 +2,7 @@
 deploy, and a package function small enough to be read in one go."""
 
 import io
+import time
 import zipfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -49,9 +50,8 @@ def make_stores(embedded: Embedded) -> None:
     )
     clients = Clients(embedded.session())
     parameters = SsmParameters(clients)
-    reconciler = Reconciler(
-        plane, KmsKeys(clients), S3Buckets(clients), parameters, AccountRegions(clients)
-    )
+    gateways = (KmsKeys(clients), S3Buckets(clients), parameters, AccountRegions(clients))
+    reconciler = Reconciler(plane, *gateways, clock=time.time)
     outcomes = reconciler.reconcile(REGIONS)
     assert [outcome.error for outcome in outcomes] == [None] * len(REGIONS)
     # What only the whole control plane writes.

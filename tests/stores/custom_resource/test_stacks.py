@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -32,9 +33,9 @@ CLAIM = Claim.of(CREATE["StackId"], CREATE["LogicalResourceId"])
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """An account without a store, behind the function."""
     world = in_memory()
-    regions = FakeRegions(world.fake)
-    reconciler = Reconciler(PLANE, world.keys, world.buckets, world.parameters, regions)
-    claims = Claims(PLANE, reconciler, world.parameters)
+    gateways = (world.keys, world.buckets, world.parameters, FakeRegions(world.fake))
+    reconciler = Reconciler(PLANE, *gateways, clock=time.time)
+    claims = Claims(PLANE, reconciler, world.parameters, time.time)
     monkeypatch.setattr(app.app, "claims", lambda: claims)
     return world
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_codepipeline import CodePipelineClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
@@ -156,6 +157,8 @@ class Clients:
     def get(self, service: Literal["ec2"], region: str) -> Ec2Client: ...
     @overload
     def get(self, service: Literal["events"], region: str) -> "EventBridgeClient": ...
+    @overload
+    def get(self, service: Literal["iam"], region: str) -> "IAMClient": ...
     @overload
     def get(self, service: Literal["kms"], region: str) -> "KMSClient": ...
     @overload

@@ -1,7 +1,6 @@
 """How fast a service may be asked to change things, before it refuses."""
 
 import threading
-import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 
@@ -9,14 +8,15 @@ from collections.abc import Callable
 class Pace:
     """At most `most` calls in any second for each region, from all threads together.
 
-    The first `most` of them wait for nothing, so that one region alone is as fast as ever.
+    The first `most` of them wait for nothing, so that one region alone is as fast as ever. `clock`
+    is monotonic, in seconds; `sleep` takes seconds.
     """
 
     def __init__(
         self,
         most: int,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
     ) -> None:
         self._clock = clock
         self._sleep = sleep

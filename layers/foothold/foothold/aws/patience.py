@@ -9,7 +9,6 @@ has been asked for until there was no more time.
 """
 
 import random
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,8 +84,8 @@ class Patience:
 
     def __init__(
         self,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock

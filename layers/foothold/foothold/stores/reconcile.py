@@ -4,7 +4,6 @@ For each region: observe, plan, apply, verify, publish. The schedule is the sour
 custom resources, events and operators only ask for the same work earlier.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -89,7 +88,7 @@ class Reconciler:
         *,
         announcements: Announcements | None = None,
         capacity: Capacity | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self._control_plane = control_plane
         self._keys = keys

@@ -1,6 +1,5 @@
 """Who wants a region: a claim is a parameter, written for each custom resource."""
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -39,7 +38,7 @@ class Claims:
         control_plane: ControlPlane,
         reconciler: Reconciler,
         parameters: Parameters,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
         stacks: Stacks | None = None,
     ) -> None:
         self._control_plane = control_plane

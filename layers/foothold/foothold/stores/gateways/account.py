@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foothold.aws.clients import Clients, aws_call
 from foothold.errors import FootholdError
 from foothold.partitions import partition_of
 from foothold.stores.model import StoreSpec, Use
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import ContextEntryTypeDef
 
 # EC2 API Reference, "Region": opt-in status, in the words of the Account Management API. EC2 does
 # not tell a region that is being enabled or disabled from one that is disabled.
@@ -106,7 +109,7 @@ class AccountCapacity:
         try:
             with aws_call("simulate the role's permissions"):
                 role_arn = self._role_arn()
-                iam: Any = self._clients.get("iam", self._clients.home_region)  # type: ignore[call-overload]  # no stubs asked for
+                iam = self._clients.get("iam", self._clients.home_region)
                 for action, arn in _needed(spec).items():
                     makes_keys = action == "kms:CreateKey" and self._key_maker_role_arn
                     (result,) = iam.simulate_principal_policy(
@@ -140,7 +143,7 @@ def _needed(spec: StoreSpec) -> dict[str, str]:
     }
 
 
-def _context(spec: StoreSpec) -> list[dict[str, Any]]:
+def _context(spec: StoreSpec) -> "list[ContextEntryTypeDef]":
     values = {"aws:RequestedRegion": spec.region, "aws:ResourceAccount": spec.account}
     tags = spec.tags_in(Use.UNUSED)
     values |= {f"aws:RequestTag/{name}": value for name, value in tags.items()}
