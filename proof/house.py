@@ -20,8 +20,10 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 import boto3
+import botocore.hooks
 import botocore.session
 from botocore.config import Config
+from botocore.hooks import EventAliaser
 from botocore.loaders import create_loader
 from botocore.regions import EndpointRulesetResolver
 
@@ -174,6 +176,8 @@ def house(
             patch.object(ThreadPoolExecutor, "submit", submit),
             patch.object(boto3, "Session", _Session),
             patch.object(EndpointRulesetResolver, "construct_endpoint", _endpoint),
+            patch.object(EventAliaser, "_alias_event_name", _alias),
+            patch.object(botocore.hooks, "accepts_kwargs", _accepts_kwargs),
             patch.object(cfn_reply, "HTTPSConnection", CloudConnection),
             patch.object(cfn_reply, "FIRST_PAUSE", 0.0),
             patch.dict(Cloud.functions, {ENVIRONMENT["FOOTHOLD_KEY_MAKER"]: _make_key}),
@@ -243,6 +247,31 @@ def _loader() -> Any:
 
 def _session() -> boto3.Session:
     return _Session(region_name=HOME)
+
+
+_alias_event_name: Any = vars(EventAliaser)["_alias_event_name"]
+_aliases: dict[str, str] = {}
+
+
+def _alias(aliaser: Any, event_name: str) -> str:
+    """The SDK's name of an event: it is worked out anew for each client, and always the same."""
+    if event_name not in _aliases:
+        _aliases[event_name] = _alias_event_name(aliaser, event_name)
+    return _aliases[event_name]
+
+
+_look_for_kwargs = botocore.hooks.accepts_kwargs
+_kwargs: dict[Any, bool] = {}
+
+
+def _accepts_kwargs(handler: Any) -> bool:
+    """Whether a handler takes more than it names: its code tells, and each copy has the same."""
+    code = getattr(getattr(handler, "__func__", handler), "__code__", None)
+    if code is None:
+        return bool(_look_for_kwargs(handler))
+    if code not in _kwargs:
+        _kwargs[code] = bool(_look_for_kwargs(handler))
+    return _kwargs[code]
 
 
 _construct_endpoint: Any = EndpointRulesetResolver.construct_endpoint
