@@ -16,7 +16,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 # sam, python3.x (for sam build) and foothold come from here, whether or not it is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export SAM_CLI_TELEMETRY := 0
-# What Python has compiled stays compiled, whatever the shell says: a third of a test run otherwise.
+# What Python has compiled stays compiled, whatever the shell says: a process of the tests then starts
+# in 5 s of processor time instead of 9 s.
 export PYTHONDONTWRITEBYTECODE :=
 
 LINTERS := lint-types lint-checkov lint-template lint-security lint-code lint-imports
