@@ -1,4 +1,4 @@
-"""The commands that README.md and docs/ show in their code blocks, as they are printed."""
+"""The commands that the pages at the top and in docs/ show in their code blocks, as printed."""
 
 import re
 import shlex
@@ -8,8 +8,9 @@ from local.aws.embedded import ROOT
 
 PROGRAMS = ("aws", "export", "foothold", "make", "sam", ".")
 # docs/decisions tells what was measured; docs/proof.md is written by the proof.
+AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
 PAGES = (
-    "README.md",
+    *AT_THE_TOP,
     *sorted({path.name for path in (ROOT / "docs").glob("*.md")} - {"proof.md"}),
 )
 
@@ -32,7 +33,7 @@ class Command:
 def commands_of(page: str, *programs: str) -> list[Command]:
     """Every command of the page's code blocks that begins with one of these programs; with any of
     them all where none is named."""
-    path = ROOT / page if page == "README.md" else ROOT / "docs" / page
+    path = ROOT / page if page in AT_THE_TOP else ROOT / "docs" / page
     lines = path.read_text().replace("\\\n", " ").splitlines()
     blocks = [line.strip().removeprefix("$ ") for line in lines if line.startswith("    ")]
     return [
