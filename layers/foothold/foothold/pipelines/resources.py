@@ -157,7 +157,7 @@ def _artifact_store(store: ArtifactStore) -> Json:
 def _action(
     name: str,
     action_type: tuple[str, str, str],
-    configuration: Mapping[str, Any],
+    configuration: Json,
     *,
     run_order: int = 1,
     inputs: tuple[str, ...] = (),
@@ -165,22 +165,23 @@ def _action(
     **more: Any,
 ) -> Json:
     category, owner, provider = action_type
-    return _given(
-        {
-            "Name": name,
-            "ActionTypeId": {
-                "Category": category,
-                "Owner": owner,
-                "Provider": provider,
-                "Version": "1",
-            },
-            "Configuration": _given(configuration),
-            "RunOrder": run_order,
-            "InputArtifacts": [{"Name": artifact} for artifact in inputs] or None,
-            "OutputArtifacts": [{"Name": artifact} for artifact in outputs] or None,
-            **more,
-        }
-    )
+    action: Json = {
+        "Name": name,
+        "ActionTypeId": {
+            "Category": category,
+            "Owner": owner,
+            "Provider": provider,
+            "Version": "1",
+        },
+        "Configuration": configuration,
+        "RunOrder": run_order,
+    }
+    if inputs:
+        action["InputArtifacts"] = [{"Name": artifact} for artifact in inputs]
+    if outputs:
+        action["OutputArtifacts"] = [{"Name": artifact} for artifact in outputs]
+    action |= more
+    return action
 
 
 def _given(properties: Mapping[str, Any]) -> Json:
@@ -193,7 +194,7 @@ def _source_action(pipeline: Pipeline) -> Json:
     return _action(
         "Source",
         ("Source", source.action_owner, source.provider),
-        source.configuration(),
+        dict(source.configuration()),
         outputs=(SOURCE_OUTPUT,),
         Namespace=SOURCE_VARIABLES,
     )
@@ -210,10 +211,12 @@ def _build_action(pipeline: Pipeline, names: ResourceNames) -> Json:
     return _action(
         "Build",
         ("Build", "AWS", "CodeBuild"),
-        {
-            "ProjectName": {"Ref": names.build_project},
-            "EnvironmentVariables": _json(variables) if variables else None,
-        },
+        _given(
+            {
+                "ProjectName": {"Ref": names.build_project},
+                "EnvironmentVariables": _json(variables) if variables else None,
+            }
+        ),
         inputs=(SOURCE_OUTPUT,),
         outputs=(BUILD_OUTPUT,),
         Namespace=BUILD_VARIABLES,
@@ -240,26 +243,34 @@ def _package_action(pipeline: Pipeline, package_function: str) -> Json:
     )
 
 
+CREATE = ("Create", "CHANGE_SET_REPLACE")
+EXECUTE = ("Execute", "CHANGE_SET_EXECUTE")
+
+
 def _deploy_actions(
     pipeline: Pipeline, target: ResolvedTarget, names: ResourceNames, templates: str
 ) -> Iterator[Json]:
     """All change sets first, so that an approval sees all of them; then wave by wave."""
     declared = target.declared
+    capabilities = ",".join(declared.capabilities)
     own_names = pipeline.declaration.region_names if pipeline.declaration.packages_itself else {}
     for region in target.regions:
-        parameters = declared.parameters_in(region)
         template = own_names.get(region, region)
+        configuration = {
+            "TemplatePath": f"{templates}::template-export-{template}.yml",
+            "RoleArn": role_arn(target.account, CLOUDFORMATION_ROLE),
+        }
+        if capabilities:
+            configuration["Capabilities"] = capabilities
+        if parameters := declared.parameters_in(region):
+            configuration["ParameterOverrides"] = _json(parameters)
         yield _change_set_action(
-            "Create",
-            "CHANGE_SET_REPLACE",
+            CREATE,
             target,
             region,
             names,
+            configuration,
             inputs=(templates,),
-            TemplatePath=f"{templates}::template-export-{template}.yml",
-            RoleArn=role_arn(target.account, CLOUDFORMATION_ROLE),
-            Capabilities=",".join(declared.capabilities) or None,
-            ParameterOverrides=_json(parameters) if parameters else None,
         )
     first = 2
     if declared.approval:
@@ -267,22 +278,20 @@ def _deploy_actions(
         first = 3
     for run_order, wave in enumerate(target.waves, start=first):
         for region in wave:
-            yield _change_set_action(
-                "Execute", "CHANGE_SET_EXECUTE", target, region, names, run_order=run_order
-            )
+            yield _change_set_action(EXECUTE, target, region, names, {}, run_order=run_order)
 
 
 def _change_set_action(
-    verb: str,
-    mode: str,
+    action_type: tuple[str, str],
     target: ResolvedTarget,
     region: str,
     names: ResourceNames,
+    configuration: Json,
     *,
     run_order: int = 1,
     inputs: tuple[str, ...] = (),
-    **configuration: Any,
 ) -> Json:
+    verb, mode = action_type
     return _action(
         f"{verb}ChangeSet-{region}",
         ("Deploy", "AWS", "CloudFormation"),
@@ -309,9 +318,9 @@ def _approve_action(target: ResolvedTarget, approval: Approval, names: ResourceN
     return _action(
         "Approve",
         ("Approval", "AWS", "Manual"),
-        {"NotificationArn": approval.topic, "CustomData": note[:CONFIGURATION_VALUE]},
+        _given({"NotificationArn": approval.topic, "CustomData": note[:CONFIGURATION_VALUE]}),
         run_order=2,
-        TimeoutInMinutes=approval.timeout_minutes,
+        **_given({"TimeoutInMinutes": approval.timeout_minutes}),
     )
 
 
