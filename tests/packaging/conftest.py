@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,10 @@ def real_sam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSam]:
 
 
 @pytest.fixture
-def side_by_side(
-    s3: tuple[World, int], real_sam: RealSam, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def without_sam(
+    s3: tuple[World, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> SideBySide:
+    """An application and an S3, for whoever packages with Foothold alone: sam is not started."""
     world, port = s3
     world.reset()
     environment = {
@@ -53,13 +55,18 @@ def side_by_side(
         monkeypatch.setenv(name, value)
     app = tmp_path / "app"
     app.mkdir()
-    return SideBySide(app, world, real_sam, environment)
+    return SideBySide(app, world, environment)
 
 
 @pytest.fixture
-def app(side_by_side: SideBySide) -> SideBySide:
-    shop.plant(side_by_side)
-    return side_by_side
+def side_by_side(without_sam: SideBySide, real_sam: RealSam) -> SideBySide:
+    return replace(without_sam, sam=real_sam)
+
+
+@pytest.fixture
+def app(without_sam: SideBySide) -> SideBySide:
+    shop.plant(without_sam)
+    return without_sam
 
 
 @pytest.fixture

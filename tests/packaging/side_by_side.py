@@ -89,8 +89,8 @@ class SideBySide:
 
     app: Path
     world: World
-    sam: RealSam
     environment: Mapping[str, str]
+    sam: RealSam | None = None
     regions: Sequence[str] = REGIONS
     bucket: str = "foothold"
 
@@ -130,6 +130,7 @@ class SideBySide:
         return theirs
 
     def with_sam(self, template: str, options: Sequence[str] = ()) -> Result:
+        assert self.sam, "the fixture side_by_side has it"
         self.world.reset()
         templates = {}
         for region in self.regions:

@@ -38,16 +38,16 @@ def _one_process() -> Iterator[None]:
 
 
 @pytest.fixture
-def world(side_by_side: SideBySide, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(without_sam: SideBySide, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Three stores, and a build in the current folder."""
-    side_by_side.write(
+    without_sam.write(
         {
             ".aws-sam/build/template.yaml": TEMPLATE,
             ".aws-sam/build/Code/app.py": "handler = 1\n",
         }
     )
-    monkeypatch.chdir(side_by_side.app)
-    world = side_by_side.world
+    monkeypatch.chdir(without_sam.app)
+    world = without_sam.world
     world.parameters = {"/foothold/service-token": "arn"}
     for region in REGIONS:
         path = f"/foothold/artifact-stores/{region}"

@@ -81,10 +81,10 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 @pytest.fixture
 def world(
-    side_by_side: SideBySide, answers: Answers, monkeypatch: pytest.MonkeyPatch
+    without_sam: SideBySide, answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     """Three stores, as the parameters name them, and a build's zip in the first."""
-    world = side_by_side.world
+    world = without_sam.world
     settings = {
         "AWS_REGION": HOME,
         "FOOTHOLD_ACCOUNT": "111111111111",

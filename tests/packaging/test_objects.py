@@ -86,8 +86,8 @@ def test_a_store_is_spoken_to_in_its_own_region(app: SideBySide) -> None:
 
 
 def test_whatever_a_store_is_said_to_be_its_bucket_has_to_be_the_callers_own(
-    side_by_side: SideBySide,
+    without_sam: SideBySide,
 ) -> None:
     other = ArtifactStore("eu-west-1", "foothold-x", "arn:aws:kms:eu-west-1:222222222222:key/x")
-    objects = regional_objects(side_by_side.environment["AWS_ENDPOINT_URL"])
+    objects = regional_objects(without_sam.environment["AWS_ENDPOINT_URL"])
     assert objects._of(other, "key")["ExpectedBucketOwner"] == ACCOUNT

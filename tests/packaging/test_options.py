@@ -287,6 +287,7 @@ def test_what_sam_warns_of_is_told(app: SideBySide) -> None:
             + "Conditions: {C: !Equals [a, a]}\n"
         }
     )
+    assert app.sam
     theirs = app.sam.run(
         app.app,
         ["package", "-t", "template.yaml", "--s3-bucket", "b", "--region", "eu-west-1"],
