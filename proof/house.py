@@ -116,17 +116,26 @@ def handler(name: str) -> Callable[[Any, Any], Any]:
     return handler
 
 
-# What the functions of a house work with, by name; `_make_app` makes one, where there is a house.
-_apps: dict[str, Any] = {}
-_make_app: Callable[[], Any] | None = None
+# What the functions of a house work with, by name and settings; `_make_app` makes one of its
+# settings, where there is a house.
+_apps: dict[Any, Any] = {}
+_make_app: Callable[[Mapping[str, str]], Any] | None = None
 
 
 def load(name: str) -> Any:
     """The module of the function `name`, loaded from its own file as Lambda does."""
     module = _module(name)
-    if _make_app and name not in _apps:
-        module.app = _apps[name] = _make_app()
+    if _make_app:
+        settings = {variable: os.environ[variable] for variable in os.environ if _sets(variable)}
+        with_these = (name, *settings.items())
+        if with_these not in _apps:
+            _apps[with_these] = _make_app(settings)
+        module.app = _apps[with_these]
     return module
+
+
+def _sets(variable: str) -> bool:
+    return variable == "AWS_REGION" or variable.startswith("FOOTHOLD_")
 
 
 @lru_cache
@@ -157,7 +166,7 @@ def house(
         from foothold.stores.custom_resource import reply as cfn_reply
 
         # Nobody's pauses are left to chance, so that every run takes the same time.
-        app = partial(App, ENVIRONMENT, _session, clock=_Clock(), pace=pace, chance=lambda: 0.5)
+        app = partial(App, session=_session, clock=_Clock(), pace=pace, chance=lambda: 0.5)
         _begin(app)
         log = Log()
         log.text = written  # one text: what is logged and what is printed
@@ -194,7 +203,7 @@ def house(
                 _begin(None)
 
 
-def _begin(make_app: Callable[[], Any] | None) -> None:
+def _begin(make_app: Callable[[Mapping[str, str]], Any] | None) -> None:
     """Every function that is loaded from now on works with an app of its own."""
     global _make_app  # noqa: PLW0603  one house stands at a time
     _make_app = make_app
