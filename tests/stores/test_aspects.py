@@ -19,7 +19,8 @@ from local.aws.embedded import ROOT
 
 def allowed(service: str) -> set[str]:
     """The actions of a service that the policy which makes and keeps stores allows."""
-    templates = [yaml_parse(path.read_text())["Resources"] for path in ROOT.glob("*.yaml")]
+    files = (ROOT / "template.yaml", ROOT / "permissions.yaml")
+    templates = [yaml_parse(path.read_text())["Resources"] for path in files]
     (policy,) = [found["StoreKeeping"] for found in templates if "StoreKeeping" in found]
     return set(re.findall(rf"'({service}:\w+)'", str(policy)))
 
