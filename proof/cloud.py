@@ -108,8 +108,9 @@ Meet = Callable[[Call, Perform], Json]
 class Cloud:
     """One account's services in every region, and the strangers around it.
 
-    `clock` is in seconds since the epoch. `meet` sees every call and the function that performs
-    it. `tag_index_lag` is how many calls the tagging API is behind.
+    `statuses`: opt-in status by region name; `account`: its twelve digits. `clock` is in seconds
+    since the epoch. `meet` sees every call and the function that performs it. `tag_index_lag` is
+    how many calls the tagging API is behind.
     """
 
     current: ClassVar["Cloud | None"] = None
@@ -117,7 +118,8 @@ class Cloud:
     functions: ClassVar[dict[str, Callable[[Json], Json]]] = {}
     invoked: ClassVar[ContextVar[str | None]] = ContextVar("invoked", default=None)
 
-    def __init__(self, statuses: Mapping[str, str] | None = None) -> None:
+    def __init__(self, statuses: Mapping[str, str] | None = None, account: str = ACCOUNT) -> None:
+        self.account = account
         self.statuses = dict(statuses or STATUSES)
         self.clock = 1_800_000_000.0
         self.meet: Meet = lambda _call, perform: perform()
@@ -143,7 +145,7 @@ class Cloud:
 
     def copy(self) -> "Cloud":
         """The same world, to go another way from here; nobody watches its calls yet."""
-        other = Cloud(self.statuses)
+        other = Cloud(self.statuses, self.account)
         other.clock, other.tag_index_lag = self.clock, self.tag_index_lag
         other.performed = self.performed
         other.buckets = copy.deepcopy(self.buckets)
@@ -208,7 +210,11 @@ class Cloud:
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in asked["Entries"]]}
 
     def _sts_GetCallerIdentity(self, _region: str, _asked: Mapping[str, Any]) -> Json:
-        return {"Account": ACCOUNT, "Arn": CALLER, "UserId": "A"}
+        return {
+            "Account": self.account,
+            "Arn": CALLER.replace(ACCOUNT, self.account),
+            "UserId": "A",
+        }
 
     def _sts_AssumeRole(self, _region: str, asked: Mapping[str, Any]) -> Json:
         lent = {"AccessKeyId": "lent", "SecretAccessKey": "canary-lent", "SessionToken": "canary"}
@@ -323,9 +329,10 @@ class Cloud:
     # --- KMS (key states: AWS KMS Developer Guide, "Key states of AWS KMS keys") ----------------
 
     def add_key(
-        self, region: str, tags: Mapping[str, str], policy: Json, owner: str = ACCOUNT
+        self, region: str, tags: Mapping[str, str], policy: Json, owner: str | None = None
     ) -> Key:
         number = f"{len(self.keys):012d}"
+        owner = owner or self.account
         arn = f"arn:{partition_of(region).name}:kms:{region}:{owner}:key/0000-{number}"
         born = self.clock + self.performed / 1000
         self.keys[arn] = key = Key(arn, owner, self.performed, born, policy, dict(tags))
@@ -373,7 +380,7 @@ class Cloud:
         if len(text.encode()) > KEY_POLICY_BYTES:
             raise Refused("LimitExceededException")
         policy: Json = json.loads(text)
-        root = re.compile(rf"arn:[a-z-]+:iam::{ACCOUNT}:root")
+        root = re.compile(rf"arn:[a-z-]+:iam::{self.account}:root")
         for statement in policy["Statement"]:
             principals = statement["Principal"]
             names = principals.get("AWS", []) if isinstance(principals, Mapping) else principals
@@ -481,7 +488,7 @@ class Cloud:
             }
             for key in self.keys.values()
             if key.arn.split(":")[3] == region
-            and key.owner == ACCOUNT
+            and key.owner == self.account
             and key.created + self.tag_index_lag <= self.performed
             and all(
                 key.tags.get(wanted["Key"]) in wanted["Values"]
@@ -504,7 +511,7 @@ class Cloud:
             raise Refused("AccessDenied", 403)
         if bucket.region != region:
             raise Refused("PermanentRedirect", 301)
-        if bucket.owner != ACCOUNT and write:
+        if bucket.owner != self.account and write:
             # A stranger's bucket may well be open to us: that is what it is there for.
             self.written_to_strangers.append(asked["Bucket"])
         return bucket
@@ -516,18 +523,18 @@ class Cloud:
             raise Refused("InvalidLocationConstraint")
         if configuration.get("LocationConstraint", region) != region:
             raise Refused("IllegalLocationConstraintException")
-        reserved = name.endswith(f"-{ACCOUNT}-{region}-an")
+        reserved = name.endswith(f"-{self.account}-{region}-an")
         if (asked.get("BucketNamespace") == "account-regional") != reserved:
             raise Refused("InvalidBucketNamespace")
         if reserved and region in WITHOUT_ACCOUNT_REGIONAL_NAMESPACE:
             raise Refused("InvalidBucketNamespace")
         found = self.buckets.get(name)
-        if found and found.owner != ACCOUNT:
+        if found and found.owner != self.account:
             raise Refused("BucketAlreadyExists", 409)
         if found and region != "us-east-1":
             raise Refused("BucketAlreadyOwnedByYou", 409)
         if found is None:
-            found = self.add_bucket(name, region, ACCOUNT)
+            found = self.add_bucket(name, region, self.account)
             found.tags = {tag["Key"]: tag["Value"] for tag in configuration.get("Tags", [])}
             found.settings["ownership"] = asked.get("ObjectOwnership", "BucketOwnerEnforced")
             found.settings["encryption"] = copy.deepcopy(DEFAULT_ENCRYPTION)
@@ -722,7 +729,9 @@ class Cloud:
         return {}
 
     def _s3_ListBuckets(self, _region: str, _asked: Mapping[str, Any]) -> Json:
-        return {"Buckets": [{"Name": n} for n, b in self.buckets.items() if b.owner == ACCOUNT]}
+        return {
+            "Buckets": [{"Name": n} for n, b in self.buckets.items() if b.owner == self.account]
+        }
 
     def _s3_GetBucketAcl(self, region: str, asked: Mapping[str, Any]) -> Json:
         self._bucket(region, asked)
@@ -759,7 +768,7 @@ class Cloud:
         return {"pipelines": [{"name": name} for name in self.pipelines]}
 
     def _codepipeline_GetPipeline(self, region: str, asked: Mapping[str, Any]) -> Json:
-        arn = f"arn:aws:codepipeline:{region}:{ACCOUNT}:{asked['name']}"
+        arn = f"arn:aws:codepipeline:{region}:{self.account}:{asked['name']}"
         stores = {"eu": {"type": "S3", "location": self.pipelines[asked["name"]]}}
         return {"pipeline": {"artifactStores": stores}, "metadata": {"pipelineArn": arn}}
 
@@ -889,7 +898,7 @@ def footprint(cloud: Cloud) -> Footprint:
         "buckets": {
             name: {"region": b.region, "tags": b.tags, "objects": _objects(b), **_policies(b)}
             for name, b in cloud.buckets.items()
-            if b.owner == ACCOUNT
+            if b.owner == cloud.account
         },
         "keys": {
             arn: {"state": k.state, "policy": k.policy, "rotation": k.rotation, "tags": k.tags}

@@ -4,13 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from proof.cloud import Cloud
 from tests.stores.accounts import Account
 from tests.stores.worlds import World, in_memory, on_moto
 
 
+@pytest.fixture(autouse=True)
+def _no_model_of_aws_outlives_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cloud, "current", None)
+
+
 @pytest.fixture(params=["in memory", "moto"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """The same behaviour is asked of the fakes and of the AWS gateways."""
+    """The same behaviour is asked of two models of AWS."""
     if request.param == "in memory":
         yield in_memory()
     else:

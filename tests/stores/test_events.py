@@ -18,7 +18,7 @@ from foothold.stores.triggers import (
     Scheduled,
     Trigger,
 )
-from tests.stores.worlds import HOME, PLANE, World, in_memory
+from tests.stores.worlds import DRIFTED, HOME, PLANE, InMemory, World, in_memory
 
 
 def answer(world: World, trigger: Trigger, now: float = 0.0) -> dict[str, Outcome]:
@@ -26,7 +26,7 @@ def answer(world: World, trigger: Trigger, now: float = 0.0) -> dict[str, Outcom
     return {outcome.region: outcome for outcome in outcomes}
 
 
-def listed(world: World, regions: str) -> World:
+def listed(world: InMemory, regions: str) -> InMemory:
     world.parameters.put(HOME, "/foothold/regions", regions)
     return world
 
@@ -53,7 +53,7 @@ def test_one_hour_of_ticks_repairs_every_setting() -> None:
     for aspect in BUCKET_SETTINGS:
         if aspect in (BucketAspect.TAGS, BucketAspect.POLICY):
             continue
-        world.buckets.write(spec, aspect, {"not": "this"})
+        world.buckets.write(spec, aspect, DRIFTED[aspect])
     for quarter in range(4):
         answer(world, Scheduled(), now=quarter * 900.0)
     assert world.reconciler.plan(["eu-west-1"]) == {"eu-west-1": ()}
@@ -201,4 +201,4 @@ def test_releasing_a_claim_keeps_the_store_and_the_claims_of_others() -> None:
     requests_of(world).release(CLAIM)
     requests_of(world).release(CLAIM)
     assert claims_of(world) == {"/foothold/claims/eu-west-1/other.1.Store"}
-    assert PLANE.spec("eu-west-1").bucket in world.fake.buckets
+    assert PLANE.spec("eu-west-1").bucket in world.cloud.buckets

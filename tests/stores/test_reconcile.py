@@ -19,10 +19,8 @@ from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect, desired_set
 from foothold.stores.model import StoreSpec, Use
 from foothold.stores.register import ArtifactStore
 from foothold.stores.steps import KeepVerb, Outcome
-from tests.stores.worlds import HOME, PLANE, World, in_memory
-
-SPEC = PLANE.spec("eu-west-1")
-READS = ("aliased", "tagged", "find ", "look ", "read ", "get ", "list ", "head ")
+from proof.cloud import STRANGER
+from tests.stores.worlds import DRIFTED, HOME, PLANE, SPEC, STATUSES, World, in_memory
 
 
 def ready(outcomes: tuple[Outcome, ...]) -> ArtifactStore:
@@ -30,10 +28,6 @@ def ready(outcomes: tuple[Outcome, ...]) -> ArtifactStore:
     assert outcome.error is None
     assert outcome.store is not None
     return outcome.store
-
-
-def mutations(world: World) -> list[str]:
-    return [call for call in world.fake.calls if not call.startswith(READS)]
 
 
 @pytest.mark.parametrize("region", ["eu-central-1", "eu-west-1", "us-east-1", "me-south-1"])
@@ -59,24 +53,8 @@ def test_reconciling_twice_changes_nothing_the_second_time(world: World) -> None
 
 @pytest.mark.parametrize(
     ("aspect", "drifted"),
-    [
-        (KeyAspect.POLICY, {"Version": "2012-10-17", "Statement": []}),
-        (BucketAspect.PUBLIC_ACCESS, dict.fromkeys(
-            ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"),
-            False,
-        )),
-        (BucketAspect.OWNERSHIP, "ObjectWriter"),
-        (BucketAspect.VERSIONING, "Suspended"),
-        (BucketAspect.LIFECYCLE, [{
-            "ID": "everything-tomorrow", "Status": "Enabled", "Filter": {"Prefix": ""},
-            "Expiration": {"Days": 1},
-        }]),
-        (BucketAspect.POLICY, {"Version": "2012-10-17", "Statement": [{
-            "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
-            "Resource": SPEC.bucket_arn,
-        }]}),
-    ],
-)  # fmt: skip
+    DRIFTED.items(),
+)
 def test_a_drifted_setting_is_put_right_and_nothing_else(
     world: World, aspect: Aspect, drifted: object
 ) -> None:
@@ -103,24 +81,20 @@ def test_a_parameter_overwritten_by_hand_is_written_again(world: World) -> None:
 def test_a_lost_alias_is_pointed_at_the_same_key_again() -> None:
     world = in_memory()
     first = ready(world.reconciler.reconcile(["eu-west-1"]))
-    world.fake.aliases.clear()
+    world.cloud.aliases.clear()
     assert ready(world.reconciler.reconcile(["eu-west-1"])) == first
-    assert len(world.fake.keys) == 1
+    assert len(world.cloud.keys) == 1
 
 
 def test_a_reply_lost_after_creating_the_key_leaves_no_second_key() -> None:
     world = in_memory()
 
-    def lose_the_reply(call: str) -> None:
-        if call == "point alias":
-            raise TemporaryError("the reply was lost")
-
-    world.fake.before = lose_the_reply
+    world.refuse("CreateAlias", "KMSInternalException", 500)
     (lost,) = world.reconciler.reconcile(["eu-west-1"])
     assert isinstance(lost.error, TemporaryError)
-    world.fake.before = lambda _call: None
+    world.serve()
     ready(world.reconciler.reconcile(["eu-west-1"]))
-    assert len(world.fake.keys) == 1
+    assert len(world.cloud.keys) == 1
 
 
 def test_a_lost_race_for_the_alias_keeps_the_winners_key_and_discards_our_own(
@@ -159,13 +133,12 @@ def test_a_region_that_cannot_be_used_is_refused_before_anything_is_made(
     (outcome,) = world.reconciler.reconcile([region])
     assert isinstance(outcome.error, kind)
     assert words in str(outcome.error)
-    assert mutations(world) == []
+    assert world.mutations == []
 
 
 def test_a_region_whose_status_is_not_known_everywhere_is_temporary() -> None:
     """EC2 does not know yet what the Account Management API does."""
     world = in_memory()
-    world.fake.statuses["af-south-1"] = "DISABLED"
     reconciler = world.reconciler
     regions: Any = reconciler._regions
     regions.opt_in_status = lambda _region: "ENABLED"
@@ -191,12 +164,7 @@ def test_a_region_that_opted_in_and_still_refuses_is_temporary(
     region: str, kind: type[FootholdError]
 ) -> None:
     world = in_memory()
-
-    def refuse(call: str) -> None:
-        if call == "create bucket":
-            raise RegionRefusedError("cannot create the bucket: InvalidToken")
-
-    world.fake.before = refuse
+    world.refuse("CreateBucket", "InvalidToken")
     (outcome,) = world.reconciler.reconcile([region])
     assert type(outcome.error) is kind
 
@@ -209,44 +177,36 @@ def test_a_failing_region_does_not_stop_the_others() -> None:
 
 def test_a_bucket_of_another_account_is_refused_and_nothing_is_written() -> None:
     world = in_memory()
-    world.fake.foreign_buckets.add(SPEC.bucket)
+    world.cloud.add_bucket(SPEC.bucket, SPEC.region, STRANGER)
     (outcome,) = world.reconciler.reconcile(["eu-west-1"])
     assert isinstance(outcome.error, PermanentError)
-    assert mutations(world) == []
+    assert world.mutations == []
 
 
 def test_nothing_is_published_while_the_store_cannot_be_verified() -> None:
     world = in_memory()
-
-    def unreachable(call: str) -> None:
-        if call == "head bucket":
-            raise TemporaryError("not there yet")
-
-    world.fake.before = unreachable
+    world.refuse("HeadBucket", "503", 503)
     (outcome,) = world.reconciler.reconcile(["eu-west-1"])
     assert isinstance(outcome.error, TemporaryError)
-    assert world.fake.parameters == {}
+    assert world.cloud.parameters == {}
 
 
 def test_a_steady_tick_reads_six_times_a_region_and_writes_nothing() -> None:
     world = in_memory()
-    regions = [name for name, status in PLANE_REGIONS.items() if status.startswith("ENABLED")]
+    regions = [name for name, status in STATUSES.items() if status.startswith("ENABLED")]
     world.reconciler.reconcile(regions)
     for tick in range(5):
-        world.fake.calls.clear()
+        world.begin_anew()
         world.reconciler.reconcile(regions, turn(tick))
-        shared = {"list regions", "get parameters by path"}
-        assert sum(call not in shared for call in world.fake.calls) == 6 * len(regions)
-        assert mutations(world) == []
-
-
-PLANE_REGIONS = in_memory().fake.statuses
+        shared = {"DescribeRegions", "GetParametersByPath"}
+        assert sum(call not in shared for call in world.calls) == 6 * len(regions)
+        assert world.mutations == []
 
 
 def test_drift_seen_in_a_glance_is_repaired_from_a_whole_look() -> None:
     world = in_memory()
     ready(world.reconciler.reconcile(["eu-west-1"]))
-    world.buckets.write(SPEC, BucketAspect.POLICY, None)
+    del world.cloud.buckets[SPEC.bucket].settings["policy"]
     world.buckets.write(SPEC, BucketAspect.VERSIONING, "Suspended")
     glance = (BucketAspect.POLICY,)
     (outcome,) = world.reconciler.reconcile(["eu-west-1"], glance)
@@ -268,7 +228,7 @@ def test_all_enabled_means_every_region_that_can_be_used() -> None:
     world = in_memory()
     world.parameters.put(HOME, "/foothold/regions", "all-enabled")
     assert set(world.reconciler.desired_regions()) == {
-        name for name, status in PLANE_REGIONS.items() if status.startswith("ENABLED")
+        name for name, status in STATUSES.items() if status.startswith("ENABLED")
     }
 
 

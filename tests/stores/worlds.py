@@ -1,9 +1,11 @@
-"""The two worlds that one suite runs in: in memory, and moto behind the AWS gateways."""
+"""The two worlds that one suite runs in, both behind the AWS gateways: our own model of AWS in
+memory, and moto."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
@@ -12,13 +14,16 @@ from moto import mock_aws
 from moto.s3.models import FakeBucket
 
 from foothold.aws.clients import Clients
+from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect
+from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
-from foothold.stores.ports import Buckets, Keys, Parameters
+from foothold.stores.ports import Buckets, Keys, Parameters, Regions
 from foothold.stores.reconcile import Reconciler
-from tests.fakes import FakeBuckets, FakeKeys, FakeParameters, FakeRegions, FakeWorld
+from proof.cloud import ACCESS_KEY, Call, Cloud, Json, Perform, Refused
+from tests.fakes import FakeRegions, FakeWorld
 
 HOME = "eu-central-1"
 ACCOUNT = "123456789012"  # moto's own
@@ -39,26 +44,114 @@ STATUSES = {
     "eu-south-1": "ENABLING",
 }
 
+SPEC = PLANE.spec("eu-west-1")
+# What somebody else could make of a store's settings in that region.
+DRIFTED: dict[Aspect, Any] = {
+    KeyAspect.POLICY: {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        "Action": "kms:*", "Resource": "*",
+    }]},
+    BucketAspect.PUBLIC_ACCESS: dict.fromkeys(
+        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"),
+        False,
+    ),
+    BucketAspect.OWNERSHIP: "ObjectWriter",
+    BucketAspect.VERSIONING: "Suspended",
+    BucketAspect.ENCRYPTION: {
+        "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/aws/s3", "BucketKeyEnabled": False,
+    },
+    BucketAspect.LIFECYCLE: [{
+        "ID": "everything-tomorrow", "Status": "Enabled", "Filter": {"Prefix": ""},
+        "Expiration": {"Days": 1},
+    }],
+    BucketAspect.POLICY: {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteBucket",
+        "Resource": SPEC.bucket_arn,
+    }]},
+}  # fmt: skip
+
 
 @dataclass
 class World:
-    """One account, seen through the ports."""
+    """One account, seen through the ports. `clock` is in seconds since the epoch."""
 
     keys: Keys
     buckets: Buckets
     parameters: Parameters
-    fake: FakeWorld
+    regions: Regions
+    plane: ControlPlane = PLANE
+    clock: Callable[[], float] = time.time
 
     @property
     def reconciler(self) -> Reconciler:
-        regions = FakeRegions(self.fake)
-        gateways = (self.keys, self.buckets, self.parameters, regions)
-        return Reconciler(PLANE, *gateways, clock=time.time)
+        gateways = (self.keys, self.buckets, self.parameters, self.regions)
+        return Reconciler(self.plane, *gateways, clock=self.clock)
 
 
-def in_memory() -> World:
-    fake = FakeWorld(statuses=dict(STATUSES))
-    return World(FakeKeys(fake), FakeBuckets(fake), FakeParameters(fake), fake)
+@dataclass(kw_only=True)
+class InMemory(World):
+    """The account, and the model of AWS that it is in."""
+
+    cloud: Cloud
+
+    @property
+    def calls(self) -> list[str]:
+        """The operations that were asked for since `begin_anew`, in their order."""
+        return [call.operation for call in self.cloud.calls]
+
+    @property
+    def mutations(self) -> list[str]:
+        return [call.operation for call in self.cloud.calls if call.writes]
+
+    def begin_anew(self) -> None:
+        """Forget the calls that were made."""
+        self.cloud.calls.clear()
+
+    def refuse(self, operation: str, code: str, status: int = 400) -> None:
+        """From now on the service refuses this operation, with this error code."""
+
+        def meet(call: Call, perform: Perform) -> Json:
+            if call.operation == operation:
+                raise Refused(code, status)
+            return perform()
+
+        self.cloud.meet = meet
+
+    def watch(self, see: Callable[[str], None]) -> None:
+        """From now on `see` is called with every operation before it is performed, and may
+        raise."""
+
+        def meet(call: Call, perform: Perform) -> Json:
+            see(call.operation)
+            return perform()
+
+        self.cloud.meet = meet
+
+    def serve(self) -> None:
+        """From now on every operation is performed again, and nobody watches."""
+        self.cloud.meet = lambda _call, perform: perform()
+
+
+def in_memory(plane: ControlPlane = PLANE) -> InMemory:
+    """An account without anything in it. Until the test ends, or this is called again, AWS is the
+    model that it is in."""
+    Cloud.current = cloud = Cloud(STATUSES, plane.account)
+    kept = _clients()
+    return InMemory(
+        KmsKeys(kept),
+        S3Buckets(kept),
+        SsmParameters(kept),
+        AccountRegions(kept),
+        plane,
+        lambda: cloud.clock,
+        cloud=cloud,
+    )
+
+
+@cache
+def _clients() -> Clients:
+    """One for all tests: to make a client takes longer than a test's calls."""
+    return Clients(boto3.Session(ACCESS_KEY, "secret", region_name=HOME))
 
 
 def _like_s3(bucket: FakeBucket, *args: Any, **named: Any) -> None:
@@ -80,5 +173,5 @@ def moto_like_s3() -> AbstractContextManager[Any]:
 def on_moto() -> Iterator[World]:
     with mock_aws(), moto_like_s3():
         clients = Clients(boto3.Session(region_name=HOME))
-        fake = FakeWorld(statuses=dict(STATUSES))
-        yield World(KmsKeys(clients), S3Buckets(clients), SsmParameters(clients), fake)
+        regions = FakeRegions(FakeWorld(statuses=dict(STATUSES)))  # moto's has opted in to none
+        yield World(KmsKeys(clients), S3Buckets(clients), SsmParameters(clients), regions)

@@ -13,11 +13,9 @@ from foothold.errors import PermanentError
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.custom_resource.reply import physical_id
 from foothold.stores.custom_resource.request import Claim
-from foothold.stores.reconcile import Reconciler
 from functions.artifact_store import app
-from tests.fakes import FakeRegions
 from tests.stores.custom_resource.stack import Context, Endpoint, saved, serving
-from tests.stores.worlds import HOME, World, in_memory
+from tests.stores.worlds import HOME, InMemory, in_memory
 from tests.stores.worlds import PLANE as ANY
 
 # The account and region that the saved events come from.
@@ -30,12 +28,10 @@ CLAIM = Claim.of(CREATE["StackId"], CREATE["LogicalResourceId"])
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> InMemory:
     """An account without a store, behind the function."""
-    world = in_memory()
-    gateways = (world.keys, world.buckets, world.parameters, FakeRegions(world.fake))
-    reconciler = Reconciler(PLANE, *gateways, clock=time.time)
-    claims = Claims(PLANE, reconciler, world.parameters, time.time)
+    world = in_memory(PLANE)
+    claims = Claims(PLANE, world.reconciler, world.parameters, time.time)
     monkeypatch.setattr(app.app, "claims", lambda: claims)
     return world
 
@@ -44,18 +40,18 @@ def ask(event: dict[str, Any]) -> None:
     app.lambda_handler(event, Context())
 
 
-def claimed(world: World) -> list[str]:
+def claimed(world: InMemory) -> list[str]:
     """The regions that the resource of the saved events has a claim on."""
     below = world.parameters.below(HOME, PLANE.names.claims)
     return [name.split("/")[3] for name, value in below.items() if value == CLAIM.value]
 
 
-def made(world: World) -> tuple[int, int]:
-    return len(world.fake.keys), len(world.fake.buckets)
+def made(world: InMemory) -> tuple[int, int]:
+    return len(world.cloud.keys), len(world.cloud.buckets)
 
 
 def test_a_created_resource_gives_its_store_to_the_template(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-01."""
     event = saved("cfn_create", endpoint)
@@ -69,33 +65,33 @@ def test_a_created_resource_gives_its_store_to_the_template(
     assert answer["Data"] == {
         "Bucket": FIRST.bucket,
         "BucketArn": f"arn:aws:s3:::{FIRST.bucket}",
-        "KeyArn": world.fake.aliases["eu-west-1", FIRST.key_alias],
+        "KeyArn": world.cloud.aliases["eu-west-1", FIRST.key_alias],
         "Region": "eu-west-1",
     }
     assert claimed(world) == ["eu-west-1"]
 
 
-def test_the_plural_gives_a_store_for_each_region_once(world: World, endpoint: Endpoint) -> None:
+def test_the_plural_gives_a_store_for_each_region_once(world: InMemory, endpoint: Endpoint) -> None:
     event = saved("cfn_create_stores", endpoint)
     event["ResourceProperties"]["Regions"] = ["eu-west-1", "us-east-1", "eu-west-1"]
     ask(event)
     assert endpoint.answer["Data"] == {
         "Bucket.eu-west-1": FIRST.bucket,
         "Bucket.us-east-1": SECOND.bucket,
-        "KeyArn.eu-west-1": world.fake.aliases["eu-west-1", FIRST.key_alias],
-        "KeyArn.us-east-1": world.fake.aliases["us-east-1", SECOND.key_alias],
+        "KeyArn.eu-west-1": world.cloud.aliases["eu-west-1", FIRST.key_alias],
+        "KeyArn.us-east-1": world.cloud.aliases["us-east-1", SECOND.key_alias],
     }
 
 
 def test_a_create_that_fails_is_told_once_with_the_id_that_its_delete_will_bring(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-02."""
 
     def out_of_order(call: str) -> None:
         raise RuntimeError(call)
 
-    world.fake.before = out_of_order
+    world.watch(out_of_order)
     ask(saved("cfn_create", endpoint))
     answer = endpoint.answer
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", ID)
@@ -119,12 +115,12 @@ def test_a_create_that_fails_is_told_once_with_the_id_that_its_delete_will_bring
     ],
 )
 def test_deleting_what_foothold_never_made_succeeds_without_a_call_to_aws(
-    world: World, endpoint: Endpoint, given: object
+    world: InMemory, endpoint: Endpoint, given: object
 ) -> None:
     """CR-03: markers. CR-04: ids never seen."""
     ask(saved("cfn_delete", endpoint, PhysicalResourceId=given))
     assert endpoint.answer["Status"] == "SUCCESS"
-    assert world.fake.calls == []
+    assert world.calls == []
 
 
 def test_deleting_such_a_thing_succeeds_even_while_the_control_plane_is_broken(
@@ -141,7 +137,7 @@ def test_deleting_such_a_thing_succeeds_even_while_the_control_plane_is_broken(
 
 
 def test_deleting_succeeds_when_everything_is_gone_already(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-05."""
     ask(saved("cfn_delete", endpoint))
@@ -149,7 +145,7 @@ def test_deleting_succeeds_when_everything_is_gone_already(
     assert made(world) == (0, 0)
 
 
-def test_deleting_drops_the_claim_and_keeps_the_store(world: World, endpoint: Endpoint) -> None:
+def test_deleting_drops_the_claim_and_keeps_the_store(world: InMemory, endpoint: Endpoint) -> None:
     ask(saved("cfn_create", endpoint))
     ask(saved("cfn_delete", endpoint))
     assert [answer["Status"] for answer in endpoint.answers] == ["SUCCESS", "SUCCESS"]
@@ -159,7 +155,7 @@ def test_deleting_drops_the_claim_and_keeps_the_store(world: World, endpoint: En
 
 
 def test_deleting_leaves_another_stacks_claim_on_the_same_region(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     ask(saved("cfn_create", endpoint))
     other = saved("cfn_create", endpoint, StackId=CREATE["StackId"].replace("5d1e", "5d1f"))
@@ -169,7 +165,7 @@ def test_deleting_leaves_another_stacks_claim_on_the_same_region(
     assert left == f"{other['StackId']} ArtifactStore"
 
 
-def test_the_same_delete_twice_is_answered_twice_alike(world: World, endpoint: Endpoint) -> None:
+def test_the_same_delete_twice_is_answered_twice_alike(world: InMemory, endpoint: Endpoint) -> None:
     """CR-06."""
     ask(saved("cfn_create", endpoint))
     endpoint.taken.clear()
@@ -183,7 +179,7 @@ def test_the_same_delete_twice_is_answered_twice_alike(world: World, endpoint: E
 
 @pytest.mark.parametrize("times", [2, 3])
 def test_the_same_create_again_makes_nothing_again(
-    world: World, endpoint: Endpoint, times: int
+    world: InMemory, endpoint: Endpoint, times: int
 ) -> None:
     """CR-07: the request doubled. CR-30: Lambda's first, second and third attempt."""
     for _ in range(times):
@@ -195,41 +191,43 @@ def test_the_same_create_again_makes_nothing_again(
 
 
 def test_the_same_create_at_the_same_time_ends_in_one_store(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-08: both runs find nothing, both create; the alias decides."""
     both = threading.Barrier(2)
 
     def meet(call: str) -> None:
-        if call == "create key":
+        if call == "CreateKey":
             both.wait()
 
-    world.fake.before = meet
+    world.watch(meet)
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(ask, [saved("cfn_create", endpoint) for _ in range(2)]))
     first, second = endpoint.answers
     assert first == second
     assert first["Status"] == "SUCCESS"
-    enabled = [key for key in world.fake.keys.values() if key.state == "Enabled"]
+    enabled = [key for key in world.cloud.keys.values() if key.state == "Enabled"]
     assert [key.arn for key in enabled] == [first["Data"]["KeyArn"]]
-    assert len(world.fake.buckets) == 1
+    assert len(world.cloud.buckets) == 1
 
 
-def test_an_update_that_changes_nothing_changes_nothing(world: World, endpoint: Endpoint) -> None:
+def test_an_update_that_changes_nothing_changes_nothing(
+    world: InMemory, endpoint: Endpoint
+) -> None:
     """CR-09."""
     ask(saved("cfn_create", endpoint))
-    before = dict(world.fake.parameters)
+    before = dict(world.cloud.parameters)
     event = saved("cfn_update", endpoint, ResourceProperties=CREATE["ResourceProperties"])
     ask(event)
     created, updated = endpoint.answers
     assert updated["Data"] == created["Data"]
     assert updated["PhysicalResourceId"] == created["PhysicalResourceId"]
-    assert world.fake.parameters == before
+    assert world.cloud.parameters == before
     assert made(world) == (1, 1)
 
 
 def test_an_update_to_another_region_keeps_the_id_and_moves_the_claim(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-10, and CR-11: the region that is left keeps its store."""
     ask(saved("cfn_create", endpoint))
@@ -243,7 +241,7 @@ def test_an_update_to_another_region_keeps_the_id_and_moves_the_claim(
 
 
 def test_a_region_taken_off_the_list_keeps_its_store_and_loses_the_claim(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-11."""
     event = saved("cfn_create_stores", endpoint)
@@ -257,7 +255,7 @@ def test_a_region_taken_off_the_list_keeps_its_store_and_loses_the_claim(
     assert made(world) == (2, 2)
 
 
-def test_an_update_rolled_back_brings_the_claim_back(world: World, endpoint: Endpoint) -> None:
+def test_an_update_rolled_back_brings_the_claim_back(world: InMemory, endpoint: Endpoint) -> None:
     """CR-12: the rollback is an Update with new and old properties exchanged."""
     ask(saved("cfn_create", endpoint))
     forth = saved("cfn_update", endpoint)
@@ -273,7 +271,7 @@ def test_an_update_rolled_back_brings_the_claim_back(world: World, endpoint: End
 
 
 def test_an_update_that_fails_leaves_the_claim_where_it_was(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     ask(saved("cfn_create", endpoint))
     event = saved("cfn_update", endpoint)
@@ -287,7 +285,7 @@ def test_an_update_that_fails_leaves_the_claim_where_it_was(
 
 
 def test_cleaning_up_a_replaced_id_leaves_the_claim_of_the_new_one(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-13: after a replacement, CloudFormation deletes the old id."""
     ask(saved("cfn_create", endpoint))
@@ -299,7 +297,7 @@ def test_cleaning_up_a_replaced_id_leaves_the_claim_of_the_new_one(
 
 @pytest.mark.parametrize("properties", [None, "garbage", {}, {"Region": ["x"]}, {"Nonsense": 1}])
 def test_a_delete_succeeds_whatever_its_properties_are(
-    world: World, endpoint: Endpoint, properties: object
+    world: InMemory, endpoint: Endpoint, properties: object
 ) -> None:
     """CR-15: they may be the mistake that the stack is rolled back for."""
     ask(saved("cfn_create", endpoint))
@@ -333,17 +331,17 @@ def test_a_delete_succeeds_whatever_its_properties_are(
     ],
 )
 def test_properties_that_are_wrong_are_refused_by_name_and_nothing_is_made(
-    world: World, endpoint: Endpoint, event: str, properties: dict[str, Any], reason: str
+    world: InMemory, endpoint: Endpoint, event: str, properties: dict[str, Any], reason: str
 ) -> None:
     """CR-14: texts for other things. CR-15: missing, null, unknown. CR-16: a comma string."""
     ask(saved(event, endpoint, ResourceProperties=properties))
     assert endpoint.answer["Status"] == "FAILED"
     assert reason in endpoint.answer["Reason"]
-    assert world.fake.calls == []
+    assert world.calls == []
 
 
 def test_the_time_that_cloudformation_waits_is_its_own_affair(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-14: ServiceTimeout arrives as a text."""
     event = saved("cfn_create", endpoint)
@@ -354,7 +352,7 @@ def test_the_time_that_cloudformation_waits_is_its_own_affair(
 
 
 def test_a_list_whose_answer_would_be_too_long_is_refused_before_anything_is_made(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-17."""
     regions = [f"ap-southeast-{number}" for number in range(1, 31)]
@@ -365,16 +363,16 @@ def test_a_list_whose_answer_would_be_too_long_is_refused_before_anything_is_mad
     assert reason.startswith("Regions names 30 regions: the answer would be ")
     assert "CloudFormation takes 4096" in reason
     assert reason.endswith("Fn::ForEach over Custom::ArtifactStore")
-    assert world.fake.calls == []
+    assert world.calls == []
 
 
 def test_as_many_regions_as_are_accepted_also_fit_into_the_answer(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-17: the longest list that is accepted, with the names that it really gets."""
     for count in itertools.count(1):
         regions = [f"ap-southeast-{number}" for number in range(1, count + 1)]
-        world.fake.statuses.update(dict.fromkeys(regions, "ENABLED"))
+        world.cloud.statuses.update(dict.fromkeys(regions, "ENABLED"))
         event = saved("cfn_create_stores", endpoint)
         event["ResourceProperties"]["Regions"] = regions
         ask(event)
@@ -398,17 +396,17 @@ def test_as_many_regions_as_are_accepted_also_fit_into_the_answer(
     ],
 )
 def test_a_request_that_is_not_understood_is_answered_and_nothing_is_made(
-    world: World, endpoint: Endpoint, changes: dict[str, Any], reason: str
+    world: InMemory, endpoint: Endpoint, changes: dict[str, Any], reason: str
 ) -> None:
     """CR-28: an unknown RequestType, and other things CloudFormation does not send."""
     ask(saved("cfn_create", endpoint, **changes))
     assert endpoint.answer["Status"] == "FAILED"
     assert reason in endpoint.answer["Reason"]
-    assert world.fake.calls == []
+    assert world.calls == []
 
 
 def test_a_delete_with_ids_that_are_not_a_stacks_has_nothing_to_do(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-28."""
     for changes in ({"StackId": "s"}, {"StackId": 1}, {"LogicalResourceId": None}):
@@ -418,14 +416,14 @@ def test_a_delete_with_ids_that_are_not_a_stacks_has_nothing_to_do(
         )
         ask(event)
     assert [answer["Status"] for answer in endpoint.answers] == ["SUCCESS"] * 3
-    assert world.fake.calls == []
+    assert world.calls == []
 
 
-def test_a_request_wrapped_by_a_topic_is_ignored(world: World, endpoint: Endpoint) -> None:
+def test_a_request_wrapped_by_a_topic_is_ignored(world: InMemory, endpoint: Endpoint) -> None:
     """CR-28."""
     ask({"Records": [{"Sns": {"Message": saved("cfn_create", endpoint)}}]})
     assert endpoint.puts == []
-    assert world.fake.calls == []
+    assert world.calls == []
 
 
 @pytest.mark.parametrize(
@@ -436,7 +434,7 @@ def test_a_request_wrapped_by_a_topic_is_ignored(world: World, endpoint: Endpoin
     ],
 )
 def test_a_region_that_cannot_be_used_yet_is_refused_with_what_to_do(
-    world: World, endpoint: Endpoint, region: str, reason: str
+    world: InMemory, endpoint: Endpoint, region: str, reason: str
 ) -> None:
     """CR-31."""
     event = saved("cfn_create", endpoint)
@@ -448,17 +446,17 @@ def test_a_region_that_cannot_be_used_yet_is_refused_with_what_to_do(
 
 
 def test_a_delete_that_overtakes_its_create_is_answered_and_so_is_the_create(
-    world: World, endpoint: Endpoint
+    world: InMemory, endpoint: Endpoint
 ) -> None:
     """CR-32: the stack is deleted while its create still runs."""
     at_work, go_on = threading.Event(), threading.Event()
 
     def pause(call: str) -> None:
-        if call == "create bucket":
+        if call == "CreateBucket":
             at_work.set()
             go_on.wait(10)
 
-    world.fake.before = pause
+    world.watch(pause)
     with serving() as elsewhere, pytest.MonkeyPatch.context() as patch:
         create = threading.Thread(target=ask, args=(saved("cfn_create", endpoint),))
         create.start()
@@ -473,7 +471,7 @@ def test_a_delete_that_overtakes_its_create_is_answered_and_so_is_the_create(
     assert made(world) == (1, 1)
 
 
-def test_the_claim_says_to_a_person_whose_it_is(world: World, endpoint: Endpoint) -> None:
+def test_the_claim_says_to_a_person_whose_it_is(world: InMemory, endpoint: Endpoint) -> None:
     ask(saved("cfn_create", endpoint))
     ((name, value),) = world.parameters.below(HOME, PLANE.names.claims).items()
     assert name == (
@@ -491,17 +489,17 @@ def test_the_claim_says_to_a_person_whose_it_is(world: World, endpoint: Endpoint
     ],
 )
 def test_a_stack_of_another_partition_region_or_account_is_refused_and_nothing_is_made(
-    world: World, endpoint: Endpoint, elsewhere: tuple[str, str]
+    world: InMemory, endpoint: Endpoint, elsewhere: tuple[str, str]
 ) -> None:
     stack_id = CREATE["StackId"].replace(*elsewhere)
     ask(saved("cfn_create", endpoint, StackId=stack_id))
     assert endpoint.answer["Status"] == "FAILED"
     assert "is not in eu-central-1 of account 111111111111" in endpoint.answer["Reason"]
     assert made(world) == (0, 0)
-    assert world.fake.calls == []
+    assert world.calls == []
 
 
-def test_a_delete_of_such_a_stack_drops_nobodys_claim(world: World, endpoint: Endpoint) -> None:
+def test_a_delete_of_such_a_stack_drops_nobodys_claim(world: InMemory, endpoint: Endpoint) -> None:
     ask(saved("cfn_create", endpoint))
     stack_id = CREATE["StackId"].replace(":111111111111:", ":999999999999:")
     given = physical_id(stack_id, CREATE["LogicalResourceId"])
