@@ -69,10 +69,19 @@ SUBJECTS = (
     Subject(
         "foothold.stores.ownership",
         (
+            "tests/stores/test_ownership.py",
             "tests/stores/test_planner.py",
             "tests/stores/test_beside.py",
             "tests/stores/test_two_control_planes.py",
             "tests/stores/test_retirement.py",
+        ),
+    ),
+    Subject(
+        "foothold.stores.aspects",
+        (
+            "tests/stores/test_aspects.py",
+            "tests/stores/test_event_patterns.py",
+            "tests/stores/test_planner.py",
         ),
     ),
     Subject("foothold.stores.policies", ("tests/stores/test_policies.py",)),
@@ -99,11 +108,27 @@ SUBJECTS = (
     ),
 )
 
+NO_STRICTNESS = "JSON has no value that strictness alone refuses, and nobody changes or prints it"
+
 # Mutants that change nothing a caller can see, by module and name, each with the reason.
 EQUIVALENT: Mapping[str, Mapping[str, str]] = {
     "foothold.stores.planner": {
         "use_of_new: '' -> '-mutated'": "only the names of the parameters are looked at",
         "_keeps_longer: 0 -> 1": "both are less than our 30 days",
+    },
+    "foothold.stores.ownership": {
+        "refuse_to_take_away: '' -> '-mutated'": "without a key no tags of it were read",
+    },
+    "foothold.stores.triggers": {
+        f"{model}: model_config = STRICT -> model_config = None": NO_STRICTNESS
+        for model in ("_Envelope", "_RegionOptIn", "_ParameterChanged", "_ApiCall")
+    },
+    "foothold.stores.custom_resource.request": {
+        "_Request: model_config = STRICT -> model_config = None": NO_STRICTNESS,
+        "_refuse_too_many: ArtifactStore(region, 'b' * 63, f\"arn:{partition_of(region).name}:kms:"
+        " -> ArtifactStore(None, 'b' * 63, f\"arn:{partition_of(region).name}:kms:{r": (
+            "the answer names regions by their place in it"
+        ),
     },
     "foothold.stores.custom_resource.reply": {
         "failure: 12 -> 13": "smaller slices, cut more often: of one long text as much is left",
@@ -122,6 +147,9 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.And: ast.Or, ast.Or: ast.And, ast.Add: ast.Sub, ast.Sub: ast.Add, ast.BitOr: ast.BitAnd,
     ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
 }  # fmt: skip
+
+
+NOTHING = ast.Constant(value=None)
 
 
 # --- Mutants --------------------------------------------------------------------------------------
@@ -150,12 +178,20 @@ def mutants_of(tree: ast.Module) -> list[Mutant]:
             setattr(node, field, real)
             if after == before:
                 continue
-            name = f"{where}: {before[:LONGEST_TEXT]} -> {after[:LONGEST_TEXT]}"
+            name = f"{where}: {_shortened(before, after)}"
             names[name] += 1
             if names[name] > 1:
                 name += f" #{names[name]}"
             found.append(Mutant(name, getattr(node, "lineno", 0), node, field, value))
     return found
+
+
+def _shortened(before: str, after: str) -> str:
+    """Both, from a little before the place where they differ."""
+    pairs = enumerate(zip(before, after, strict=False))
+    first = next((place for place, (one, other) in pairs if one != other), 0)
+    start = max(0, min(first - LONGEST_TEXT // 2, len(before) - LONGEST_TEXT))
+    return f"{before[start:][:LONGEST_TEXT]} -> {after[start:][:LONGEST_TEXT]}"
 
 
 def _text(node: ast.AST) -> str:
@@ -168,7 +204,7 @@ def _text(node: ast.AST) -> str:
             return ast.unparse(node)
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, Any]]:  # noqa: C901  one case a kind of change
+def _changes(node: ast.AST) -> Iterator[tuple[str, Any]]:  # noqa: C901, PLR0912  one case a kind
     """Each field of this node that can be changed, with what it becomes."""
     match node:
         case ast.Compare(ops=ops):
@@ -189,22 +225,57 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Any]]:  # noqa: C901  one cas
         case ast.If() | ast.IfExp() | ast.While():
             yield "test", ast.Constant(value=True)
             yield "test", ast.Constant(value=False)
-        case ast.Return(value=ast.expr()) if not isinstance(node.value, ast.Constant):
-            yield "value", ast.Constant(value=None)
+        case ast.Return(value=ast.expr()) | ast.Assign() | ast.AnnAssign(value=ast.expr()) if (
+            not isinstance(node.value, ast.Constant)
+        ):
+            yield "value", NOTHING
+        case ast.AugAssign() if type(node.op) in SWAPPED:
+            yield "op", SWAPPED[type(node.op)]()
+        case ast.Lambda(body=body) if not isinstance(body, ast.Constant):
+            yield "body", NOTHING
+        case ast.Call():
+            yield from _changes_of_a_call(node)
         case ast.Expr(value=ast.Call() | ast.Yield() | ast.YieldFrom()):
             yield "value", ast.Constant(value=...)
         case _:
             pass
 
 
+def _changes_of_a_call(call: ast.Call) -> Iterator[tuple[str, Any]]:
+    """None in the place of each argument in turn; and the call without each that has a name."""
+    for index, argument in enumerate(call.args):
+        if argument is not _reason_of(call) and _says_something(argument):
+            yield "args", [*call.args[:index], NOTHING, *call.args[index + 1 :]]
+    for index, keyword in enumerate(call.keywords):
+        before, after = call.keywords[:index], call.keywords[index + 1 :]
+        yield "keywords", [*before, *after]
+        if _says_something(keyword.value):
+            yield "keywords", [*before, ast.keyword(keyword.arg, NOTHING), *after]
+
+
+def _says_something(argument: ast.expr) -> bool:
+    is_nothing = isinstance(argument, ast.Constant) and not argument.value
+    return not is_nothing and not isinstance(argument, ast.Starred) and not _is_wording(argument)
+
+
+def _reason_of(node: ast.AST) -> ast.expr | None:
+    """Why a step is taken: what it says is for people."""
+    match node:
+        case ast.Call(func=ast.Name(id="KeepStep" | "RetireStep" | "_set"), args=[_, reason, *_]):
+            return reason
+        case _:
+            return None
+
+
 def _walk(node: ast.AST, where: str) -> Iterator[tuple[str, ast.AST]]:
     """All nodes below with the name of what they belong to, but for annotations, docstrings, and
     the wording of errors and logs."""
+    reason = _reason_of(node)
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params", "bases"):
             continue
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_wording(child):
+            if isinstance(child, ast.AST) and child is not reason and not _is_wording(child):
                 inner = _within(child, where)
                 yield inner, child
                 yield from _walk(child, inner)
@@ -224,13 +295,16 @@ def _is_wording(node: ast.AST) -> bool:
     match node:
         case ast.Expr(value=ast.Constant()) | ast.JoinedStr() | ast.Raise() | ast.Assert():
             return True
-        case ast.Import() | ast.ImportFrom():
+        case ast.Import() | ast.ImportFrom() | ast.Assign(targets=[ast.Name("reason" | "logger")]):
             return True
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger")))):
+        case (
+            # What types are called, and what is logged.
+            ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar")) | ast.BinOp(op=ast.BitOr()))
+            | ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="logger"))))
+        ):
             return True
         case ast.Call(func=ast.Name(id=name)):
-            made = ("TypeVar", "KeepStep", "RetireStep", "PydanticCustomError", "Ignored")
-            return name in (*made, "Partition")
+            return name in ("PydanticCustomError", "Ignored", "Partition")
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
         case _:

@@ -29,6 +29,13 @@ def test_every_setting_has_a_row() -> None:
     assert set(SETTINGS) == {*KeyAspect, *BucketAspect}
 
 
+def test_a_setting_is_called_what_people_call_it() -> None:
+    assert [str(aspect) for aspect in SETTINGS] == [
+        *("key policy", "key rotation", "key tags", "public access block", "object ownership"),
+        *("versioning", "default encryption", "lifecycle", "bucket tags", "bucket policy"),
+    ]
+
+
 def test_of_a_bucket_its_settings_may_be_read_and_written_and_nothing_else() -> None:
     made_and_listed = {
         *("s3:CreateBucket", "s3:TagResource"),

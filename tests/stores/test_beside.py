@@ -280,11 +280,12 @@ def seen(**settings: Any) -> ObservedStore:
 
 
 def test_what_opens_the_bucket_is_a_step_that_a_person_hears_of() -> None:
-    statements = [*OURS["Statement"], OPENS["another account"], STAYS["a denial"]]
+    opening = OPENS["another account"]
+    statements = [*OURS["Statement"], opening, opening | {"Sid": "Too"}, STAYS["a denial"]]
     found = seen(bucket_policy={"Statement": statements})
     (step,) = planner.plan(SPEC, found, 0)
-    assert step.verb is KeepVerb.SET_ASIDE
-    assert f"Theirs lets {MEMBER} in" in step.reason
+    assert (step.verb, step.aspect) == (KeepVerb.SET_ASIDE, BucketAspect.POLICY)
+    assert f"Theirs lets {MEMBER} in, Too lets {MEMBER} in, whom" in step.reason
     assert "ReaderRoleNames" in step.reason
     assert step.value["Statement"] == [*OURS["Statement"], STAYS["a denial"]]
 

@@ -487,6 +487,13 @@ def test_a_replacement_is_told_once_it_is_published_and_marked_once_it_is_told(
         assert (step.aspect in planner.TAGS) == (number > announce)
 
 
+@pytest.mark.parametrize("published", [{}, CONVERGED.home_parameters])
+def test_a_new_bucket_says_whether_it_takes_the_place_of_another(published: Any) -> None:
+    steps = plan(ObservedStore(key=KEY, home_parameters=published))
+    (made,) = [step for step in steps if step.verb is KeepVerb.CREATE_BUCKET]
+    assert made.use is (Use.REPLACEMENT if published else Use.UNUSED)
+
+
 @pytest.mark.parametrize("aspect", [KeyAspect.TAGS, BucketAspect.TAGS])
 def test_what_was_not_replaced_is_told_to_nobody(aspect: Aspect) -> None:
     assert verbs(with_setting(aspect, SPEC.tags_in(Use.UNUSED))) == [KeepVerb.SET]

@@ -215,6 +215,19 @@ def test_delete_without_the_name_of_a_resource_asks_for_nothing(field: str) -> N
     assert parse_request(saved("cfn_delete") | {field: None}) == NothingClaimed()
 
 
+def test_a_claim_knows_where_its_stack_is() -> None:
+    wanted = parse_request(saved("cfn_create"))
+    assert isinstance(wanted, StoresWanted)
+    assert wanted.claim.place == tuple(STACK.split(":")[n] for n in (1, 3, 4))
+
+
+def test_a_request_that_does_not_say_what_it_wants_is_refused() -> None:
+    event = saved("cfn_create")
+    del event["RequestType"]
+    with pytest.raises(PermanentError, match="RequestType"):
+        parse_request(event)
+
+
 def test_what_cloudformation_may_add_to_a_request_some_day_is_no_concern_of_ours() -> None:
     event = saved("cfn_create")
     assert parse_request(event | {"StackTags": {}}) == parse_request(event)

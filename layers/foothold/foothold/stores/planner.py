@@ -299,7 +299,7 @@ def _tags_are_new(spec: StoreSpec, seen: ObservedStore) -> bool:
 def _keeps_longer(rules: Any) -> bool:
     """Whether these lifecycle rules delete replaced artifacts, but later than ours do."""
     days = [
-        rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays", 0)
+        rule["NoncurrentVersionExpiration"].get("NoncurrentDays", 0)
         for rule in (rules if isinstance(rules, list) else ())
         if rule.get("Status") == "Enabled" and "NoncurrentVersionExpiration" in rule
     ]
