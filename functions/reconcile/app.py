@@ -9,7 +9,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from foothold.app import App
 from foothold.observability import counted, logger
 from foothold.stores.events import answer_event
-from foothold.stores.operator.commands import answer_command
 
 tracer, metrics, app = Tracer(), Metrics(), App()
 
@@ -19,5 +18,8 @@ tracer, metrics, app = Tracer(), Metrics(), App()
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], _context: LambdaContext) -> Mapping[str, Any]:
     if "command" in event:
+        # An event need not wait for what only operators need.
+        from foothold.stores.operator.commands import answer_command  # noqa: PLC0415
+
         return answer_command(event, app.commands)
     return counted(answer_event(event, app.control_plane, app.events), metrics)
