@@ -30,11 +30,12 @@ def lane_of(path: Path, fixtures: Collection[str]) -> str:
 
 
 def share_of(nodeid: str) -> str:
-    """What one process runs in one go: all that needs an embedded AWS, so that the control plane
-    is built and deployed once; each proof by itself; of the rest a file."""
+    """What one process runs in one go: all that needs the control plane on an embedded AWS, so that
+    it is built and deployed once; each folder of what needs an AWS of its own; each proof by
+    itself; of the rest a file."""
     file = nodeid.partition("::")[0]
     if file.startswith("tests/embedded/"):
-        return "embedded"
+        return file.rpartition("/")[0]
     return nodeid if file.endswith("test_proof.py") else file
 
 
@@ -45,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         if any(map(item.get_closest_marker, LANES)):
             raise pytest.UsageError(f"{item.nodeid}: its lane is no mark's to say, see lane_of")
         item.add_marker(lane_of(item.path, item.fixturenames))
-    long = ("tests/embedded/", "tests/proof/test_proof.py", "tests/proof/")
+    long = ("tests/embedded/test_", "tests/embedded/", "tests/proof/test_proof.py", "tests/proof/")
     items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in long])
 
 

@@ -35,7 +35,9 @@ def test_a_lane_that_is_given_by_hand_is_refused(request: pytest.FixtureRequest)
 def test_only_what_needs_an_embedded_aws_shares_one_process_whatever_its_file_says() -> None:
     assert "mark.embedded" in Path(__file__).read_text()
     assert share_of("tests/test_lanes.py::test_x") == "tests/test_lanes.py"
-    assert share_of("tests/embedded/test_a.py::test_x") == share_of("tests/embedded/b/c.py::y")
+    assert share_of("tests/embedded/test_a.py::test_x") == share_of("tests/embedded/test_b.py::y")
+    assert share_of("tests/embedded/b/test_a.py::x") == share_of("tests/embedded/b/test_b.py::y")
+    assert share_of("tests/embedded/b/test_a.py::x") != share_of("tests/embedded/test_a.py::x")
     assert share_of("tests/proof/test_proof.py::t[a]") != share_of(
         "tests/proof/test_proof.py::t[b]"
     )
