@@ -9,29 +9,39 @@ from foothold.stores.adoption import Adoptions
 from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
-from foothold.stores.ports import Usage
+from foothold.stores.model import StoreSpec
+from foothold.stores.ports import PipelineUse
 from foothold.stores.retirement import Retirements
 from local.aws.embedded import FOREIGN, HOME_REGION, TOOLS, Embedded
 from tests.embedded.test_lifecycle_table import REGION, Store
-from tests.fakes import FakeUsage, FakeWorld
 
 
 @pytest.fixture
 def store(embedded: Embedded) -> Store:
     """A control plane whose store in REGION is retired, and a bucket and key of others."""
     store = Store(embedded)
-    retirements(store, FakeUsage(FakeWorld())).retire(REGION, 9e9)
+    retirements(store).retire(REGION, 9e9)
     return store
 
 
-def retirements(store: Store, usage: Usage) -> Retirements:
+class Unused:
+    """`stores.ports.Usage` of stores that nobody uses: what other tests deploy does not matter."""
+
+    def pipelines(self, bucket: str) -> tuple[PipelineUse, ...]:
+        return ()
+
+    def stacks(self, spec: StoreSpec) -> tuple[str, ...]:
+        return ()
+
+
+def retirements(store: Store) -> Retirements:
     return Retirements(
         store.plane,
         store.reconciler,
         keys=KmsKeys(store.clients),
         buckets=S3Buckets(store.clients),
         parameters=SsmParameters(store.clients),
-        usage=usage,
+        usage=Unused(),
         clock=lambda: 2e9,
     )
 
@@ -78,7 +88,7 @@ def test_an_adopted_store_is_kept_and_given_back_whole(store: Store) -> None:
     store.s3.delete_bucket_policy(Bucket=bucket)
     assert [str(step.aspect) for step in store.keep().steps] == ["bucket policy"]
 
-    retirements(store, FakeUsage(FakeWorld())).retire(REGION, 9e9)
+    retirements(store).retire(REGION, 9e9)
     assert store.s3.get_object(Bucket=bucket, Key="old")["Body"].read() == b"an old artifact"
     assert state(store.kms, key) == "Enabled"
     assert store.kms.list_resource_tags(KeyId=key)["Tags"] == [

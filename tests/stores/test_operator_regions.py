@@ -6,15 +6,14 @@ from functools import partial
 import pytest
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.aspects import BucketAspect
 from foothold.stores.operator.regions import OperatorRegions, State
 from foothold.stores.published import Published
 from foothold.stores.register import ArtifactStore, Names, Phase, Retirement
 from foothold.stores.steps import KeepVerb
 from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
 from foothold.stores.wanted import OpenRequest, RegionPolicy
-from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets, FakeWorld
-from tests.stores.worlds import ACCOUNT, HOME, PLANE, STATUSES
+from proof.cloud import STRANGER
+from tests.stores.worlds import ACCOUNT, HOME, PLANE, STATUSES, InMemory, in_memory
 
 LIST = (HOME, "/foothold/regions")
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/abc"
@@ -29,9 +28,9 @@ class RecordedRequests:
 
 
 @pytest.fixture
-def world() -> FakeWorld:
-    world = FakeWorld(statuses=dict(STATUSES))
-    world.parameters[HOME, "/foothold/service-token"] = "arn:aws:lambda:..."
+def world() -> InMemory:
+    world = in_memory()
+    world.parameters.put(HOME, "/foothold/service-token", "arn:aws:lambda:...")
     return world
 
 
@@ -41,50 +40,47 @@ def requests() -> RecordedRequests:
 
 
 @pytest.fixture
-def kept(world: FakeWorld, requests: RecordedRequests) -> OperatorRegions:
-    return OperatorRegions(HOME, stores(world), FakeParameters(world), FakeRegions(world), requests)
+def kept(world: InMemory, requests: RecordedRequests) -> OperatorRegions:
+    return OperatorRegions(HOME, stores(world), world.parameters, world.regions, requests)
 
 
-def stores(world: FakeWorld) -> PublishedStores:
+def stores(world: InMemory) -> PublishedStores:
     return PublishedStores(
-        partial(read_where_deployed, FakeParameters(world), HOME, Names("/foothold")),
-        Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT),
+        partial(read_where_deployed, world.parameters, HOME, Names("/foothold")),
+        Trust(HOME, world.store_buckets, lambda: ACCOUNT),
     )
 
 
-def publish(world: FakeWorld, region: str) -> None:
+def publish(world: InMemory, region: str) -> None:
     key = KEY.replace("eu-west-1", region)
-    world.parameters[HOME, f"/foothold/artifact-stores/{region}/bucket"] = f"b-{region}"
-    world.parameters[HOME, f"/foothold/artifact-stores/{region}/key-arn"] = key
-    world.buckets[f"b-{region}"] = {
-        BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key},
-        BucketAspect.TAGS: PLANE.spec(region).tags,
-    }
+    world.parameters.put(HOME, f"/foothold/artifact-stores/{region}/bucket", f"b-{region}")
+    world.parameters.put(HOME, f"/foothold/artifact-stores/{region}/key-arn", key)
+    world.add_bucket(f"b-{region}", region, key, PLANE.spec(region).tags)
 
 
 def test_adding_a_region_lists_it_and_asks_for_it(
-    kept: OperatorRegions, world: FakeWorld, requests: RecordedRequests
+    kept: OperatorRegions, world: InMemory, requests: RecordedRequests
 ) -> None:
     assert kept.add(["eu-west-1", "us-east-1", "eu-west-1"]) == ("eu-west-1", "us-east-1")
     kept.request(kept.asked_for(["eu-west-1", "us-east-1", "eu-west-1"]))
-    assert world.parameters[LIST] == "eu-west-1,us-east-1"
+    assert world.cloud.parameters[LIST] == ("eu-west-1,us-east-1", "StringList")
     assert requests.made == [["eu-west-1", "us-east-1"]]
 
 
 def test_adding_a_listed_region_again_asks_again_and_writes_nothing(
-    kept: OperatorRegions, world: FakeWorld, requests: RecordedRequests
+    kept: OperatorRegions, world: InMemory, requests: RecordedRequests
 ) -> None:
     for _ in range(2):
-        world.calls.clear()
+        world.begin_anew()
         kept.add(["eu-west-1"])
         kept.request(["eu-west-1"])
-    assert "put parameter" not in world.calls
+    assert "PutParameter" not in world.calls
     assert requests.made == [["eu-west-1"], ["eu-west-1"]]
 
 
-def test_all_enabled_can_be_listed_beside_names(kept: OperatorRegions, world: FakeWorld) -> None:
+def test_all_enabled_can_be_listed_beside_names(kept: OperatorRegions, world: InMemory) -> None:
     kept.add(["all-enabled"])
-    assert world.parameters[LIST] == "all-enabled"
+    assert world.cloud.parameters[LIST] == ("all-enabled", "StringList")
 
 
 @pytest.mark.parametrize(
@@ -96,16 +92,16 @@ def test_all_enabled_can_be_listed_beside_names(kept: OperatorRegions, world: Fa
     ],
 )
 def test_a_region_that_cannot_be_used_is_refused_before_anything_is_written(
-    kept: OperatorRegions, world: FakeWorld, requests: RecordedRequests, region: str, words: str
+    kept: OperatorRegions, world: InMemory, requests: RecordedRequests, region: str, words: str
 ) -> None:
     with pytest.raises(PermanentError, match=words):
         kept.add(["eu-west-1", region])
-    assert LIST not in world.parameters
+    assert LIST not in world.cloud.parameters
     assert requests.made == []
 
 
 def test_removing_a_region_takes_it_off_the_list_and_keeps_its_store(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     publish(world, "eu-west-1")
     kept.add(["eu-west-1", "us-east-1"])
@@ -115,10 +111,10 @@ def test_removing_a_region_takes_it_off_the_list_and_keeps_its_store(
     assert first.store is not None
 
 
-def test_removing_the_last_region_removes_the_list(kept: OperatorRegions, world: FakeWorld) -> None:
+def test_removing_the_last_region_removes_the_list(kept: OperatorRegions, world: InMemory) -> None:
     kept.add(["eu-west-1"])
     assert kept.remove(["eu-west-1"]) == ()
-    assert LIST not in world.parameters
+    assert LIST not in world.cloud.parameters
 
 
 def test_removing_what_is_not_listed_names_what_is(kept: OperatorRegions) -> None:
@@ -127,11 +123,11 @@ def test_removing_what_is_not_listed_names_what_is(kept: OperatorRegions) -> Non
         kept.remove(["us-east-1"])
 
 
-def test_the_status_tells_who_wants_a_region(kept: OperatorRegions, world: FakeWorld) -> None:
+def test_the_status_tells_who_wants_a_region(kept: OperatorRegions, world: InMemory) -> None:
     publish(world, "eu-west-1")
-    world.parameters[HOME, "/foothold/claims/eu-west-1/app-1-Store"] = "x"
-    world.parameters[HOME, "/foothold/claims/us-east-1/app-1-Store"] = "x"
-    world.parameters[LIST] = "eu-west-1"
+    world.parameters.put(HOME, "/foothold/claims/eu-west-1/app-1-Store", "x")
+    world.parameters.put(HOME, "/foothold/claims/us-east-1/app-1-Store", "x")
+    world.parameters.put(*LIST, "eu-west-1")
     first, second = kept.status()
     assert first.store == ArtifactStore("eu-west-1", "b-eu-west-1", KEY)
     assert (first.wanted.on_the_list, first.wanted.claims) == (True, ("app-1-Store",))
@@ -139,30 +135,28 @@ def test_the_status_tells_who_wants_a_region(kept: OperatorRegions, world: FakeW
 
 
 def test_all_enabled_shows_every_usable_region_as_listed(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
-    world.parameters[LIST] = "all-enabled"
+    world.parameters.put(*LIST, "all-enabled")
     usable = {name for name, status in STATUSES.items() if status.startswith("ENABLED")}
     assert {status.region for status in kept.status() if status.wanted.on_the_list} == usable
 
 
-def test_half_a_store_is_not_ready(world: FakeWorld) -> None:
-    world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/bucket"] = "b"
+def test_half_a_store_is_not_ready(world: InMemory) -> None:
+    world.parameters.put(HOME, "/foothold/artifact-stores/eu-west-1/bucket", "b")
     assert stores(world).ready() == Published({})
 
 
-def test_without_a_control_plane_everything_says_so(
-    kept: OperatorRegions, world: FakeWorld
-) -> None:
-    world.parameters.clear()
+def test_without_a_control_plane_everything_says_so(kept: OperatorRegions, world: InMemory) -> None:
+    world.cloud.parameters.clear()
     for work in (kept.status, stores(world).ready, lambda: kept.add(["eu-west-1"])):
         with pytest.raises(PermanentError, match="not deployed in eu-central-1"):
             work()
 
 
-def test_all_enabled_but_for_some_is_one_list(kept: OperatorRegions, world: FakeWorld) -> None:
+def test_all_enabled_but_for_some_is_one_list(kept: OperatorRegions, world: InMemory) -> None:
     kept.add(["all-enabled", "us-east-1"], ["me-south-1"])
-    assert world.parameters[LIST] == "us-east-1,all-enabled,-me-south-1"
+    assert world.cloud.parameters[LIST] == ("us-east-1,all-enabled,-me-south-1", "StringList")
     listed = {status.region for status in kept.status() if status.wanted.on_the_list}
     assert listed == {HOME, "eu-west-1", "us-east-1", "ap-east-1"}
     assert set(kept.asked_for(["all-enabled"])) == listed
@@ -193,32 +187,32 @@ def test_removing_what_all_enabled_stands_for_says_how_to_leave_it_out(
     ],
 )
 def test_what_the_stack_does_not_allow_is_refused_before_anything_is_written(
-    kept: OperatorRegions, world: FakeWorld, policy: RegionPolicy, words: str
+    kept: OperatorRegions, world: InMemory, policy: RegionPolicy, words: str
 ) -> None:
-    world.parameters[HOME, "/foothold/region-policy"] = policy.text
+    world.parameters.put(HOME, "/foothold/region-policy", policy.text)
     publish(world, "us-east-1")
     with pytest.raises(PermanentError, match=words):
         kept.add(["eu-west-1"])
-    assert LIST not in world.parameters
+    assert LIST not in world.cloud.parameters
     assert kept.add([HOME]) == (HOME,)  # always allowed
 
 
 def test_all_enabled_shows_what_the_stack_allows_only(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
-    world.parameters[HOME, "/foothold/region-policy"] = RegionPolicy(("eu-*",)).text
-    world.parameters[LIST] = "all-enabled"
+    world.parameters.put(HOME, "/foothold/region-policy", RegionPolicy(("eu-*",)).text)
+    world.parameters.put(*LIST, "all-enabled")
     assert [status.region for status in kept.status()] == [HOME, "eu-west-1"]
 
 
-def noted(world: FakeWorld, region: str, *, asked: bool = True) -> OpenRequest:
+def noted(world: InMemory, region: str, *, asked: bool = True) -> OpenRequest:
     request = OpenRequest(1_800_000_000, "cannot create bucket b: AccessDenied", asked)
-    world.parameters[HOME, f"/foothold/requests/{region}"] = request.text
+    world.parameters.put(HOME, f"/foothold/requests/{region}", request.text)
     return request
 
 
 def test_what_was_asked_for_in_vain_is_shown_with_its_reason(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     request = noted(world, "us-east-1")
     (status,) = kept.status()
@@ -227,7 +221,7 @@ def test_what_was_asked_for_in_vain_is_shown_with_its_reason(
 
 
 def test_removing_a_region_drops_what_an_event_asked_for(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     noted(world, "us-east-1")
     assert kept.remove(["us-east-1"]) == ()
@@ -258,14 +252,14 @@ LEFT = STEP | {"left_to_a_person": True, "command": "aws s3api ..."}
 )
 def test_the_state_of_a_region_is_what_was_found_there(
     kept: OperatorRegions,
-    world: FakeWorld,
+    world: InMemory,
     *,
     published: bool,
     found: dict[str, object] | None,
     state: State,
     words: str,
 ) -> None:
-    world.parameters[LIST] = "eu-west-1"
+    world.parameters.put(*LIST, "eu-west-1")
     if published:
         publish(world, "eu-west-1")
     (status,) = kept.status()
@@ -275,7 +269,7 @@ def test_the_state_of_a_region_is_what_was_found_there(
 
 
 def test_a_store_that_could_not_be_repaired_is_broken_and_says_since_when_and_why(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     publish(world, "eu-west-1")
     request = noted(world, "eu-west-1", asked=False)
@@ -286,7 +280,7 @@ def test_a_store_that_could_not_be_repaired_is_broken_and_says_since_when_and_wh
 
 
 def test_waiting_ends_as_soon_as_a_refusal_is_written_down(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     looks: list[float] = []
 
@@ -300,13 +294,13 @@ def test_waiting_ends_as_soon_as_a_refusal_is_written_down(
 
 
 def test_a_store_that_may_not_be_used_is_shown_with_the_reason(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     publish(world, "eu-west-1")
-    world.foreign_buckets.add("b-eu-west-1")
+    world.cloud.buckets["b-eu-west-1"].owner = STRANGER
     (status,) = kept.status()
     assert status.store is None
-    assert "is not open to this account" in str(status.refused)
+    assert f"is not open to account {ACCOUNT}" in str(status.refused)
     assert status.judged(None) == (State.BROKEN, (status.refused,))
     # What the control plane itself finds counts for more: its parameters are as they should be.
     assert status.judged({"steps": []}) == (State.READY, (status.refused,))
@@ -315,17 +309,16 @@ def test_a_store_that_may_not_be_used_is_shown_with_the_reason(
 
 
 def test_waiting_for_a_store_that_may_not_be_used_says_why(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     publish(world, "eu-west-1")
-    world.foreign_buckets.add("b-eu-west-1")
-    with pytest.raises(TemporaryError, match="bucket b-eu-west-1 is not open to this account"):
+    world.cloud.buckets["b-eu-west-1"].owner = STRANGER
+    words = f"bucket b-eu-west-1, which its parameter names, is not open to account {ACCOUNT}"
+    with pytest.raises(TemporaryError, match=words):
         kept.wait(["eu-west-1"], lambda _: None, lambda _: None)
 
 
-def test_waiting_ends_when_every_store_is_published(
-    kept: OperatorRegions, world: FakeWorld
-) -> None:
+def test_waiting_ends_when_every_store_is_published(kept: OperatorRegions, world: InMemory) -> None:
     seen: list[str] = []
     missing = ["eu-west-1", "us-east-1"]
     publish(world, "eu-west-1")
@@ -347,26 +340,26 @@ def test_waiting_in_vain_names_the_region_and_the_log(kept: OperatorRegions) -> 
     ],
 )
 def test_a_retirement_under_way_is_seen_in_the_status(
-    kept: OperatorRegions, world: FakeWorld, text: str, phase: str
+    kept: OperatorRegions, world: InMemory, text: str, phase: str
 ) -> None:
-    world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = text
+    world.parameters.put(HOME, "/foothold/artifact-stores/eu-west-1/retired", text)
     (status,) = kept.status()
     assert (status.region, status.store, status.phase) == ("eu-west-1", None, phase)
 
 
-def test_a_region_that_is_retired_is_not_shown(kept: OperatorRegions, world: FakeWorld) -> None:
+def test_a_region_that_is_retired_is_not_shown(kept: OperatorRegions, world: InMemory) -> None:
     retired = Retirement(Phase.RETIRED, 0).text
-    world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = retired
+    world.parameters.put(HOME, "/foothold/artifact-stores/eu-west-1/retired", retired)
     assert kept.status() == ()
 
 
-def record(world: FakeWorld, retirement: Retirement) -> None:
+def record(world: InMemory, retirement: Retirement) -> None:
     publish(world, "eu-west-1")
-    world.parameters[HOME, "/foothold/artifact-stores/eu-west-1/retired"] = retirement.text
+    world.parameters.put(HOME, "/foothold/artifact-stores/eu-west-1/retired", retirement.text)
 
 
 def test_the_status_says_why_a_retirement_was_called_off(
-    kept: OperatorRegions, world: FakeWorld
+    kept: OperatorRegions, world: InMemory
 ) -> None:
     record(world, Retirement(Phase.CALLED_OFF, 0, reason="it is used by stack 1/late"))
     (status,) = kept.status()
@@ -378,7 +371,7 @@ def test_the_status_says_why_a_retirement_was_called_off(
 
 @pytest.mark.parametrize("phase", [Phase.RETIRING, Phase.RETIRED, Phase.ASKED])
 def test_a_record_that_nothing_proves_is_no_retirement_in_the_status(
-    kept: OperatorRegions, world: FakeWorld, phase: Phase
+    kept: OperatorRegions, world: InMemory, phase: Phase
 ) -> None:
     record(world, Retirement(phase, 0, reason="forged"))
     (status,) = kept.status()

@@ -20,8 +20,7 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import Use
 from foothold.stores.reconcile import Reconciler
-from tests.fakes import FakeRegions, FakeWorld
-from tests.stores.worlds import HOME, PLANE, STATUSES, moto_like_s3
+from tests.stores.worlds import HOME, PLANE, OptedIn, moto_like_s3
 
 SPEC = PLANE.spec("eu-west-1")
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/k"
@@ -295,8 +294,7 @@ def account() -> Iterator[Account]:
         patience.accompany(session)
         clients = Clients(session)
         parameters = SsmParameters(clients)
-        regions = FakeRegions(FakeWorld(statuses=dict(STATUSES)))
-        gateways = (KmsKeys(clients), S3Buckets(clients), parameters, regions)
+        gateways = (KmsKeys(clients), S3Buckets(clients), parameters, OptedIn())
         stores = Reconciler(PLANE, *gateways, clock=clock)
         patience.begin(OF_A_STACK)
         yield Account(clients, Claims(PLANE, stores, parameters, clock), clock)

@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.aspects import BucketAspect
+from foothold.errors import PermanentError
 from foothold.stores.model import HOME_TAG, REGION_TAG, STACK_TAG
 from foothold.stores.published import Published
 from foothold.stores.register import Adoption, ArtifactStore, Register
 from foothold.stores.trust import PublishedStores, Trust
-from tests.fakes import FakeParameters, FakeStoreBuckets, FakeWorld
-from tests.stores.worlds import ACCOUNT, HOME, PLANE
+from proof.cloud import DEFAULT_ENCRYPTION, STRANGER, Refused
+from tests.stores.worlds import ACCOUNT, HOME, PLANE, InMemory, encrypted_with, in_memory
 
 PATH = "/foothold/artifact-stores"
 REGION = "eu-west-1"
@@ -26,45 +25,44 @@ def key(region: str = REGION, account: str = ACCOUNT) -> str:
 
 
 @pytest.fixture
-def world() -> FakeWorld:
+def world() -> InMemory:
     """Three stores, as Foothold publishes them."""
-    world = FakeWorld()
+    world = in_memory()
     for region in REGIONS:
         spec = PLANE.spec(region)
         at = spec.parameters(spec.home_path, key(region))
-        world.parameters |= {(HOME, name): value for name, value in at.items()}
-        world.buckets[spec.bucket] = {
-            BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key(region)},
-            BucketAspect.TAGS: dict(spec.tags),
-        }
+        for name, value in at.items():
+            world.parameters.put(HOME, name, value)
+        world.add_bucket(spec.bucket, region, key(region), spec.tags)
+    world.begin_anew()
     return world
 
 
-def tamper(world: FakeWorld, leaf: str, value: str) -> None:
-    world.parameters[HOME, f"{PATH}/{REGION}/{leaf}"] = value
+def tamper(world: InMemory, leaf: str, value: str) -> None:
+    world.parameters.put(HOME, f"{PATH}/{REGION}/{leaf}", value)
 
 
-def in_a_function(world: FakeWorld) -> Published:
-    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+def in_a_function(world: InMemory) -> Published:
+    trust = Trust(HOME, world.store_buckets, lambda: ACCOUNT, PLANE)
     return PublishedStores(lambda: register(world), trust).ready()
 
 
-def on_a_command_line(world: FakeWorld) -> Published:
+def on_a_command_line(world: InMemory) -> Published:
     """Which knows neither NamePrefix nor the name of the control plane's stack."""
-    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT)
+    trust = Trust(HOME, world.store_buckets, lambda: ACCOUNT)
     return PublishedStores(lambda: register(world), trust).ready()
 
 
-def register(world: FakeWorld) -> Register:
-    return PLANE.register(FakeParameters(world).below(HOME, PATH))
+def register(world: InMemory) -> Register:
+    return PLANE.register(world.parameters.below(HOME, PATH))
 
 
-Reader = Callable[[FakeWorld], Published]
+Reader = Callable[[InMemory], Published]
 EVERY_READER = pytest.mark.parametrize("read", [in_a_function, on_a_command_line])
 
 
 @EVERY_READER
-def test_the_stores_that_foothold_published_may_be_used(world: FakeWorld, read: Reader) -> None:
+def test_the_stores_that_foothold_published_may_be_used(world: InMemory, read: Reader) -> None:
     published = read(world)
     assert set(published.stores) == set(REGIONS)
     assert published.stores[REGION] == ArtifactStore(REGION, PLANE.spec(REGION).bucket, key())
@@ -89,15 +87,12 @@ FOREIGN = {
 @EVERY_READER
 @pytest.mark.parametrize("what", list(FOREIGN))
 def test_a_parameter_that_points_elsewhere_is_not_followed_and_stops_no_other_region(
-    world: FakeWorld, read: Reader, what: str
+    world: InMemory, read: Reader, what: str
 ) -> None:
     leaf, value = FOREIGN[what]
     tamper(world, leaf, value)
-    world.foreign_buckets.add("elsewhere")
-    world.buckets["mine"] = {
-        BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key()},
-        BucketAspect.TAGS: {},
-    }
+    world.add_bucket("elsewhere", REGION, key(), {}).owner = STRANGER
+    world.add_bucket("mine", REGION, key(), {})
     published = read(world)
     assert set(published.stores) == set(REGIONS) - {REGION}
     (line,) = published.refused.values()
@@ -109,51 +104,46 @@ def test_a_parameter_that_points_elsewhere_is_not_followed_and_stops_no_other_re
 
 @EVERY_READER
 def test_another_accounts_bucket_and_key_together_are_refused_without_a_call(
-    world: FakeWorld, read: Reader
+    world: InMemory, read: Reader
 ) -> None:
     tamper(world, "bucket", "evil")
     tamper(world, "key-arn", key(account=OTHER))
-    world.buckets["evil"] = {BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key(account=OTHER)}}
-    asked: list[str] = []
-    world.before = asked.append
+    world.add_bucket("evil", REGION, key(account=OTHER), {})
     assert set(read(world).refused) == {REGION}
-    assert len([call for call in asked if "encryption" in call]) == len(REGIONS) - 1
+    assert world.calls.count("GetBucketEncryption") == len(REGIONS) - 1
 
 
 def test_a_bucket_whose_default_key_was_changed_is_not_used_until_it_is_put_right(
-    world: FakeWorld,
+    world: InMemory,
 ) -> None:
-    bucket = world.buckets[PLANE.spec(REGION).bucket]
-    bucket[BucketAspect.ENCRYPTION] = {"SSEAlgorithm": "AES256"}
+    settings = world.cloud.buckets[PLANE.spec(REGION).bucket].settings
+    settings["encryption"] = DEFAULT_ENCRYPTION
     assert "encrypts with no key of KMS" in in_a_function(world).refused[REGION]
-    bucket[BucketAspect.ENCRYPTION] = {"KMSMasterKeyID": key()}
+    settings["encryption"] = encrypted_with(key())
     assert in_a_function(world).refused == {}
 
 
-def test_a_region_that_cannot_be_asked_is_refused_with_the_reason(world: FakeWorld) -> None:
+def test_a_region_that_cannot_be_asked_is_refused_with_the_reason(world: InMemory) -> None:
     def busy(call: str) -> None:
-        if call == f"prove {BucketAspect.ENCRYPTION}":
-            world.before = lambda _call: None
-            raise TemporaryError("S3 is busy")
+        if call == "GetBucketEncryption":
+            world.serve()
+            raise Refused("SlowDown", 503)
 
-    world.before = busy
+    world.watch(busy)
     published = in_a_function(world)
     assert len(published.stores) == len(REGIONS) - 1
     (line,) = published.refused.values()
-    assert "S3 is busy" in line
+    assert "SlowDown" in line
 
 
-def adopted(world: FakeWorld, **tags: str) -> None:
+def adopted(world: InMemory, **tags: str) -> None:
     tamper(world, "bucket", "old-artifacts")
     tamper(world, "adopted", Adoption("old-artifacts", key()).text)
-    world.buckets["old-artifacts"] = {
-        BucketAspect.ENCRYPTION: {"KMSMasterKeyID": key()},
-        BucketAspect.TAGS: tags,
-    }
+    world.add_bucket("old-artifacts", REGION, key(), tags)
 
 
 @EVERY_READER
-def test_an_adopted_bucket_is_known_by_its_tags(world: FakeWorld, read: Reader) -> None:
+def test_an_adopted_bucket_is_known_by_its_tags(world: InMemory, read: Reader) -> None:
     adopted(world, **PLANE.spec(REGION).tags)
     assert read(world).stores[REGION].bucket == "old-artifacts"
 
@@ -169,41 +159,41 @@ def test_an_adopted_bucket_is_known_by_its_tags(world: FakeWorld, read: Reader) 
     ],
 )
 def test_a_record_of_an_adoption_proves_nothing_without_the_tags(
-    world: FakeWorld, read: Reader, tags: dict[str, str]
+    world: InMemory, read: Reader, tags: dict[str, str]
 ) -> None:
     adopted(world, **tags)
     assert "is not tagged as Foothold's" in read(world).refused[REGION]
 
 
-def test_a_function_takes_the_stores_of_its_own_stack_only(world: FakeWorld) -> None:
+def test_a_function_takes_the_stores_of_its_own_stack_only(world: InMemory) -> None:
     adopted(world, **{STACK_TAG: "another", HOME_TAG: HOME, REGION_TAG: REGION})
     assert "is not tagged as Foothold's" in in_a_function(world).refused[REGION]
 
 
-def test_a_garbled_record_of_an_adoption_refuses_the_region_alone(world: FakeWorld) -> None:
+def test_a_garbled_record_of_an_adoption_refuses_the_region_alone(world: InMemory) -> None:
     tamper(world, "adopted", "garbage")
     assert "does not hold an adoption" in in_a_function(world).refused[REGION]
 
 
-def test_a_store_of_a_function_is_proven_by_one_read(world: FakeWorld) -> None:
+def test_a_store_of_a_function_is_proven_by_one_read(world: InMemory) -> None:
     in_a_function(world)
     assert sorted(world.calls) == sorted(
-        ["get parameters by path", *[f"prove {BucketAspect.ENCRYPTION}"] * len(REGIONS)]
+        ["GetParametersByPath", *["GetBucketEncryption"] * len(REGIONS)]
     )
 
 
-def test_only_the_regions_that_are_asked_about_are_looked_at(world: FakeWorld) -> None:
-    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+def test_only_the_regions_that_are_asked_about_are_looked_at(world: InMemory) -> None:
+    trust = Trust(HOME, world.store_buckets, lambda: ACCOUNT, PLANE)
     found = register(world)
     assert set(trust.among(lambda: found, ["us-east-1"]).stores) == {"us-east-1"}
-    assert world.calls.count(f"prove {BucketAspect.ENCRYPTION}") == 1
+    assert world.calls.count("GetBucketEncryption") == 1
 
 
-def test_a_caller_whose_account_nobody_knows_uses_nothing(world: FakeWorld) -> None:
+def test_a_caller_whose_account_nobody_knows_uses_nothing(world: InMemory) -> None:
     def nobody() -> str:
         raise PermanentError("cannot ask whose credentials these are")
 
-    trust = Trust(HOME, FakeStoreBuckets(world), nobody)
+    trust = Trust(HOME, world.store_buckets, nobody)
     with pytest.raises(PermanentError, match="whose credentials"):
         trust.among(lambda: register(world))
 
@@ -213,7 +203,7 @@ def test_whatever_a_parameter_says_only_the_regions_own_store_may_be_used(
     bucket: str, key_arn: str
 ) -> None:
     spec = PLANE.spec(REGION)
-    world = FakeWorld()
-    trust = Trust(HOME, FakeStoreBuckets(world), lambda: ACCOUNT, PLANE)
+    world = in_memory()
+    trust = Trust(HOME, world.store_buckets, lambda: ACCOUNT, PLANE)
     below = spec.parameters(spec.home_path, key_arn) | {f"{spec.home_path}/bucket": bucket}
     assert trust.among(lambda: PLANE.register(below)).stores == {}

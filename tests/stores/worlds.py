@@ -2,7 +2,7 @@
 memory, and moto."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,16 +14,17 @@ from moto import mock_aws
 from moto.s3.models import FakeBucket
 
 from foothold.aws.clients import Clients
+from foothold.aws.regional import RegionalClient
 from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect
 from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
 from foothold.stores.ports import Buckets, Keys, Parameters, Regions
 from foothold.stores.reconcile import Reconciler
-from proof.cloud import ACCESS_KEY, Call, Cloud, Json, Perform, Refused
-from tests.fakes import FakeRegions, FakeWorld
+from proof.cloud import ACCESS_KEY, Bucket, Call, Cloud, Json, Perform, Refused
 
 HOME = "eu-central-1"
 ACCOUNT = "123456789012"  # moto's own
@@ -95,6 +96,17 @@ class InMemory(World):
     cloud: Cloud
 
     @property
+    def store_buckets(self) -> RegionalBuckets:
+        return RegionalBuckets(_regional())
+
+    def add_bucket(self, name: str, region: str, key_arn: str, tags: Mapping[str, str]) -> Bucket:
+        """A bucket of this account that encrypts with the key, which need not exist."""
+        bucket = self.cloud.add_bucket(name, region, self.plane.account)
+        bucket.tags = dict(tags)
+        bucket.settings["encryption"] = encrypted_with(key_arn)
+        return bucket
+
+    @property
     def calls(self) -> list[str]:
         """The operations that were asked for since `begin_anew`, in their order."""
         return [call.operation for call in self.cloud.calls]
@@ -154,6 +166,28 @@ def _clients() -> Clients:
     return Clients(boto3.Session(ACCESS_KEY, "secret", region_name=HOME))
 
 
+@cache
+def _regional() -> RegionalClient:
+    return RegionalClient(_clients().session, HOME, connections=10)
+
+
+def encrypted_with(key_arn: str) -> list[Json]:
+    """A bucket's default encryption, as S3 keeps it."""
+    default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key_arn}
+    return [{"ApplyServerSideEncryptionByDefault": default}]
+
+
+@dataclass(frozen=True)
+class OptedIn:
+    """`stores.ports.Regions` where moto is AWS: its account has opted in to none, and cannot."""
+
+    def statuses(self) -> Mapping[str, str]:
+        return STATUSES
+
+    def opt_in_status(self, region: str) -> str | None:
+        return STATUSES.get(region)
+
+
 def _like_s3(bucket: FakeBucket, *args: Any, **named: Any) -> None:
     """A new bucket has the default ownership, which moto leaves out (Amazon S3 User Guide,
     "Controlling ownership of objects and disabling ACLs for your bucket")."""
@@ -173,5 +207,4 @@ def moto_like_s3() -> AbstractContextManager[Any]:
 def on_moto() -> Iterator[World]:
     with mock_aws(), moto_like_s3():
         clients = Clients(boto3.Session(region_name=HOME))
-        regions = FakeRegions(FakeWorld(statuses=dict(STATUSES)))  # moto's has opted in to none
-        yield World(KmsKeys(clients), S3Buckets(clients), SsmParameters(clients), regions)
+        yield World(KmsKeys(clients), S3Buckets(clients), SsmParameters(clients), OptedIn())
