@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from foothold.acceptance.run import AcceptanceRequest
 from foothold.acceptance.table import CLAIMS, MOST_CALLS, ClaimVerdict, Finding, Report, Run
 from foothold.errors import PermanentError
 from tests.acceptance.live import ID, STATE, Live
@@ -329,6 +330,20 @@ def test_an_interrupted_run_takes_everything_away_and_says_so(number: int) -> No
     live.before = at(number, KeyboardInterrupt, live)
     with pytest.raises(KeyboardInterrupt, match=r"interrupted; everything .* was taken away"):
         live.run(run_pipeline=True)
+    assert live.left_behind() == []
+
+
+def test_an_interruption_that_python_forgot_is_heard_before_the_next_row() -> None:
+    live = Live()
+    asked: list[bool] = []
+
+    def is_interrupted() -> bool:
+        asked.append(len(asked) == 5)
+        return asked[-1]
+
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted; everything .* was taken away"):
+        live.acceptance().run(AcceptanceRequest(REGION), lambda _line: None, is_interrupted)
+    assert asked == [False] * 5 + [True]
     assert live.left_behind() == []
 
 

@@ -6,7 +6,7 @@ it makes is named after the run, so that whoever comes next, after whatever inte
 away the rest: to take away what is not there is no error.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Protocol
@@ -196,6 +196,15 @@ class Operator:
         return None
 
 
+def _until(is_interrupted: Callable[[], bool]) -> Iterator[str]:
+    """The rows that are asked, in their order. Raises KeyboardInterrupt."""
+    for claim in CLAIMS:
+        if is_interrupted():
+            raise KeyboardInterrupt
+        if claim.name != "retire":
+            yield claim.name
+
+
 @dataclass(frozen=True, slots=True)
 class AcceptanceRequest:
     """What is asked for. `without` names the rows that are left out; `run_pipeline` says whether
@@ -213,8 +222,14 @@ class Acceptance:
         self._operator = operator
         self._state = operator.names.acceptance_run
 
-    def run(self, request: AcceptanceRequest, say: Say) -> Report:
-        """Ask everything, take everything away, and report.
+    def run(
+        self,
+        request: AcceptanceRequest,
+        say: Say,
+        is_interrupted: Callable[[], bool] = lambda: False,
+    ) -> Report:
+        """Ask everything, take everything away, and report. Before each row `is_interrupted` is
+        asked whether somebody has interrupted the run.
 
         Raises PermanentError, before anything is made, where the region cannot be used (it has a
         store that somebody wants, is being retired, is not enabled, or is no region), where
@@ -224,7 +239,7 @@ class Acceptance:
         run = self._begin(request)
         rows = _Rows(self._operator, run, request, say)
         try:
-            findings = [rows.finding(claim.name) for claim in CLAIMS if claim.name != "retire"]
+            findings = [rows.finding(name) for name in _until(is_interrupted)]
         except KeyboardInterrupt:
             say(f"interrupted: everything is taken away; interrupted again, {CLEAN_UP} does it")
             _, left = self._take_away(run, say)

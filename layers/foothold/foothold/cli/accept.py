@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -74,7 +76,9 @@ def accept(  # noqa: PLR0917  # typer gives each by its name
             _tell_of_cleaning(runs.clean_up(say))
             return
         _make(folder)
-        report = runs.run(AcceptanceRequest(region, run_pipeline, frozenset(without or ())), say)
+        request = AcceptanceRequest(region, run_pipeline, frozenset(without or ()))
+        with _interruptions() as is_interrupted:
+            report = runs.run(request, say, is_interrupted)
         _write(report, folder)
     if as_json:
         print_json(report.as_json())
@@ -109,6 +113,24 @@ def _told_how_to_go_on() -> Iterator[None]:
         line = str(interrupt) or "interrupted; `foothold accept --clean-up` takes away what is left"
         err.print(f"foothold: {line}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Whether somebody has pressed Ctrl-C. Python forgets that where it comes while an object is
+    thrown away (Python Language Reference, "object.__del__"), and the run would go on for minutes.
+    """
+    heard = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        heard.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield heard.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
