@@ -11,6 +11,7 @@ from foothold.stores.aspects import (
     BUCKET_SETTINGS,
     KEY_SETTINGS,
     SETTINGS,
+    SPARE_KEYS,
     BucketAspect,
     KeyAspect,
 )
@@ -34,6 +35,7 @@ def test_a_setting_is_called_what_people_call_it() -> None:
         *("key policy", "key rotation", "key tags", "public access block", "object ownership"),
         *("versioning", "default encryption", "lifecycle", "bucket tags", "bucket policy"),
     ]
+    assert str(SPARE_KEYS) == "spare keys"
 
 
 def test_of_a_bucket_its_settings_may_be_read_and_written_and_nothing_else() -> None:

@@ -61,7 +61,7 @@ class Setting:
     desired: Callable[[StoreSpec, str], Any]
     read_by: str
     written_by: str
-    broken_by: tuple[str, ...] = ()
+    broken_by: tuple[str, ...]
     # There from the creation on: the key's policy is given with it, and the ownership is the
     # default of S3. So what is about to be created needs no step for it.
     at_creation: bool = False
