@@ -6,7 +6,7 @@ import pytest
 
 from foothold.errors import NotOursError
 from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect
-from foothold.stores.model import HOME_TAG, REGION_TAG, STACK_TAG, ControlPlane
+from foothold.stores.model import HOME_TAG, REGION_TAG, STACK_TAG
 from foothold.stores.ownership import (
     refuse_anothers_key,
     refuse_others,
@@ -15,15 +15,8 @@ from foothold.stores.ownership import (
 )
 from foothold.stores.register import Adoption
 from foothold.stores.steps import ObservedKey, ObservedStore
+from tests.stores.test_planner import PLANE, SPEC
 
-PLANE = ControlPlane(
-    account="111111111111",
-    home_region="eu-central-1",
-    stack="foothold",
-    organization_ids=("o-example",),
-    reader_roles=("foothold-deploy",),
-)
-SPEC = PLANE.spec("eu-west-1")
 ADOPTED = PLANE.spec("eu-west-1", Adoption("old-artifacts", "arn:aws:kms:eu-west-1:1:key/abc"))
 THEIRS = {STACK_TAG: "other", HOME_TAG: "us-east-1"}
 KEY = ObservedKey("arn:aws:kms:eu-west-1:111111111111:key/abc", "Enabled", tags=THEIRS)

@@ -201,7 +201,7 @@ class App:
 
     @cached_property
     def _commands(self) -> "OperatorCommands":
-        # The reconcile function imports these with its handler; no stack waits for them.
+        # Neither a stack nor an event waits for what only operators need.
         from foothold.stores.adoption import Adoptions  # noqa: PLC0415  see above
         from foothold.stores.handover import HandOvers  # noqa: PLC0415  see above
         from foothold.stores.operator.commands import OperatorCommands  # noqa: PLC0415  see above

@@ -194,7 +194,7 @@ def _source_action(pipeline: Pipeline) -> Json:
     return _action(
         "Source",
         ("Source", source.action_owner, source.provider),
-        dict(source.configuration()),
+        source.configuration(),
         outputs=(SOURCE_OUTPUT,),
         Namespace=SOURCE_VARIABLES,
     )

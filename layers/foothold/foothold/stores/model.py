@@ -183,6 +183,12 @@ class StoreSpec:
         """The store that a converged region holds."""
         return ArtifactStore(self.region, self.bucket, key_arn)
 
+    def keys_named_in(self, parameters: Mapping[str, str]) -> set[str]:
+        """The keys that the parameters of this store name, at home and in its own region."""
+        publishing = self.control_plane.names.publishing
+        names = (publishing(path)[1] for path in (self.home_path, self.regional_path))
+        return {parameters[name] for name in names if name in parameters}
+
     def parameters(self, path: str, key_arn: str) -> dict[str, str]:
         """Name and value of the two parameters that publish this store below `path`."""
         names = self.control_plane.names.publishing(path)

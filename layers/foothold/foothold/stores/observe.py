@@ -83,8 +83,7 @@ class Observer:
             for name in spec.parameters(spec.home_path, "")
             if name in register.parameters
         }
-        parameters = (*regional.items(), *home.items())
-        named = {value for name, value in parameters if name.endswith("/key-arn")}
+        named = spec.keys_named_in({**regional, **home})
         if key:
             named.discard(key.arn)
         else:

@@ -161,11 +161,7 @@ def _key_steps(spec: StoreSpec, seen: ObservedStore, use: Use) -> list[KeepStep]
 
 
 def _published_keys(spec: StoreSpec, seen: ObservedStore) -> set[str]:
-    named = (
-        seen.regional_parameters.get(f"{spec.regional_path}/key-arn"),
-        seen.home_parameters.get(f"{spec.home_path}/key-arn"),
-    )
-    return {arn for arn in named if arn}
+    return spec.keys_named_in({**seen.home_parameters, **seen.regional_parameters})
 
 
 def _refuse_a_moved_alias(

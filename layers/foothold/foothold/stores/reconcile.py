@@ -417,9 +417,10 @@ class Reconciler:
                 self._buckets.create(spec, step.use)
                 self._refuse_foreign_bucket(spec)
             case KeepVerb.SET | KeepVerb.SET_ASIDE:
+                assert step.aspect  # the one that is set
                 if isinstance(step.aspect, KeyAspect):
                     self._keys.write(spec, key, step.aspect, value)
-                elif step.aspect:
+                else:
                     self._buckets.write(spec, step.aspect, value)
             case KeepVerb.UNTAG:
                 if step.aspect is KeyAspect.TAGS:
@@ -461,7 +462,8 @@ class Reconciler:
         """Whose the parameters at home are, the key of the home region's store tells: it is the
         first that a control plane makes."""
         home = self._control_plane.spec(self._control_plane.home_region)
-        arn = register.parameters.get(f"{home.home_path}/key-arn")
+        _, name = self._control_plane.names.publishing(home.home_path)
+        arn = register.parameters.get(name)
         key = self._keys.find(home, arn) if arn and home.region != spec.region else None
         if key:
             refuse_anothers_key(home, key, f"below {home.home_path}")

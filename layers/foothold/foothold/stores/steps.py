@@ -123,9 +123,13 @@ class Step:
     key: str = ""
     command: str | None = None
 
+    @property
+    def what(self) -> str:
+        """What is done, without the reason."""
+        return f"{self.verb} {self.aspect}" if self.aspect else str(self.verb)
+
     def __str__(self) -> str:
-        what = f"{self.verb} {self.aspect}" if self.aspect else str(self.verb)
-        line = f"{what}: {self.reason}"
+        line = f"{self.what}: {self.reason}"
         return f"{line}; it would be done with `{self.command}`" if self.command else line
 
 

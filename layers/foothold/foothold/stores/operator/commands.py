@@ -204,7 +204,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     return {
-        "step": f"{step.verb} {step.aspect}" if step.aspect else step.verb.value,
+        "step": step.what,
         "reason": step.reason,
         "left_to_a_person": step.verb is KeepVerb.LEAVE,
         "command": step.command,
