@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
 from foothold.aws.clients import Clients, aws_call
 from foothold.aws.patience import OF_A_STACK, OF_AN_EVENT, Limits, Patience
@@ -20,7 +19,7 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import Use
 from foothold.stores.reconcile import Reconciler
-from tests.stores.worlds import HOME, PLANE, OptedIn, moto_like_s3
+from tests.stores.worlds import HOME, PLANE, OptedIn, moto_in_turn
 
 SPEC = PLANE.spec("eu-west-1")
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/k"
@@ -287,7 +286,7 @@ class Account:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    with mock_aws(), moto_like_s3():
+    with moto_in_turn():
         clock = Clock()
         patience = Patience(clock, clock.sleep)
         session = boto3.Session(region_name=HOME)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
-from moto import mock_aws
 
 from foothold.aws.clients import Clients
 from foothold.aws.pace import Pace
@@ -15,7 +14,7 @@ from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import PUTS_A_SECOND, SsmParameters
 from foothold.stores.model import ControlPlane
 from foothold.stores.reconcile import Reconciler
-from tests.stores.worlds import ACCOUNT, HOME
+from tests.stores.worlds import ACCOUNT, HOME, moto_in_turn
 
 REGIONS = [*boto3.Session().get_available_regions("ssm")][:34]
 CHANGES = {"CreateKey", "CreateAlias", "TagResource", "EnableKeyRotation", "PutKeyPolicy"}
@@ -60,7 +59,7 @@ def test_cold_regions_keep_within_the_rates() -> None:
             return client
 
     plane = ControlPlane(account=ACCOUNT, home_region=HOME, stack="foothold")
-    with mock_aws():
+    with moto_in_turn():
         clients = Counted(boto3.Session("testing", "testing", region_name=HOME))
         reconciler = Reconciler(
             plane,

@@ -1,9 +1,10 @@
 """The two worlds that one suite runs in, both behind the AWS gateways: our own model of AWS in
 memory, and moto."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,6 +12,7 @@ from unittest.mock import patch
 
 import boto3
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.s3.models import FakeBucket
 
 from foothold.aws.clients import Clients
@@ -198,13 +200,26 @@ def _like_s3(bucket: FakeBucket, *args: Any, **named: Any) -> None:
 _begin = FakeBucket.__init__
 
 
-def moto_like_s3() -> AbstractContextManager[Any]:
-    """Moto's buckets, as S3 makes them."""
-    return patch.object(FakeBucket, "__init__", _like_s3)
+@contextmanager
+def moto_in_turn() -> Iterator[None]:
+    """Moto, with buckets as S3 makes them. It answers one call at a time: it goes through
+    dictionaries that it adds to in another thread's call."""
+    answer, turn = BotocoreStubber.process_request, threading.Lock()
+
+    def in_turn(stubber: BotocoreStubber, request: Any) -> Any:
+        with turn:
+            return answer(stubber, request)
+
+    with (
+        mock_aws(),
+        patch.object(FakeBucket, "__init__", _like_s3),
+        patch.object(BotocoreStubber, "process_request", in_turn),
+    ):
+        yield
 
 
 @contextmanager
 def on_moto() -> Iterator[World]:
-    with mock_aws(), moto_like_s3():
+    with moto_in_turn():
         clients = Clients(boto3.Session(region_name=HOME))
         yield World(KmsKeys(clients), S3Buckets(clients), SsmParameters(clients), OptedIn())
