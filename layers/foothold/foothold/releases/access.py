@@ -1,0 +1,1 @@
+"""Whether an IAM policy allows more than another one. Pure."""

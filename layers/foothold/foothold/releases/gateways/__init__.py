@@ -1,0 +1,1 @@
+"""Releases' ports, on AWS."""

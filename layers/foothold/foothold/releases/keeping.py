@@ -1,0 +1,1 @@
+"""Releases in the artifact stores: written once in each, listed and read."""

@@ -1,0 +1,1 @@
+"""A review as one HTML page that needs no network."""

@@ -1,0 +1,1 @@
+"""All change sets of a target as one: folded, and the dangerous ones first. Pure."""

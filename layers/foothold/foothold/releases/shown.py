@@ -1,0 +1,1 @@
+"""A review as JSON, as Markdown and as lines for a terminal."""
