@@ -209,6 +209,7 @@ def test_deleting_parameters_that_are_not_there_is_no_error(clients: Clients) ->
         ("ThrottlingException", 400, TemporaryError),
         ("SlowDown", 503, TemporaryError),
         ("OperationAborted", 409, TemporaryError),
+        ("ConditionalRequestConflict", 409, TemporaryError),
         ("TooManyUpdates", 400, TemporaryError),
         ("ExpiredToken", 400, TemporaryError),
         ("SomethingNew", 500, TemporaryError),

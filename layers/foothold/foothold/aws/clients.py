@@ -55,6 +55,7 @@ CONFIG = Config(
 TEMPORARY_CODES = frozenset(
     {
         "ConcurrentModificationException",
+        "ConditionalRequestConflict",
         "DependencyTimeoutException",
         "InternalError",
         "InternalFailure",
