@@ -4,8 +4,6 @@ import io
 import json
 import os
 import stat
-import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,11 +16,11 @@ import pytest
 from benchmarks.s3 import CallError, Stored, World
 from foothold.app import App
 from foothold.errors import PermanentError, TemporaryError
+from foothold.jobs.gateway import PipelineJobs
+from foothold.jobs.messages import InvalidRequestError
 from foothold.observability import logger
 from foothold.packaging import jobs
-from foothold.packaging.gateways.codepipeline import PipelineJobs
-from foothold.packaging.jobs import answer_job
-from foothold.packaging.messages import InvalidRequestError, Job, parse
+from foothold.packaging.messages import parse
 from foothold.reading import Ignored
 from functions.package import app as function
 from tests.packaging.side_by_side import SideBySide, store
@@ -386,82 +384,6 @@ def test_a_job_that_codepipeline_would_not_send_is_still_answered(
     call({"CodePipeline.job": {"id": "11111111-abcd-1111-abcd-111111abcdef"}})
     assert failure(answers)[0] == "ConfigurationError"
     assert world.objects
-
-
-# --- Exactly one answer, in time ------------------------------------------------------------
-
-
-class Told:
-    """`packaging.ports.Jobs` that remember."""
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.answers: list[tuple[str, ...]] = []
-        self._error = error
-
-    def succeed(self, job: str, summary: str) -> None:
-        self._tell("succeeded", job, summary)
-
-    def fail(self, job: str, kind: str, message: str) -> None:
-        self._tell("failed", job, kind, message)
-
-    def _tell(self, *answer: str) -> None:
-        if self._error:
-            raise self._error
-        self.answers.append(answer)
-
-
-JOB = Job("1", "111111111111", {})
-
-
-def test_when_time_is_up_the_job_is_told_so_and_nothing_else() -> None:
-    told, release = Told(), threading.Event()
-
-    def slow(_: Job) -> str:
-        release.wait()
-        return "late"
-
-    def watch() -> None:
-        while not told.answers:
-            time.sleep(0.005)
-        release.set()
-
-    threading.Thread(target=watch).start()
-    given = answer_job(JOB, told, slow, jobs.GRACE)
-    ((kind, _, reason, message),) = told.answers
-    assert (kind, reason) == ("failed", "JobFailed")
-    assert "did not end in the function's time" in message
-    assert given["failed"] == {"JobFailed": message}
-
-
-def test_a_job_that_ends_in_time_is_not_told_that_time_is_up() -> None:
-    told = Told()
-    answer_job(JOB, told, lambda _: "done", jobs.GRACE + 60)
-    assert told.answers == [("succeeded", "1", "done")]
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (InvalidRequestError("x"), "ConfigurationError"),
-        (PermanentError("x"), "JobFailed"),
-        (TemporaryError("x"), "SystemUnavailable"),
-    ],
-)
-def test_each_failure_has_its_kind(error: Exception, kind: str) -> None:
-    told = Told()
-
-    def work(_: Job) -> str:
-        raise error
-
-    answer_job(JOB, told, work, 300)
-    assert told.answers == [("failed", "1", kind, "x")]
-
-
-def test_an_answer_that_does_not_reach_codepipeline_is_an_error_of_the_function() -> None:
-    """Lambda tries again, and finds the objects where they are."""
-    told = Told(TemporaryError("no connection"))
-    with pytest.raises(TemporaryError):
-        answer_job(JOB, told, lambda _: "done", 300)
 
 
 def test_a_long_message_is_cut_to_what_codepipeline_takes(world: World, answers: Answers) -> None:

@@ -227,7 +227,7 @@ def test_a_jobs_credentials_in_an_answer_are_caught(monkeypatch: pytest.MonkeyPa
         assert Cloud.current is not None
         Cloud.current.job_answers.append(("failure", {"jobId": job, "message": "canary-lent"}))
 
-    monkeypatch.setattr("foothold.packaging.gateways.codepipeline.PipelineJobs.fail", careless)
+    monkeypatch.setattr("foothold.jobs.gateway.PipelineJobs.fail", careless)
     assert any(failure.startswith("a job") for failure in watch.secrets(SCALE).failures)
 
 

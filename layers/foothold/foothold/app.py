@@ -37,7 +37,7 @@ from foothold.stores.trust import AT_ONCE, PublishedStores, Trust
 from foothold.stores.turns import Turns
 
 if TYPE_CHECKING:
-    from foothold.packaging.gateways.codepipeline import PipelineJobs
+    from foothold.jobs.gateway import PipelineJobs
     from foothold.packaging.jobs import PackageFunction
     from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
     from foothold.stores.operator.commands import OperatorCommands
@@ -279,6 +279,6 @@ class App:
 
     @cached_property
     def jobs(self) -> "PipelineJobs":
-        from foothold.packaging.gateways.codepipeline import PipelineJobs  # noqa: PLC0415  likewise
+        from foothold.jobs.gateway import PipelineJobs  # noqa: PLC0415  likewise
 
         return PipelineJobs(self.clients, self.clients.home_region)

@@ -16,8 +16,8 @@ from foothold.packaging.packager import Packager
 from foothold.packaging.verify import Verifier
 
 if TYPE_CHECKING:
+    from foothold.jobs.messages import JobCredentials
     from foothold.packaging.jobs import PackageFunction
-    from foothold.packaging.messages import JobCredentials
 
 
 class PackagingCaller(Caller):

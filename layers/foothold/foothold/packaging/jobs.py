@@ -6,34 +6,31 @@ templates and manifest are left where whoever asked will look for them.
 
 import hashlib
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from foothold.errors import FootholdError, PermanentError, TemporaryError
+from foothold.errors import PermanentError
+from foothold.jobs.answer import answer_job
+from foothold.jobs.messages import InvalidRequestError, Job, JobCredentials, ObjectLocation
+from foothold.jobs.ports import JobResult, Jobs
 from foothold.observability import FunctionAnswer, logger
 from foothold.packaging.manifest import MANIFEST, Body
 from foothold.packaging.messages import (
     DirectCall,
     FinishedBuild,
-    InvalidRequestError,
-    Job,
-    JobCredentials,
-    ObjectLocation,
     Order,
+    order_of,
     parse,
+    places_of,
 )
 from foothold.packaging.outputs import zip_outputs
 from foothold.packaging.packager import Packaged, Packager, PackageRequest
 from foothold.packaging.ports import (
-    ArtifactMissingError,
-    ArtifactRefusedError,
     Artifacts,
     BuildTag,
-    Jobs,
     Objects,
     Samconfig,
     Unpack,
@@ -48,7 +45,10 @@ TEMPLATES = (
     "template.yml",
     "template.json",
 )
-GRACE = 15.0  # seconds that are kept back for saying that time is up
+TOO_LATE = (
+    "packaging did not end in the function's time: retry the stage, which goes on from what is "
+    "stored already, or give the function more memory (PackageMemory)"
+)
 
 
 Lend = Callable[[JobCredentials, str], Artifacts]  # by a job's credentials, for its account
@@ -71,7 +71,12 @@ def answer_package(
     match parse(event):
         case Job() as job:
             result = answer_job(
-                job, jobs, lambda job: package_function().for_job(job), seconds_left
+                job,
+                jobs,
+                lambda job: JobResult(package_function().for_job(job)),
+                seconds_left,
+                function="package",
+                too_late=TOO_LATE,
             )
         case FinishedBuild() as build:
             try:
@@ -166,8 +171,8 @@ class PackageFunction:
     def for_job(self, job: Job) -> str:
         """Package a pipeline's artifact into its output artifact; return a line about it."""
         data = job.data()
-        order = data.order()
-        source, target = data.places()
+        order = order_of(data)
+        source, target = places_of(data)
         lent = self._lend(data.artifact_credentials, job.account)
         with _workspace() as folder:
             archive = folder / "artifact.zip"
@@ -201,81 +206,6 @@ class PackageFunction:
             published=published,
         )
         return replace(packaged, warnings=(*packaged.warnings, *configured.warnings))
-
-
-def answer_job(
-    job: Job, jobs: Jobs, work: Callable[[Job], str], seconds_left: float
-) -> Mapping[str, Any]:
-    """Do the work, and answer the job exactly once, whatever happens; return the answer.
-
-    `seconds_left` is the time after which this function would be killed, and nobody would
-    answer. Raises what nobody has foreseen, after the answer, and what keeps the answer from
-    being given.
-    """
-    answer = _OneAnswer(job.id, jobs)
-    timer = threading.Timer(max(0.0, seconds_left - GRACE), answer.time_is_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        summary = work(job)
-    except FootholdError as error:
-        answer.fail(kind_of_failure(error), str(error))
-    except Exception as error:
-        answer.fail("JobFailed", f"{type(error).__name__}; the package function's log has it")
-        raise
-    else:
-        answer.succeed(summary)
-    finally:
-        timer.cancel()
-        timer.join()
-    return answer.given
-
-
-class _OneAnswer:
-    """A job's answer. Only the first is given: the worker and the clock may race for it."""
-
-    def __init__(self, job: str, jobs: Jobs) -> None:
-        self._job = job
-        self._jobs = jobs
-        self._lock = threading.Lock()
-        self.given: Mapping[str, Any] = {}
-
-    def succeed(self, summary: str) -> None:
-        if self._first({"job": self._job, "summary": summary, "failed": {}}):
-            self._jobs.succeed(self._job, summary)
-
-    def fail(self, kind: str, message: str) -> None:
-        if self._first({"job": self._job, "failed": {kind: message}}):
-            self._jobs.fail(self._job, kind, message)
-
-    def time_is_up(self) -> None:
-        self.fail(
-            "JobFailed",
-            "packaging did not end in the function's time: retry the stage, which goes on from "
-            "what is stored already, or give the function more memory (PackageMemory)",
-        )
-
-    def _first(self, given: Mapping[str, Any]) -> bool:
-        with self._lock:
-            if self.given:
-                return False
-            self.given = given
-            return True
-
-
-def kind_of_failure(error: FootholdError) -> str:
-    """CodePipeline's name for it (AWS CodePipeline API Reference, "FailureDetails")."""
-    match error:
-        case InvalidRequestError():
-            return "ConfigurationError"
-        case ArtifactRefusedError():
-            return "PermissionError"
-        case ArtifactMissingError():
-            return "RevisionUnavailable"
-        case TemporaryError():
-            return "SystemUnavailable"
-        case _:
-            return "JobFailed"
 
 
 def find_template(build: Path, named: str | None) -> Path:

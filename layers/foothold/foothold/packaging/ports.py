@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from foothold.errors import PermanentError
 from foothold.packaging.manifest import Body, Exports, Folder, LoneFile, SignedZip, Stored
 from foothold.packaging.options import Configured, Options, SigningProfile
 from foothold.stores.register import ArtifactStore
@@ -76,26 +75,10 @@ class Signatures(Protocol):
         ...
 
 
-class Jobs(Protocol):
-    """The jobs of a pipeline. A job that somebody answered before is left as it is."""
-
-    def succeed(self, job: str, summary: str) -> None: ...
-
-    def fail(self, job: str, kind: str, message: str) -> None: ...
-
-
-class ArtifactRefusedError(PermanentError):
-    """An artifact may not be read or written with the rights that were given."""
-
-
-class ArtifactMissingError(PermanentError):
-    """There is no such artifact (any more)."""
-
-
 class Artifacts(Protocol):
     """The artifacts of one job, with that job's rights.
 
-    Raise ArtifactRefusedError and ArtifactMissingError, and what gateways raise.
+    Raise ArtifactRefusedError and ArtifactMissingError of `jobs`, and what gateways raise.
     """
 
     def fetch(self, bucket: str, key: str, target: Path) -> None:

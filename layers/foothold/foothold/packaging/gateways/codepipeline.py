@@ -1,4 +1,4 @@
-"""Jobs of CodePipeline, and the artifacts that come with them."""
+"""The artifacts that come with a job of CodePipeline."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -8,51 +8,16 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
-from foothold.aws.clients import CONFIG, Clients, aws_call, error_code
+from foothold.aws.clients import CONFIG, aws_call, error_code
+from foothold.jobs.ports import ArtifactMissingError, ArtifactRefusedError
 from foothold.packaging.gateways.archive import save
-from foothold.packaging.ports import ArtifactMissingError, ArtifactRefusedError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK = 1 << 20  # bytes
-# Lengths: AWS CodePipeline API Reference, "FailureDetails" and "ExecutionDetails".
-LONGEST_MESSAGE = 5000
-LONGEST_SUMMARY = 2048
-# The job is not in progress: somebody answered it, or its pipeline was stopped.
-ANSWERED = frozenset({"InvalidJobStateException", "JobNotFoundException"})
 REFUSED = frozenset({"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 MISSING = frozenset({"NoSuchBucket", "NoSuchKey", "404"})
-
-
-class PipelineJobs:
-    """`packaging.ports.Jobs` on CodePipeline."""
-
-    def __init__(self, clients: Clients, region: str) -> None:
-        self._clients = clients
-        self._region = region
-
-    def succeed(self, job: str, summary: str) -> None:
-        with aws_call(f"tell CodePipeline that job {job} succeeded"), _unless_answered():
-            self._clients.get("codepipeline", self._region).put_job_success_result(
-                jobId=job, executionDetails={"summary": summary[:LONGEST_SUMMARY]}
-            )
-
-    def fail(self, job: str, kind: str, message: str) -> None:
-        details: Any = {"type": kind, "message": message[:LONGEST_MESSAGE] or kind}
-        with aws_call(f"tell CodePipeline that job {job} failed"), _unless_answered():
-            self._clients.get("codepipeline", self._region).put_job_failure_result(
-                jobId=job, failureDetails=details
-            )
-
-
-@contextmanager
-def _unless_answered() -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        if error_code(error) not in ANSWERED:
-            raise
 
 
 class JobArtifacts:

@@ -1,0 +1,1 @@
+"""The jobs that CodePipeline gives to functions, whatever they do for it."""
