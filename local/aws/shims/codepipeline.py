@@ -42,7 +42,7 @@ def codepipeline() -> None:
     asks after it, on a path of its own that AWS does not have (AWS CodePipeline API Reference).
     """
     pipelines: dict[tuple[str, str], Json] = {}
-    jobs: dict[str, dict[str, str]] = {}
+    jobs: dict[str, Json] = {}
     router.SERVICE_PATTERNS["codepipeline"] = {"target_prefixes": ["CodePipeline_20150709"]}
     iam_actions.SERVICE_TO_IAM_NAMESPACE["codepipeline"] = "codepipeline"
     # The API's own pattern where no pipeline is named (AWS CodePipeline User Guide, "CodePipeline
@@ -106,7 +106,7 @@ def _of_pipelines(pipelines: dict[tuple[str, str], Json], operation: str, asked:
     return {"tags": found.get("tags", [])}
 
 
-def _put_job_result(jobs: dict[str, dict[str, str]], operation: str, asked: Json) -> Json:
+def _put_job_result(jobs: dict[str, Json], operation: str, asked: Json) -> Json:
     job = str(asked.get("jobId", ""))
     details = asked.get("failureDetails") or {}
     message, kind = str(details.get("message", "")), str(details.get("type", ""))
@@ -119,8 +119,9 @@ def _put_job_result(jobs: dict[str, dict[str, str]], operation: str, asked: Json
         raise RefusedError("JobNotFoundException", f"job {job} does not exist")
     if jobs[job]["status"] != "InProgress":
         raise RefusedError("InvalidJobStateException", f"job {job} is {jobs[job]['status']}")
+    told = ("continuationToken", "outputVariables")
     jobs[job] = (
-        {"status": "Succeeded"}
+        {"status": "Succeeded", **{name: asked[name] for name in told if asked.get(name)}}
         if succeeded
         else {"status": "Failed", "type": kind, "message": message}
     )

@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
+from typing import Any
 
 from foothold.errors import PermanentError
 from foothold.partitions import everywhere, meant_region, partition_of
 from foothold.pipelines.build_environment import BuildEnvironment
 from foothold.pipelines.sources import Source
+from foothold.pipelines.waves import Wave, Waves, beside
+from foothold.releases.model import Bake, OnFailure, Trial, When
 from foothold.stores.register import ArtifactStore
 
 # CodePipeline's EncryptionKey takes a key id or ARN of at most 100 characters in a pipeline's
@@ -80,6 +83,12 @@ class Approval:
     topic: str
     note: str = ""
     timeout_minutes: int | None = None
+    when: When = When.ALWAYS
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether a person is asked whatever the review says."""
+        return self.when is When.ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,10 @@ class Target:
     """One stack in one account and any number of regions.
 
     `regions` is None for `follow`: the regions that have an artifact store, but for those in
-    `without`. `wave` is how many regions are deployed at a time; None means all of them.
+    `without`. `wave` is how many regions are deployed at a time, in one stage; None means all of
+    them. With `waves` each wave is a stage, watched as `bake` and `trials` say before the next
+    one; `on_failure` says what becomes of one that fails. A target that is `parallel` shares the
+    stages of the one before it, whose waves, approval and watch are its own, too.
     """
 
     name: str
@@ -100,6 +112,18 @@ class Target:
     approval: Approval | None = None
     wave: int | None = None
     without: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    stack_policy: Mapping[str, Any] | None = None
+    waves: Waves | None = None
+    bake: Bake | None = None
+    on_failure: OnFailure = OnFailure.STOP
+    trials: tuple[Trial, ...] = ()
+    parallel: bool = False
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anything is looked at after a wave."""
+        return bool(self.bake or self.trials)
 
     def parameters_in(self, region: str) -> dict[str, str]:
         return {**self.parameters, **self.region_parameters.get(region, {})}
@@ -170,10 +194,16 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTarget:
-    """A target with its regions in the order in which they are deployed."""
+    """A target with its regions, and the waves in which they are deployed.
+
+    `lead` is the target whose stages it shares, and whose approval and watch hold for it: itself
+    for most.
+    """
 
     declared: Target
+    lead: Target
     regions: tuple[str, ...]
+    waves: tuple[Wave, ...]
 
     @property
     def name(self) -> str:
@@ -184,10 +214,21 @@ class ResolvedTarget:
         return self.declared.account
 
     @property
-    def waves(self) -> Iterator[tuple[str, ...]]:
-        size = self.declared.wave or len(self.regions)
-        for start in range(0, len(self.regions), size):
-            yield self.regions[start : start + size]
+    def is_lead(self) -> bool:
+        return self.declared is self.lead
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The names of its stages, in order."""
+        asked = self.lead.approval
+        certain = asked is None or asked.is_certain
+        name = self.lead.name
+        names = [name] if certain else [name, f"{name}-Approve"]
+        if self.lead.waves:
+            names += [f"{name}-{number}" for number in range(1, len(self.waves) + 1)]
+        elif not certain:
+            names.append(f"{name}-Deploy")
+        return tuple(names)
 
 
 def stores_digest(stores: Mapping[str, ArtifactStore]) -> str:
@@ -233,15 +274,7 @@ def resolve(
         *_topic_problems(declaration, home_region, _account(ready, home_region)),
         *_region_name_problems(declaration, ready),
     ]
-    targets = tuple(
-        ResolvedTarget(
-            target,
-            tuple(sorted(places.followed(target) - _listed(declaration, target)))
-            if target.regions is None
-            else target.regions,
-        )
-        for target in declaration.targets
-    )
+    targets = tuple(_resolved(declaration, places))
     problems += _nothing_left(targets, places)
     problems += _overlaps(targets)
     if problems:
@@ -338,6 +371,20 @@ def _build_problems(build: Build, source: Source, account: str | None) -> Iterat
                 f"{where}.Secret: it is in account {arn[4]}, which encrypts it with a key of its "
                 "own; give the key's ARN as Key"
             )
+
+
+def _resolved(declaration: Declaration, places: _Places) -> Iterator[ResolvedTarget]:
+    lead: ResolvedTarget | None = None
+    for target in declaration.targets:
+        regions = target.regions
+        if regions is None:
+            regions = tuple(sorted(places.followed(target) - _listed(declaration, target)))
+        if lead and target.parallel:
+            yield ResolvedTarget(target, lead.declared, regions, beside(lead.waves, regions))
+            continue
+        waves = target.waves or Waves(sizes=(target.wave or max(1, len(regions)),))
+        lead = ResolvedTarget(target, target, regions, waves.over(regions))
+        yield lead
 
 
 def _listed(declaration: Declaration, target: Target) -> set[str]:

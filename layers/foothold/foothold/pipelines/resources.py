@@ -28,6 +28,7 @@ from foothold.pipelines.template import (
     role_arn,
     via,
 )
+from foothold.releases.model import ReleaseTarget, ReleaseTargets
 from foothold.stores.register import ArtifactStore, Names
 
 DEPLOY_ROLE = "foothold-deploy"
@@ -103,6 +104,44 @@ def expand(
     if problems:
         raise DeclarationError(problems)
     return resources
+
+
+# What its releases are made for
+
+
+def release_targets(pipeline: Pipeline) -> ReleaseTargets:
+    """What the pipeline's releases are made for: its targets, with the regions and the waves that
+    it has now."""
+    return ReleaseTargets(
+        pipeline.name,
+        pipeline.home_region,
+        tuple(map(_release_target, pipeline.targets)),
+        str(getattr(pipeline.declaration.source, "branch", "")),
+    )
+
+
+def _release_target(target: ResolvedTarget) -> ReleaseTarget:
+    declared, lead = target.declared, target.lead
+    return ReleaseTarget(
+        name=target.name,
+        account=target.account,
+        stack=declared.stack,
+        waves=target.waves,
+        capabilities=declared.capabilities,
+        parameters=declared.parameters,
+        region_parameters={
+            region: declared.region_parameters[region]
+            for region in target.regions
+            if region in declared.region_parameters
+        },
+        tags=declared.tags,
+        stack_policy=declared.stack_policy,
+        approval=lead.approval.when if lead.approval else None,
+        bake=lead.bake,
+        on_failure=lead.on_failure,
+        trials=lead.trials,
+        joins="" if target.is_lead else lead.name,
+    )
 
 
 # The pipeline

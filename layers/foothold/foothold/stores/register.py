@@ -52,6 +52,16 @@ class Names:
         return f"{self.root}/package-function"
 
     @property
+    def review_function(self) -> str:
+        """The function that reads change sets, for a review and for its guard."""
+        return f"{self.root}/review-function"
+
+    @property
+    def rollout_function(self) -> str:
+        """The function that watches a wave, and takes it back."""
+        return f"{self.root}/rollout-function"
+
+    @property
     def turn(self) -> str:
         """Who has the turn, where several runs could meet."""
         return f"{self.root}/turn"
@@ -78,6 +88,11 @@ class Names:
     def requests(self) -> str:
         """Below it stands what was asked for and is not ready."""
         return f"{self.root}/requests"
+
+    def pipeline(self, project: str) -> str:
+        """Below it stands what a pipeline's releases are made for, in parts that are numbered
+        from 1."""
+        return f"{self.root}/pipelines/{project}"
 
     def store(self, region: str) -> str:
         """The path of a store's parameters in the home region."""
