@@ -47,7 +47,8 @@ class PropertyChange:
 class ResourceChange:
     """What becomes of one resource. `policy` is CloudFormation's PolicyAction, such as Delete,
     Retain or Snapshot, `before` and `after` are its properties, None where not told; `drift`
-    is its ResourceDriftStatus."""
+    is its ResourceDriftStatus. `nested` is what becomes of the resources of a nested stack, None
+    where that was not read."""
 
     action: Action
     logical_id: str
@@ -61,6 +62,7 @@ class ResourceChange:
     after: Mapping[str, Any] | None = None
     drift: str | None = None
     nested_change_set: str | None = None
+    nested: "tuple[ResourceChange, ...] | None" = None
 
 
 class SetState(StrEnum):
