@@ -64,6 +64,13 @@ def test_what_was_created_is_read_as_it_is(records: RegionalRecords, store: Arti
     assert etag
 
 
+def test_whether_an_object_is_there_is_told_without_reading_it(records: RegionalRecords) -> None:
+    assert not records.has(NEAR, "a")
+    records.create(NEAR, "a", b"one")
+    assert records.has(NEAR, "a")
+    assert not records.has(FAR, "a")
+
+
 def test_what_is_there_is_not_created_again(records: RegionalRecords) -> None:
     assert records.create(NEAR, "a", b"one")
     assert not records.create(NEAR, "a", b"two")
@@ -138,10 +145,11 @@ def test_every_call_names_the_owner_the_key_and_the_stores_own_region(
     for store in STORES:
         records.create(store, "a", b"one")
         records.read(store, "a")
+        records.has(store, "a")
         records.folders(store, "x/")
     assert {params["ExpectedBucketOwner"] for _, params in seen} == {ACCOUNT}
     put = [params for name, params in seen if name == "PutObject"]
     assert [each["SSEKMSKeyId"] for each in put] == [store.key_arn for store in STORES]
     assert {each["ServerSideEncryption"] for each in put} == {"aws:kms"}
-    assert len(seen) == 6
+    assert len(seen) == 8
     assert regions == {HOME, "us-east-1"}

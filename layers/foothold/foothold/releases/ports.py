@@ -16,6 +16,10 @@ class Records(Protocol):
         """The object and its entity tag; None where there is none."""
         ...
 
+    def has(self, store: ArtifactStore, key: str) -> bool:
+        """Whether there is such an object, of whatever size."""
+        ...
+
     def create(self, store: ArtifactStore, key: str, body: bytes) -> bool:
         """Write an object that is not there yet; False where there is one (Amazon S3 User Guide,
         "How to prevent object overwrites with conditional writes")."""

@@ -50,6 +50,18 @@ class RegionalRecords:
             with closing(found["Body"]) as body:
                 return body.read(), found["ETag"]
 
+    def has(self, store: ArtifactStore, key: str) -> bool:
+        with aws_call(f"look for {key} in {store.bucket}, the artifact store of {store.region}"):
+            try:
+                self._s3(store).head_object(
+                    Bucket=store.bucket, Key=key, ExpectedBucketOwner=self._account()
+                )
+            except ClientError as error:
+                if error_code(error) == "404":
+                    return False
+                raise
+        return True
+
     def create(self, store: ArtifactStore, key: str, body: bytes) -> bool:
         return self._put(store, key, body, IfNoneMatch="*")
 
