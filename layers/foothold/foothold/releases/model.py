@@ -231,6 +231,23 @@ class ReleaseTargets:
             )
         return found
 
+    @classmethod
+    def published(cls, parameters: Mapping[str, str], path: str, digest: str) -> "ReleaseTargets":
+        """The list that stands in the parameters below `path`, by their names, in parts that are
+        numbered from 1. Raises PermanentError where there is none, and as `parse` does."""
+        below = f"{path}/"
+        parts = {
+            int(number): text
+            for name, text in parameters.items()
+            if name.startswith(below) and (number := name.removeprefix(below)).isdecimal()
+        }
+        if not parts:
+            raise PermanentError(
+                f"there is no parameter {below}1, which a pipeline publishes what its releases "
+                "are made for in: deploy the pipeline's stack again"
+            )
+        return cls.parse("".join(parts[number] for number in sorted(parts)), digest)
+
 
 def _line(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
