@@ -169,7 +169,7 @@ def refused(properties: Any, known: Any = None) -> list[str]:
         (
             declared(target(Approval="perhaps")),
             (
-                "Targets[Test].Approval: write true or false, or give it Topic, Note and "
+                "Targets[Test].Approval: write true or false, or give it When, Topic, Note and "
                 "TimeoutMinutes"
             ),
         ),
@@ -205,13 +205,14 @@ def test_an_error_names_the_field_and_the_way_out(properties: Any, line: str) ->
             declared(target(BakeMinutes=30)),
             (
                 "Targets[Test].BakeMinutes: unknown; remove it, here are Name, Account, Regions, "
-                "Stack, Parameters, RegionParameters, Capabilities, Approval, WaveSize"
+                "Stack, Parameters, RegionParameters, Capabilities, Tags, StackPolicy, Approval, "
+                "WaveSize, Waves, Bake, OnFailure, Tests, Parallel"
             ),
         ),
         (
             declared(target(Approval={"Topic": TOPIC, "WaveSize": 2})),
             (
-                "Targets[Test].Approval.WaveSize: unknown; remove it, here are Topic, Note, "
+                "Targets[Test].Approval.WaveSize: unknown; remove it, here are When, Topic, Note, "
                 "TimeoutMinutes"
             ),
         ),

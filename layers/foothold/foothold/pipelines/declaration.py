@@ -6,6 +6,7 @@ and everything that CodePipeline would refuse later is refused now, by the field
 """
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,6 +25,11 @@ from foothold.stores.register import ArtifactStore
 # CodePipeline's EncryptionKey takes a key id or ARN of at most 100 characters in a pipeline's
 # ArtifactStore (aws-cdk, aws-codepipeline/lib/private/cross-region-support-stack.ts).
 KEY_ID_LENGTH = 100
+
+# AWS CloudFormation User Guide, "Understand CloudFormation quotas": a parameter's value; and
+# CreateStack's StackPolicyBody in its API Reference.
+PARAMETER_BYTES = 4096
+STACK_POLICY_BYTES = 16_384
 
 # How a template declares a pipeline, and has it expanded.
 RESOURCE_TYPE = "Foothold::Pipeline"
@@ -218,6 +224,11 @@ class ResolvedTarget:
         return self.declared is self.lead
 
     @property
+    def review_namespace(self) -> str:
+        """In which its review gives variables."""
+        return f"Review{re.sub('[^A-Za-z0-9]', '', self.lead.name)}"
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """The names of its stages, in order."""
         asked = self.lead.approval
@@ -276,6 +287,8 @@ def resolve(
     ]
     targets = tuple(_resolved(declaration, places))
     problems += _nothing_left(targets, places)
+    problems += _rollout_problems(targets)
+    problems += _stage_problems(targets)
     problems += _overlaps(targets)
     if problems:
         raise DeclarationError(dict.fromkeys(problems))
@@ -458,6 +471,7 @@ def _target_problems(declaration: Declaration, places: _Places) -> Iterator[str]
             stage = target.name.capitalize()
             yield f"{where}.Name: the pipeline has a stage {stage} already; choose another"
         yield from _target_variable_problems(where, target, declaration.source)
+        yield from _configuration_problems(where, target, declaration)
         yield from _region_parameter_problems(where, target, places.ready)
         if target.regions is None:
             yield from _following_problems(f"{where}.Regions", target, places)
@@ -491,8 +505,116 @@ def _target_variable_problems(where: str, target: Target, source: Source) -> Ite
         for name, value in parameters.items():
             place = f"{where}.RegionParameters.{region}.{name}"
             yield from _variable_problems(place, value, given)
+    for name, value in target.tags.items():
+        yield from _variable_problems(f"{where}.Tags.{name}", value, given)
+    for text in _texts(target.stack_policy):
+        yield from _variable_problems(f"{where}.StackPolicy", text, given)
     if target.approval:
         yield from _variable_problems(f"{where}.Approval.Note", target.approval.note, given)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+
+
+def _configuration_problems(where: str, target: Target, declaration: Declaration) -> Iterator[str]:
+    """What no template configuration can hold, or nobody would write one for."""
+    parameters = [("Parameters", target.parameters)]
+    parameters += [
+        (f"RegionParameters.{region}", texts) for region, texts in target.region_parameters.items()
+    ]
+    for field_name, texts in parameters:
+        for name, text in texts.items():
+            if len(text.encode()) > PARAMETER_BYTES:
+                yield (
+                    f"{where}.{field_name}.{name}: it has {len(text.encode()):,} bytes and "
+                    f"CloudFormation takes {PARAMETER_BYTES:,}; read it from Parameter Store"
+                )
+    # A role's tags do not differ in capitals alone (IAM User Guide, "Rules for tagging").
+    yield from _duplicates(f"{where}.Tags", target.tags)
+    size = len(json.dumps(target.stack_policy, ensure_ascii=False).encode())
+    if size > STACK_POLICY_BYTES:
+        yield (
+            f"{where}.StackPolicy: it has {size:,} bytes and CloudFormation takes "
+            f"{STACK_POLICY_BYTES:,}; name several resources with *"
+        )
+    if declaration.packages_itself:
+        for field_name, given in (("Tags", target.tags), ("StackPolicy", target.stack_policy)):
+            if given:
+                yield (
+                    f"{where}.{field_name}: with Package: buildspec nobody writes the file that "
+                    "holds it; drop Package, or remove it"
+                )
+
+
+def _rollout_problems(targets: tuple[ResolvedTarget, ...]) -> Iterator[str]:
+    for target in targets:
+        declared, where = target.declared, f"Targets[{target.name}]"
+        if target.is_lead:
+            if declared.parallel:
+                yield (
+                    f"{where}.Parallel: there is no target before it; remove it, or let it follow "
+                    "another"
+                )
+            yield from _wave_problems(where, target)
+            continue
+        own = {
+            "Approval": declared.approval,
+            "WaveSize": declared.wave,
+            "Waves": declared.waves,
+            "Bake": declared.bake,
+            "OnFailure": declared.on_failure is not OnFailure.STOP,
+            "Tests": declared.trials,
+        }
+        for name in (name for name, given in own.items() if given):
+            yield (
+                f"{where}.{name}: it runs in the stages of {target.lead.name}, whose {name} holds "
+                "for both; remove it here, or remove Parallel"
+            )
+
+
+def _wave_problems(where: str, target: ResolvedTarget) -> Iterator[str]:
+    declared = target.declared
+    if declared.waves and declared.wave:
+        yield f"{where}.WaveSize: Waves says it already; remove one of them"
+    elif declared.wave and declared.is_watched:
+        yield (
+            f"{where}.{'Bake' if declared.bake else 'Tests'}: WaveSize deploys in one stage, in "
+            f"which nothing is watched; write Waves: [{declared.wave}] for it"
+        )
+    if declared.waves and target.regions:
+        yield from declared.waves.problems(f"{where}.Waves", target.regions)
+    if declared.bake:
+        yield from _duplicates(f"{where}.Bake.Alarms", declared.bake.alarms, capitals=True)
+    yield from _duplicates(f"{where}.Tests", (trial.name for trial in declared.trials))
+
+
+def _stage_problems(targets: tuple[ResolvedTarget, ...]) -> Iterator[str]:
+    """Stages are named after targets, and what a review gives after the letters of a target's name:
+    no two may be called the same."""
+    stages: dict[str, str] = {}
+    namespaces: dict[str, str] = {}
+    for target in (target for target in targets if target.is_lead):
+        for stage in target.stages:
+            first = stages.setdefault(stage.lower(), target.name)
+            if first.lower() != target.name.lower():
+                yield (
+                    f"Targets[{target.name}].Name: {first} has a stage {stage} already; choose "
+                    "another"
+                )
+        first = namespaces.setdefault(target.review_namespace.lower(), target.name)
+        if first.lower() != target.name.lower():
+            yield (
+                f"Targets[{target.name}].Name: only marks tell it from {first}, and the variables "
+                "of a review are named without marks; choose another"
+            )
 
 
 def _misspelt(where: str, region: str, ready: Mapping[str, ArtifactStore]) -> Iterator[str]:
@@ -549,13 +671,16 @@ def _overlaps(targets: tuple[ResolvedTarget, ...]) -> Iterator[str]:
                 )
 
 
-def _duplicates(where: str, names: Iterable[str]) -> Iterator[str]:
+def _duplicates(where: str, names: Iterable[str], *, capitals: bool = False) -> Iterator[str]:
     """Names that stand twice, or differ in nothing but capitals: a role's name does not know them
-    (IAM User Guide, "IAM identifiers"), nor does a person see them in a picture or a console."""
-    found = Counter(names)
+    (IAM User Guide, "IAM identifiers"), nor does a person see them in a picture or a console.
+    Where `capitals` tell names apart, only those that stand twice."""
+    found = Counter(iter(names))
     for name, count in found.items():
         if count > 1:
             yield f"{where}: {name} stands there {count} times; once is enough"
+    if capitals:
+        return
     first: dict[str, str] = {}
     for name in found:
         other = first.setdefault(name.lower(), name)

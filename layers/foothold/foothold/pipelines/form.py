@@ -19,6 +19,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
     WithJsonSchema,
@@ -45,6 +46,8 @@ from foothold.pipelines.sources import (
     S3Object,
     Source,
 )
+from foothold.pipelines.waves import Waves
+from foothold.releases.model import Bake, OnFailure, Trial, When
 
 # The successor of the image amazonlinux2-x86_64-standard; it brings sam (AWS CodeBuild User
 # Guide, "Docker images provided by CodeBuild").
@@ -140,7 +143,7 @@ def _approval(value: object) -> object:
         return {}
     if text in {"false", "no", "off"}:
         return None
-    raise ValueError("write true or false, or give it Topic, Note and TimeoutMinutes")
+    raise ValueError("write true or false, or give it When, Topic, Note and TimeoutMinutes")
 
 
 Scalar = ("string", "number", "boolean")
@@ -209,6 +212,52 @@ ParameterName = Annotated[
 ]
 ParameterValue = Annotated[
     str, Written(f"{CHARACTER}{{0,1000}}", "write a text, a number, or true or false", Scalar)
+]
+StackParameterValue = Annotated[
+    str,
+    Written(
+        f"{CHARACTER}{{0,4096}}",
+        "write a text of at most 4096 characters, a number, or true or false",
+        Scalar,
+    ),
+]
+# What tags are made of, whatever they are put on (AWS General Reference, "Tag naming limits and
+# requirements"): letters, digits, spaces and + - = . _ : / @.
+TAG_CHARACTER = r"[^\x00-\x1f!-*,;<>?\[-^`{-\x7f]"
+TAG_HINT = "letters, digits, spaces and any of + - = . _ : / @"
+TagKey = Annotated[
+    str,
+    Written(
+        rf"(?!([Aa][Ww][Ss]|[Ff]oothold):){TAG_CHARACTER}{{1,128}}",
+        f"write 1 to 128 {TAG_HINT}; what begins with aws: or foothold: is not yours",
+    ),
+]
+TagValue = Annotated[
+    str,
+    Written(rf"({TAG_CHARACTER}|#\{{[^{{}}]*\}}){{1,256}}", f"write 1 to 256 {TAG_HINT}", Scalar),
+]
+# AWS CloudFormation User Guide, "Understand CloudFormation quotas": 50 tags a stack, of which
+# Foothold has two.
+TAGS = 48
+# Amazon CloudWatch API Reference, "PutMetricAlarm" and "DescribeAlarms": 1 to 255 characters, none
+# of them ASCII's control characters; 100 names in one question.
+AlarmName = Annotated[
+    str,
+    Written(
+        r"(?=.*[^:\s])(?!.*#\{)[^\x00-\x1f\x7f]{1,255}",
+        "write an alarm's name: 1 to 255 characters, more than colons, without variables",
+    ),
+]
+ALARMS = 100
+# A Lambda action of CodePipeline ends after 24 hours (AWS CodePipeline User Guide, "Quotas in AWS
+# CodePipeline"): what is watched must be over before.
+BAKE_MINUTES = 1380
+TrialName = Annotated[str, Written("[A-Za-z0-9_-]{1,64}", "write 1 to 64 letters, digits, - and _")]
+ProjectName = Annotated[
+    str, Written("[A-Za-z0-9][A-Za-z0-9_-]{1,149}", "write the name of a CodeBuild project")
+]
+FunctionName = Annotated[
+    str, Written("[A-Za-z0-9_-]{1,64}", "write the name of a function in the pipeline's account")
 ]
 # AWS Secrets Manager User Guide, "What's in a Secrets Manager secret"; AWS CodeBuild User Guide,
 # "Build specification reference": secret-id:json-key:version-stage:version-id.
@@ -467,40 +516,194 @@ Regions = Annotated[
 class ApprovalForm(Form):
     """A person's yes between the change sets and their execution."""
 
+    when: When = When.ALWAYS
+    """always; changes: where anything changes anywhere; risk: where something is replaced, removed
+    or made more open."""
     topic: TopicArn | None = None
-    note: Annotated[str, Written(f"{CHARACTER}{{0,1000}}", "write at most 1000 characters")] = ""
+    note: Annotated[str, Written(f"{CHARACTER}{{0,700}}", "write at most 700 characters")] = ""
     timeout_minutes: Annotated[int, Field(ge=5, le=86_400)] | None = None
     """Minutes, 5 to 86400; seven days where nothing is said."""
 
 
+def _waves(value: object) -> Waves | None:
+    """Sizes, lists of regions, or a region that comes first."""
+    if value is None:
+        return None
+    if isinstance(value, str):  # a CommaDelimitedList parameter
+        value = _listed(value)
+    if isinstance(value, Mapping) and set(value) == {"First"}:
+        value = [[value["First"]]]
+    if isinstance(value, list | tuple) and value:
+        sizes = [str(size) for size in value if not isinstance(size, bool | list | tuple)]
+        if len(sizes) == len(value) and all(re.fullmatch("[1-9][0-9]{0,3}", one) for one in sizes):
+            return Waves(sizes=tuple(map(int, sizes)))
+        if all(isinstance(wave, list | tuple) and wave for wave in value) and all(
+            isinstance(region, str) for wave in value for region in wave
+        ):
+            return Waves(lists=tuple(tuple(wave) for wave in value))
+    raise ValueError(
+        "write how many regions each wave has, such as [1, 3, 12], or a list of regions for each, "
+        "or {First: REGION}"
+    )
+
+
+_REGION = {"type": "string", "pattern": "^[a-z]+(-[a-z]+)+-\\d+$"}
+WAVES_SCHEMA = {
+    "oneOf": [
+        {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1}},
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "array", "minItems": 1, "items": _REGION},
+        },
+        {
+            "type": "object",
+            "properties": {"First": _REGION},
+            "required": ["First"],
+            "additionalProperties": False,
+        },
+        {"type": "null"},
+    ]
+}
+
+
+class BakeForm(Form):
+    """How each wave is watched before the next one begins."""
+
+    minutes: Annotated[int, Field(ge=0, le=BAKE_MINUTES)] = 0
+    """Minutes, 0 to 1380: an action of CodePipeline ends after a day."""
+    alarms: tuple[AlarmName, ...] = ()
+    """Names of CloudWatch alarms, which each account and region of the wave has."""
+
+    @model_validator(mode="after")
+    def _something_is_watched(self) -> Self:
+        if not self.minutes and not self.alarms:
+            raise ValueError("it waits for nothing and watches nothing; give it Minutes or Alarms")
+        if len(self.alarms) > ALARMS:
+            raise ValueError(
+                f"it names {len(self.alarms)} alarms and CloudWatch tells of {ALARMS} at a time; "
+                "name a composite alarm for them"
+            )
+        return self
+
+
+class TrialForm(Form):
+    """What is run after a wave: a CodeBuild project or a function of the pipeline's account."""
+
+    name: TrialName
+    project: ProjectName | None = None
+    function: FunctionName | None = None
+    each_region: bool = False
+    """Once for each region of the wave, and not once for all of them."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.project is None) == (self.function is None):
+            raise ValueError("give exactly one of Project and Function")
+        return self
+
+    def trial(self) -> Trial:
+        return Trial(self.name, self.project or "", self.function or "", self.each_region)
+
+
+StackAction = Annotated[
+    str,
+    Written(
+        r"Update:(Modify|Replace|Delete|\*)",
+        "write Update:Modify, Update:Replace, Update:Delete or Update:*",
+    ),
+]
+StackResource = Annotated[
+    str, Written(r"\*|LogicalResourceId/[A-Za-z0-9*]+", "write * or LogicalResourceId/NAME")
+]
+
+
+def _several(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Several = BeforeValidator(_several)
+ONE_OR_MORE = {"type": ["array", "string"]}
+
+
+class StackStatementForm(Form):
+    """One statement of a stack policy, as CloudFormation has it."""
+
+    effect: Literal["Allow", "Deny"]
+    principal: Literal["*"]
+    action: Annotated[
+        tuple[StackAction, ...] | None, Several, Field(json_schema_extra=ONE_OR_MORE)
+    ] = None
+    not_action: Annotated[
+        tuple[StackAction, ...] | None, Several, Field(json_schema_extra=ONE_OR_MORE)
+    ] = None
+    resource: Annotated[
+        tuple[StackResource, ...] | None, Several, Field(json_schema_extra=ONE_OR_MORE)
+    ] = None
+    not_resource: Annotated[
+        tuple[StackResource, ...] | None, Several, Field(json_schema_extra=ONE_OR_MORE)
+    ] = None
+    condition: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _what_and_where(self) -> Self:
+        if (self.action is None) == (self.not_action is None):
+            raise ValueError("give exactly one of Action and NotAction")
+        if (self.resource is None) == (self.not_resource is None):
+            raise ValueError("give exactly one of Resource and NotResource")
+        return self
+
+
+class StackPolicyForm(Form):
+    """What an update may do to the stack's resources (AWS CloudFormation User Guide, "Prevent
+    updates to stack resources")."""
+
+    statement: tuple[StackStatementForm, ...]
+
+    @model_validator(mode="after")
+    def _something_is_said(self) -> Self:
+        if not self.statement:
+            raise ValueError("its Statement is empty; give at least one")
+        return self
+
+    def policy(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
 class TargetForm(Form):
-    """One stack in one account and any number of regions: a stage of the pipeline."""
+    """One stack in one account and any number of regions: a stage of the pipeline, and one more
+    for each of its waves."""
 
     name: TargetName
     account: Account
     regions: Regions
     stack: StackName
-    parameters: dict[ParameterName, ParameterValue] = {}
-    region_parameters: dict[Region, dict[ParameterName, ParameterValue]] = {}
+    parameters: dict[ParameterName, StackParameterValue] = {}
+    region_parameters: dict[Region, dict[ParameterName, StackParameterValue]] = {}
     capabilities: tuple[
         Literal["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"], ...
     ] = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
+    tags: Annotated[dict[TagKey, TagValue], Field(max_length=TAGS)] = {}
+    """Tags of the stack, at most 48; foothold:release and foothold:project are beside them."""
+    stack_policy: StackPolicyForm | None = None
     approval: Annotated[ApprovalForm | None, BeforeValidator(_approval)] = Field(
         default=None, json_schema_extra={"type": ["object", "boolean", "null"]}
     )
-    """True, or who is asked, what is said and how long is waited."""
+    """True, or when and who is asked, what is said and how long is waited."""
     wave_size: Annotated[int, Field(ge=1)] | None = None
-    """How many regions are deployed at a time; all of them where nothing is said."""
+    """How many regions are deployed at a time, in one stage; all of them where nothing is said."""
+    waves: Annotated[Waves | None, PlainValidator(_waves), WithJsonSchema(WAVES_SCHEMA)] = None
+    """How many regions each wave has, the last number for all that follow; or a list of regions
+    for each; or First, a region. Each wave is a stage."""
+    bake: BakeForm | None = None
+    on_failure: OnFailure = OnFailure.STOP
+    """stop, or rollback: the wave that fails goes back to what it was."""
+    tests: tuple[TrialForm, ...] = ()
+    parallel: bool = False
+    """Deployed in the stages of the target before it, and as that one says."""
 
     def target(self, told: str | None) -> Target:
         """The target; `told` is the topic that hears of an approval without one of its own."""
-        approval = None
-        if self.approval:
-            topic = self.approval.topic or told
-            if not topic:
-                line = "nobody would hear that it is waited for; give it a Topic, or Notifications"
-                raise DeclarationError([f"Targets[{self.name}].Approval: {line}"])
-            approval = Approval(topic, self.approval.note, self.approval.timeout_minutes)
         return Target(
             name=self.name,
             account=self.account,
@@ -510,9 +713,26 @@ class TargetForm(Form):
             parameters=self.parameters,
             region_parameters=self.region_parameters,
             capabilities=self.capabilities,
-            approval=approval,
+            approval=self._approval(told),
             wave=self.wave_size,
+            tags=self.tags,
+            stack_policy=self.stack_policy.policy() if self.stack_policy else None,
+            waves=self.waves,
+            bake=Bake(self.bake.minutes, self.bake.alarms) if self.bake else None,
+            on_failure=self.on_failure,
+            trials=tuple(form.trial() for form in self.tests),
+            parallel=self.parallel,
         )
+
+    def _approval(self, told: str | None) -> Approval | None:
+        asked = self.approval
+        if not asked:
+            return None
+        topic = asked.topic or told
+        if not topic:
+            line = "nobody would hear that it is waited for; give it a Topic, or Notifications"
+            raise DeclarationError([f"Targets[{self.name}].Approval: {line}"])
+        return Approval(topic, asked.note, asked.timeout_minutes, asked.when)
 
 
 class NotificationsForm(Form):
@@ -592,6 +812,8 @@ def _lines(error: ValidationError, properties: Mapping[str, Any]) -> Iterator[st
                 said = "write a mapping of properties"
             case "tuple_type":
                 said = "write a list"
+            case "too_long":
+                said = f"CloudFormation takes {TAGS + 2}, two are Foothold's; give at most {TAGS}"
             case "recursion_loop":
                 said = "contains itself; write it out"
             case _:
