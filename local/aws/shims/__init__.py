@@ -29,6 +29,7 @@ SHIMS: dict[str, Callable[[], None]] = {
         cloudformation.conditional_changes,
         cloudformation.declared_parameters,
         cloudformation.nested_transforms,
+        cloudformation.property_values,
         codepipeline.codepipeline,
         events.event_conditions,
     )

@@ -6,18 +6,21 @@ right in the embedded AWS and wrong on AWS would be rehearsed for nothing.
 
 # ruff: noqa: SLF001 - what MiniStack does not do, it offers no hook for
 
+import json
 import os
 import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks
 
 Json = dict[str, Any]
 
+HIDDEN = "****"
 CONDITION_FUNCTIONS = frozenset({"Fn::And", "Fn::Equals", "Fn::Not", "Fn::Or", "Condition"})
 
 
@@ -170,6 +173,75 @@ def nested_transforms() -> None:
 
     provisioners._cfn_nested_stack_deploy = deploy_nested_stack
     engine._resolve_parameters = transform_and_resolve
+
+
+def property_values() -> None:
+    """A change set tells what its resources' properties are and become, to whoever asks for it.
+
+    Upstream names the properties only, and shows the values of parameters that are not to be
+    echoed (AWS CloudFormation API Reference, "DescribeChangeSet": IncludePropertyValues,
+    "ResourceChange", "ResourceTargetDefinition"; User Guide, "Parameters": NoEcho).
+    """
+    resolve, differ = changesets._resolve_props_for_diff, changesets._diff_resources
+    describe = handlers._ACTION_HANDLERS["DescribeChangeSet"]
+
+    def resolve_props_for_diff(template: Json, params: Json, *stack: str) -> Any:
+        resolved = resolve(template, params, *stack)
+        shown = resolve(template, {name: _shown(value) for name, value in params.items()}, *stack)
+        return {**resolved, "_shown": shown["Resources"]} if resolved else resolved
+
+    def diff_resources(old: Json, new: Json, *more: Any) -> Any:
+        changes = differ(old, new, *more)
+        for change in (one["ResourceChange"] for one in changes):
+            for name, side in (("BeforeContext", old), ("AfterContext", new)):
+                if (shown := side.get("_shown", {}).get(change["LogicalResourceId"])) is not None:
+                    change[name] = {"Properties": shown.get("Properties") or {}}
+        return changes
+
+    def describe_change_set(params: Json) -> Any:
+        name, stack = changesets._p(params, "ChangeSetName"), changesets._p(params, "StackName")
+        _, found = changesets._find_change_set(name, stack)
+        for one in found["Parameters"] if found else ():
+            one["ParameterValue"] = _shown(found["_resolved_params"][one["ParameterKey"]])["Value"]
+        status, headers, body = describe(params)
+        if found and str(changesets._p(params, "IncludePropertyValues")).lower() == "true":
+            root = ET.fromstring(body)  # noqa: S314  # the emulator's own answer
+            space = root.tag.partition("}")[0] + "}"
+            members = root.iter(f"{space}ResourceChange")
+            for member, change in zip(members, found["Changes"], strict=True):
+                _show_values(member, change["ResourceChange"], space)
+            body = ET.tostring(root)
+        return status, headers, body
+
+    changesets._resolve_props_for_diff = resolve_props_for_diff
+    changesets._diff_resources = diff_resources
+    handlers._ACTION_HANDLERS["DescribeChangeSet"] = describe_change_set
+
+
+def _shown(parameter: Json) -> Json:
+    """A resolved parameter as CloudFormation shows it."""
+    return {**parameter, "Value": HIDDEN} if parameter.get("NoEcho") else parameter
+
+
+def _show_values(member: ET.Element, change: Json, space: str) -> None:
+    """Put what a resource's properties are and become into the description of its change."""
+    for context in ("BeforeContext", "AfterContext"):
+        if context in change:
+            ET.SubElement(member, f"{space}{context}").text = json.dumps(change[context])
+    for target in member.iter(f"{space}Target"):
+        if not (name := target.findtext(f"{space}Name", "")):
+            continue
+        ET.SubElement(target, f"{space}Path").text = f"/Properties/{name}"
+        values = [
+            change.get(context, {}).get("Properties", {}).get(name)
+            for context in ("BeforeContext", "AfterContext")
+        ]
+        for tag, value in zip(("BeforeValue", "AfterValue"), values, strict=True):
+            if value is not None:
+                text = value if isinstance(value, str) else json.dumps(value)
+                ET.SubElement(target, f"{space}{tag}").text = text
+        kind = "Add" if values[0] is None else "Remove" if values[1] is None else "Modify"
+        ET.SubElement(target, f"{space}AttributeChangeType").text = kind
 
 
 def _rebind(name: str, function: Callable[..., Any]) -> None:

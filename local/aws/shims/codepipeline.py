@@ -15,7 +15,10 @@ from local.aws.shims.iam import authorize_on
 
 JOBS_PATH = "/_rehearsal/jobs/"
 JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# AWS CodePipeline API Reference, "FailureDetails" and "PutJobSuccessResult".
 MESSAGE_LENGTH = 5000
+TOKEN_LENGTH = 2048
+VARIABLE_NAME = re.compile(r"[A-Za-z0-9@\-_]+")
 FAILURE_TYPES = frozenset(
     {
         "JobFailed",
@@ -108,21 +111,33 @@ def _of_pipelines(pipelines: dict[tuple[str, str], Json], operation: str, asked:
 
 def _put_job_result(jobs: dict[str, Json], operation: str, asked: Json) -> Json:
     job = str(asked.get("jobId", ""))
-    details = asked.get("failureDetails") or {}
-    message, kind = str(details.get("message", "")), str(details.get("type", ""))
-    succeeded = operation == "PutJobSuccessResult"
     if not JOB_ID.fullmatch(job):
         raise RefusedError("ValidationException", "jobId does not have a job id's form")
-    if not succeeded and not (1 <= len(message) <= MESSAGE_LENGTH and kind in FAILURE_TYPES):
-        raise RefusedError("ValidationException", "failureDetails has no valid type and message")
+    status = _success(asked) if operation == "PutJobSuccessResult" else _failure(asked)
     if job not in jobs:
         raise RefusedError("JobNotFoundException", f"job {job} does not exist")
     if jobs[job]["status"] != "InProgress":
         raise RefusedError("InvalidJobStateException", f"job {job} is {jobs[job]['status']}")
-    told = ("continuationToken", "outputVariables")
-    jobs[job] = (
-        {"status": "Succeeded", **{name: asked[name] for name in told if asked.get(name)}}
-        if succeeded
-        else {"status": "Failed", "type": kind, "message": message}
-    )
+    jobs[job] = status
     return {}
+
+
+def _success(asked: Json) -> Json:
+    """An action that goes on is called again, with a job and an id of its own."""
+    token, variables = asked.get("continuationToken", ""), asked.get("outputVariables") or {}
+    if len(token) > TOKEN_LENGTH:
+        raise RefusedError("ValidationException", "continuationToken is too long")
+    if token and variables:
+        raise RefusedError("ValidationException", "outputVariables with a continuationToken")
+    if wrong := [name for name in variables if not VARIABLE_NAME.fullmatch(name)]:
+        raise RefusedError("ValidationException", f"outputVariables has the name {wrong[0]}")
+    told = {"status": "Continued", "token": token} if token else {"status": "Succeeded"}
+    return told | {"variables": variables} if variables else told
+
+
+def _failure(asked: Json) -> Json:
+    details = asked.get("failureDetails") or {}
+    message, kind = str(details.get("message", "")), str(details.get("type", ""))
+    if not (1 <= len(message) <= MESSAGE_LENGTH and kind in FAILURE_TYPES):
+        raise RefusedError("ValidationException", "failureDetails has no valid type and message")
+    return {"status": "Failed", "type": kind, "message": message}

@@ -100,17 +100,23 @@ def role_arn(principal_arn: str) -> str:
 
 
 def resource_account() -> None:
-    """aws:ResourceAccount of a bucket is the account that owns it.
+    """aws:ResourceAccount of a bucket is the account that owns it, and aws:ResourceOrgID of a
+    bucket or a role the organisation of its account.
 
-    Upstream takes the caller's, so a policy that keeps a role off foreign buckets keeps it off
-    none (IAM User Guide, "AWS global condition context keys").
+    Upstream takes the caller's account, so a policy that keeps a role off foreign buckets keeps
+    it off none, and knows no organisation (IAM User Guide, "AWS global condition context keys").
     """
 
     def owner(key: str, context: Any) -> str | None:
-        if key not in ("aws:resourceaccount", "s3:resourceaccount"):
+        if key not in ("aws:resourceaccount", "s3:resourceaccount", "aws:resourceorgid"):
             return None
         _, _, bucket = context.resource_arn.partition(":s3:::")
-        return owner_of(bucket.split("/")[0]) if bucket else None
+        account = owner_of(bucket.split("/")[0]) if bucket else None
+        if key != "aws:resourceorgid":
+            return account
+        account = account or iam._account_from_arn(context.resource_arn)
+        organization: str | None = iam._principal_org_id(account) if account else None
+        return organization
 
     condition_keys(owner)
 

@@ -295,3 +295,77 @@ def test_upstream_leaves_the_transforms_of_nested_stacks_undone(ministack: Embed
     assert "Unsupported resource type: AWS::Serverless::SimpleTable" in nested_stack(ministack), (
         CLOSED
     )
+
+
+# --- property_values ------------------------------------------------------------------------------
+
+SECRETIVE = """
+Parameters:
+  Title: {Type: String}
+  Password: {Type: String, NoEcho: true}
+Resources:
+  Topic:
+    Type: AWS::SNS::Topic
+    Properties: {DisplayName: !Ref Title, TracingConfig: !Ref Password}
+  Queue:
+    Type: AWS::SQS::Queue
+    Properties: {DelaySeconds: 5}
+"""
+
+
+def described(aws: Embedded, *, values: bool) -> Any:
+    """A change set of the stack above with another title and another password, after it."""
+    cloudformation = client(aws, HERE)
+    stack: Any = {"StackName": "secretive", "TemplateBody": SECRETIVE}
+    before, after = ({"Title": each, "Password": f"hush-{each}"} for each in ("old", "new"))
+    cloudformation.create_stack(**stack, Parameters=given(before))
+    assert wait_for_stack(cloudformation, "secretive") == "CREATE_COMPLETE"
+    stack["TemplateBody"] = SECRETIVE.replace(", TracingConfig: !Ref Password", "").replace(
+        "DelaySeconds: 5", "DelaySeconds: 5, MessageRetentionPeriod: 60"
+    )
+    cloudformation.create_change_set(**stack, ChangeSetName="more", Parameters=given(after))
+    found = cloudformation.describe_change_set(
+        StackName="secretive", ChangeSetName="more", IncludePropertyValues=values
+    )
+    delete(cloudformation, "secretive")
+    return found
+
+
+def by_resource(found: Any) -> dict[str, Any]:
+    changes = [change["ResourceChange"] for change in found["Changes"]]
+    return {change["LogicalResourceId"]: change for change in changes}
+
+
+def test_a_change_set_tells_what_properties_are_and_become(embedded: Embedded) -> None:
+    changes = by_resource(described(embedded, values=True))
+    before, after = (json.loads(changes["Topic"][f"{at}Context"]) for at in ("Before", "After"))
+    assert before == {"Properties": {"DisplayName": "old", "TracingConfig": "****"}}
+    assert after == {"Properties": {"DisplayName": "new"}}
+    targets = {one["Target"]["Name"]: one["Target"] for one in changes["Topic"]["Details"]}
+    title, tracing = targets["DisplayName"], targets["TracingConfig"]
+    assert (title["Path"], title["BeforeValue"], title["AfterValue"]) == (
+        "/Properties/DisplayName", "old", "new",
+    )  # fmt: skip
+    assert (tracing["AttributeChangeType"], tracing["BeforeValue"]) == ("Remove", "****")
+    (added,) = [one["Target"] for one in changes["Queue"]["Details"]]
+    assert (added["AttributeChangeType"], added["AfterValue"]) == ("Add", "60")
+
+
+def test_a_change_set_tells_no_values_where_nobody_asks_for_them(embedded: Embedded) -> None:
+    found = described(embedded, values=False)
+    assert "BeforeContext" not in by_resource(found)["Topic"]
+    assert "old" not in json.dumps(found["Changes"])
+
+
+def test_a_parameter_that_is_not_to_be_echoed_is_hidden(embedded: Embedded) -> None:
+    found = described(embedded, values=True)
+    told = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
+    assert told == {"Title": "new", "Password": "****"}
+    assert "hush" not in str(found)
+
+
+def test_upstream_tells_no_values_and_hides_none(ministack: Embedded) -> None:
+    found = described(ministack, values=True)
+    assert "BeforeContext" not in by_resource(found)["Topic"], CLOSED
+    told = {one["ParameterKey"]: one["ParameterValue"] for one in found["Parameters"]}
+    assert told["Password"] == "hush-new", CLOSED

@@ -51,6 +51,36 @@ def test_a_failure_is_remembered_with_its_type_and_message(
     assert asked(embedded, job) == {"status": "Failed", **details}
 
 
+def test_the_variables_of_a_success_are_remembered(
+    embedded: Embedded, codepipeline: Any, job: str
+) -> None:
+    codepipeline.put_job_success_result(jobId=job, outputVariables={"ask": "yes"})
+    assert asked(embedded, job) == {"status": "Succeeded", "variables": {"ask": "yes"}}
+
+
+def test_an_action_that_goes_on_is_to_be_called_again_with_its_token(
+    embedded: Embedded, codepipeline: Any, job: str
+) -> None:
+    codepipeline.put_job_success_result(jobId=job, continuationToken="since=1")
+    assert asked(embedded, job) == {"status": "Continued", "token": "since=1"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"continuationToken": "x" * 2049},
+        {"continuationToken": "x", "outputVariables": {"ask": "yes"}},
+        {"outputVariables": {"a b": "yes"}},
+    ],
+)
+def test_what_codepipeline_does_not_take_with_a_success_is_refused(
+    embedded: Embedded, codepipeline: Any, job: str, wrong: dict[str, Any]
+) -> None:
+    code = code_of(codepipeline.put_job_success_result, jobId=job, **wrong)
+    assert code == "ValidationException"
+    assert asked(embedded, job) == {"status": "InProgress"}
+
+
 def test_a_job_is_answered_once(codepipeline: Any, job: str) -> None:
     codepipeline.put_job_success_result(jobId=job)
     again = code_of(codepipeline.put_job_success_result, jobId=job)

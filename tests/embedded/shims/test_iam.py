@@ -11,6 +11,7 @@ from tests.embedded.shims.world import (
     allow,
     make_bucket,
     make_role,
+    make_role_arn,
     may,
     outcome,
     read,
@@ -91,6 +92,20 @@ def test_the_principal_of_a_session_is_its_role_with_its_path(embedded: Embedded
     assert read_as_a_role_like(embedded, "not-like", "deploy-other") == "AccessDenied"
 
 
+def be_trusted_by_path(aws: Embedded, name: str, path: str) -> str:
+    """What stops a Tools role from being a role that trusts those below /ci/ of that account."""
+    like = {"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{TOOLS}:role/ci/*"}}
+    root = f"arn:aws:iam::{TOOLS}:root"
+    theirs = make_role_arn(aws, TEST, name, trusted=root, Condition=like)
+    sts = make_role(aws, TOOLS, name, may("sts:AssumeRole"), path=path).client("sts")
+    return outcome(lambda: sts.assume_role(RoleArn=theirs, RoleSessionName="caller"))
+
+
+def test_a_role_may_be_trusted_by_its_path(embedded: Embedded) -> None:
+    assert be_trusted_by_path(embedded, "in-the-path", "/ci/") == ""
+    assert be_trusted_by_path(embedded, "beside-the-path", "/") == "AccessDenied"
+
+
 def test_upstream_takes_the_session_for_the_principal(ministack: Embedded) -> None:
     assert read_as_a_role_like(ministack, "like", "deploy-app", "/ci/") == "AccessDenied", CLOSED
 
@@ -118,6 +133,25 @@ def test_a_role_may_be_kept_off_foreign_buckets(embedded: Embedded) -> None:
 
 def test_upstream_takes_the_callers_account_for_the_buckets(ministack: Embedded) -> None:
     assert read_what_must_be_ours(ministack, "squatted") == "artifact", CLOSED
+
+
+def assume_in_an_organization(aws: Embedded, name: str, account: str) -> str:
+    """What stops a Tools role that may be roles of the organisation's accounts only from being
+    this account's."""
+    theirs = make_role_arn(aws, account, name, trusted=f"arn:aws:iam::{TOOLS}:root")
+    condition = {"StringEquals": {"aws:ResourceOrgID": ORGANIZATION}}
+    session = make_role(aws, TOOLS, name, may("sts:AssumeRole", Condition=condition))
+    sts = session.client("sts")
+    return outcome(lambda: sts.assume_role(RoleArn=theirs, RoleSessionName="caller"))
+
+
+def test_a_role_may_be_kept_off_accounts_outside_of_the_organisation(embedded: Embedded) -> None:
+    assert assume_in_an_organization(embedded, "reader-in", TEST) == ""
+    assert assume_in_an_organization(embedded, "reader-out", FOREIGN) == "AccessDenied"
+
+
+def test_upstream_knows_no_organisation_of_a_resource(ministack: Embedded) -> None:
+    assert assume_in_an_organization(ministack, "reader-in", TEST) == "AccessDenied", CLOSED
 
 
 # --- authorized_resources -------------------------------------------------------------------------

@@ -61,17 +61,25 @@ def make_encrypted_bucket(aws: Embedded, name: str, *key_statements: dict[str, A
 
 
 def make_role_arn(
-    aws: Embedded, account: str, name: str, *statements: dict[str, Any], path: str = "/"
+    aws: Embedded,
+    account: str,
+    name: str,
+    *statements: dict[str, Any],
+    path: str = "/",
+    trusted: str | None = None,
+    **conditions: Any,
 ) -> str:
+    """A new role that may do this; its own account may assume it, or who is `trusted`."""
     iam = aws.session(account).client("iam")
-    trust = allow(f"arn:aws:iam::{account}:root", "sts:AssumeRole")
+    trust = allow(trusted or f"arn:aws:iam::{account}:root", "sts:AssumeRole", **conditions)
     role = iam.create_role(
         RoleName=name,
         Path=path,
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
     )["Role"]
     policy = {"Version": "2012-10-17", "Statement": list(statements)}
-    iam.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=json.dumps(policy))
+    if statements:
+        iam.put_role_policy(RoleName=name, PolicyName="may", PolicyDocument=json.dumps(policy))
     return str(role["Arn"])
 
 
