@@ -3,12 +3,25 @@
 What CloudFormation does not tell is None, and never a guess.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from foothold.releases.model import Cell
+
+# What CloudFormation shows instead of a NoEcho parameter's value, and we instead of a secret.
+MASK = "****"
+# What it shows where only executing the change set will tell.
+KNOWN_AFTER_APPLY = "{{changeSet:KNOWN_AFTER_APPLY}}"
+SECRET_REFERENCE = re.compile(r"\{\{resolve:(ssm-secure|secretsmanager):[^}]*\}\}")
+
+
+def without_references(text: str) -> str:
+    """The text, with whatever it says about where a secret is masked (AWS CloudFormation User
+    Guide, "Dynamic references")."""
+    return SECRET_REFERENCE.sub(rf"{{{{resolve:\1:{MASK}}}}}", text)
 
 
 class Action(StrEnum):

@@ -52,6 +52,10 @@ class ChangeSetReader(Protocol):
         and one more for each further page. What cannot be read is a state, never an error."""
         ...
 
+    def read_all(self, cells: Sequence[Cell], name: str) -> list[ChangeSet]:
+        """The same of many cells, side by side, in their order."""
+        ...
+
 
 class TargetStacks(Protocol):
     """Works on stacks in target accounts, through their deploy roles. Any thread may call it."""

@@ -19,12 +19,14 @@ from typing import Any
 from foothold.errors import PermanentError
 from foothold.releases.access import Access, judge_access
 from foothold.releases.changes import (
+    MASK,
     Action,
     ChangeSet,
     PropertyChange,
     Replacement,
     ResourceChange,
     SetState,
+    without_references,
 )
 from foothold.releases.model import Cell, When
 
@@ -32,7 +34,6 @@ Json = dict[str, Any]
 
 SUMMARY_LENGTH = 250
 NESTED_STACK = "AWS::CloudFormation::Stack"
-MASK = "****"
 MOST_DIFFERENCES = 20
 LONGEST_VALUE = 1000
 LONGEST_IN_A_LINE = 60
@@ -111,7 +112,6 @@ SECRET_NAME = re.compile(
     r"(?i)passw(or)?d|passphrase|secret|token|credential|private_?key|api_?key|connection_?string"
 )
 NOT_SECRET = re.compile(r"(?i)(arn|id|ids|name|policy|length|validity|ttl|days|units|enabled)$")
-SECRET_REFERENCE = re.compile(r"\{\{resolve:(ssm-secure|secretsmanager):[^}]*\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,7 +518,7 @@ def _masked(path: str, value: str | None) -> str | None:
     parsed = _parsed(value) if value[:1] in {"{", "["} else value
     if not isinstance(parsed, str):
         value = json.dumps(_without_secrets(parsed), ensure_ascii=False)
-    value = SECRET_REFERENCE.sub(rf"{{{{resolve:\1:{MASK}}}}}", value)
+    value = without_references(value)
     return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}... (cut)"
 
 
