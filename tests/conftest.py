@@ -10,6 +10,8 @@ import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
+from proof.cloud import Cloud
+
 # How fast the machine is decides nothing. The proof's mutants run under a profile of their own.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if settings.get_current_profile_name() != "mutants":
@@ -73,3 +75,9 @@ def _service_models_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", cache(botocore.session.create_loader))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_model_of_aws_outlives_its_test() -> Iterator[None]:
+    yield
+    Cloud.current = None

@@ -32,7 +32,6 @@ class FakeWorld:
     locks: dict[str, str] = field(default_factory=dict)
     pipelines: dict[str, tuple[PipelineUse, ...]] = field(default_factory=dict)
     stacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    announced: list[ArtifactStore] = field(default_factory=list)
     bucket_room: int | None = None
     missing_services: tuple[str, ...] = ()
     denied: tuple[str, ...] | None = None
@@ -40,7 +39,6 @@ class FakeWorld:
     written: dict[tuple[str, str], float] = field(default_factory=dict)
     clock: Callable[[], float] = lambda: 0.0
     gone: dict[str, float | None] = field(default_factory=dict)
-    statuses: dict[str, str] = field(default_factory=dict)
     keys_made: int = 0
 
     def call(self, name: str) -> None:
@@ -277,28 +275,6 @@ class FakeParameters:
         self.world.call("delete parameters")
         for name in names:
             self.world.parameters.pop((region, name), None)
-
-
-class FakeRegions:
-    def __init__(self, world: FakeWorld) -> None:
-        self.world = world
-
-    def statuses(self) -> Mapping[str, str]:
-        self.world.call("list regions")
-        return self.world.statuses
-
-    def opt_in_status(self, region: str) -> str | None:
-        self.world.call("look at the region")
-        return self.world.statuses.get(region)
-
-
-class FakeAnnouncements:
-    def __init__(self, world: FakeWorld) -> None:
-        self.world = world
-
-    def replaced(self, store: ArtifactStore) -> None:
-        self.world.call("announce")
-        self.world.announced.append(store)
 
 
 class FakeUsage:

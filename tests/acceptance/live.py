@@ -11,11 +11,12 @@ from foothold.acceptance.run import Acceptance, AcceptanceRequest, Operator
 from foothold.acceptance.table import Answer, Encryption, Reply, Run, StackSeen
 from foothold.errors import FootholdError, NotReachedError, PermanentError, raise_refusal, refusal
 from foothold.stores.custom_resource.request import Claim
+from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import ArtifactStore, Names
 from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
-from tests.fakes import FakeParameters, FakeRegions, FakeStoreBuckets
+from tests.fakes import FakeParameters, FakeStoreBuckets
 from tests.stores.accounts import REGION, Account
 from tests.stores.worlds import ACCOUNT, HOME
 
@@ -263,7 +264,7 @@ class Live:
 
     def acceptance(self) -> Acceptance:
         parameters = ListedParameters(self)
-        regions = FakeRegions(self.account_.fake)
+        regions = AccountRegions(self.account_.clients)
         buckets = FakeStoreBuckets(self.account_.fake)
         stores = PublishedStores(
             partial(read_where_deployed, parameters, HOME, NAMES),

@@ -1,36 +1,59 @@
 """One account and the control plane in it, kept in memory."""
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
+from foothold.aws.clients import Clients
 from foothold.stores.adoption import Adoptions
 from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.claims import Claims
+from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.events import StoreAnnouncements
 from foothold.stores.handover import HandOvers
 from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.operator.commands import OperatorCommands
 from foothold.stores.policies import key_policy
 from foothold.stores.preflight import Preflights
 from foothold.stores.reconcile import Reconciler
+from foothold.stores.register import ArtifactStore
 from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Retirements
+from proof.cloud import Call, Cloud, Json, Perform
 from tests.fakes import (
-    FakeAnnouncements,
     FakeBuckets,
     FakeCapacity,
     FakeKeys,
     FakeParameters,
-    FakeRegions,
     FakeStacks,
     FakeUsage,
     FakeWorld,
 )
-from tests.stores.worlds import HOME, PLANE, STATUSES
+from tests.stores.worlds import HOME, PLANE, STATUSES, clients_in
 
 REGION = "eu-west-1"
 SPEC = PLANE.spec(REGION)
-READS = ("aliased", "tagged", "find ", "look ", "read ", "get ", "list ", "head ")
+READS = (
+    "Get",
+    "List",
+    "Head",
+    "Describe",
+    "aliased",
+    "tagged",
+    "find ",
+    "look ",
+    "read ",
+    "get ",
+    "list ",
+    "head ",
+)
+
+
+def _cloud() -> Cloud:
+    cloud = Cloud(STATUSES, PLANE.account)
+    cloud.clock = 1_000_000.0
+    return cloud
 
 
 @dataclass
@@ -38,8 +61,29 @@ class Account:
     """An account kept in memory, and the control plane in it."""
 
     plane: ControlPlane = PLANE
-    fake: FakeWorld = field(default_factory=lambda: FakeWorld(statuses=dict(STATUSES)))
-    now: float = 1_000_000.0
+    fake: FakeWorld = field(default_factory=FakeWorld)
+    cloud: Cloud = field(default_factory=_cloud)
+
+    def __post_init__(self) -> None:
+        def meet(call: Call, perform: Perform) -> Json:
+            self.fake.call(call.operation)
+            return perform()
+
+        self.cloud.meet = meet
+
+    @property
+    def clients(self) -> Clients:
+        """From now on AWS is what this account is in."""
+        Cloud.current = self.cloud
+        return clients_in(self.plane.home_region)
+
+    @property
+    def now(self) -> float:
+        return self.cloud.clock
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self.cloud.clock = now
 
     @property
     def keys(self) -> FakeKeys:
@@ -60,8 +104,8 @@ class Account:
             self.keys,
             self.buckets,
             self.parameters,
-            FakeRegions(self.fake),
-            announcements=FakeAnnouncements(self.fake),
+            AccountRegions(self.clients),
+            announcements=StoreAnnouncements(self.clients, self.plane.home_region),
             capacity=FakeCapacity(self.fake),
             clock=lambda: self.now,
         )
@@ -148,6 +192,10 @@ class Account:
     def published(self, spec: StoreSpec = SPEC) -> dict[str, str]:
         at_home = self.parameters.below(HOME, spec.home_path)
         return {**at_home, **self.parameters.below(spec.region, spec.regional_path)}
+
+    def announced(self) -> list[ArtifactStore]:
+        told = [json.loads(event["Detail"]) for event in self.cloud.events]
+        return [ArtifactStore(one["region"], one["bucket"], one["keyArn"]) for one in told]
 
     def mutations(self) -> list[str]:
         return [call for call in self.fake.calls if not call.startswith(READS)]

@@ -39,7 +39,7 @@ def test_a_key_that_is_gone_for_good_is_replaced_and_announced(account: Account)
     (key,) = account.fake.keys
     assert key != gone
     assert done.index(KeepVerb.PUBLISH_HOME) < done.index(KeepVerb.ANNOUNCE)
-    assert [store.key_arn for store in account.fake.announced] == [key]
+    assert [store.key_arn for store in account.announced()] == [key]
     assert account.published()[f"{SPEC.home_path}/key-arn"] == key
     assert verbs(account) == []
 
@@ -48,20 +48,20 @@ def test_an_announcement_that_failed_is_made_by_the_next_run(account: Account) -
     account.delete_key_for_good(account.store())
 
     def cut_short(call: str) -> None:
-        if call == "announce":
+        if call == "PutEvents":
             raise PermanentError("no bus")
 
     account.fake.before = cut_short
     assert account.reconciler.keep([REGION])[0].error
     account.fake.before = lambda _call: None
     assert KeepVerb.ANNOUNCE in verbs(account)
-    assert len(account.fake.announced) == 1
+    assert len(account.announced()) == 1
     assert verbs(account) == []
 
 
 def test_a_first_store_is_announced_to_nobody(account: Account) -> None:
     account.store()
-    assert account.fake.announced == []
+    assert account.announced() == []
 
 
 def test_an_alias_moved_while_the_old_key_can_come_back_is_left_to_a_person(
@@ -121,7 +121,7 @@ def test_a_bucket_that_was_deleted_is_made_again_and_announced(account: Account)
     account.store()
     account.fake.buckets.clear()
     assert KeepVerb.ANNOUNCE in verbs(account)
-    assert [store.bucket for store in account.fake.announced] == [SPEC.bucket]
+    assert [store.bucket for store in account.announced()] == [SPEC.bucket]
     assert verbs(account) == []
 
 

@@ -23,7 +23,7 @@ def test_a_store_is_made_repaired_retired_and_brought_back_in_every_partition(
     home: str, region: str, partition: str, suffix: str
 ) -> None:
     account = Account(replace(PLANE, home_region=home))
-    account.fake.statuses = dict.fromkeys((home, region), "ENABLED_BY_DEFAULT")
+    account.cloud.statuses = dict.fromkeys((home, region), "ENABLED_BY_DEFAULT")
     spec = account.plane.spec(region)
     key = account.store(region)
     assert key.startswith(f"arn:{partition}:kms:{region}:")

@@ -102,7 +102,7 @@ def test_all_enabled_without_the_permission_to_list_changes_nothing(account: Acc
     account.parameters.put(HOME, PLANE.names.regions, "all-enabled")
 
     def refuse(call: str) -> None:
-        if call == "list regions":
+        if call == "DescribeRegions":
             raise PermanentError("cannot list the account's regions: AccessDenied")
 
     before = account.state()

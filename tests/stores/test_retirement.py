@@ -56,7 +56,7 @@ def test_undo_brings_the_same_key_and_name_back_and_tells_that_packages_are_gone
     assert outcome.store is not None
     assert (outcome.store.bucket, outcome.store.key_arn) == (SPEC.bucket, key)
     assert account.key(key) == "Enabled"
-    assert account.fake.announced == [outcome.store]
+    assert account.announced() == [outcome.store]
     assert outcome.alarms == ()  # a person has asked for it
     assert account.reconciler.plan([REGION]) == {REGION: ()}
     assert SPEC.retirement_parameter not in account.published()
@@ -396,7 +396,7 @@ def test_use_is_looked_at_again_immediately_before_each_phase(
     assert before not in account.fake.calls[:look]
     assert account.key(key) == "Enabled"
     assert account.reconciler.plan([REGION]) == {REGION: ()}
-    assert bool(account.fake.announced) is (before not in BEFORE[:2])  # its artifacts are gone
+    assert bool(account.announced()) is (before not in BEFORE[:2])  # its artifacts are gone
 
 
 def test_use_that_cannot_be_read_counts_as_used(account: Account) -> None:

@@ -39,7 +39,7 @@ def name(plane: ControlPlane) -> str:
 
 def beside(account: Account, plane: ControlPlane) -> Account:
     """The second control plane, in the same account."""
-    return Account(plane, account.fake)
+    return Account(plane, account.fake, account.cloud)
 
 
 def first() -> Account:
@@ -149,7 +149,7 @@ def test_a_store_that_was_handed_over_is_the_others_with_all_it_holds(plane: Con
     assert outcome.store is not None, outcome.error
     assert (outcome.store.bucket, outcome.store.key_arn) == (SPEC.bucket, key)
     assert account.fake.versions[SPEC.bucket] == 7
-    assert account.fake.announced == []
+    assert account.announced() == []
     assert second.reconciler.plan([REGION]) == {REGION: ()}
     with pytest.raises(PermanentError):
         account.retirements.retire(REGION, account.now + 60)
