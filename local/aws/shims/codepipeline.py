@@ -131,8 +131,8 @@ def _success(asked: Json) -> Json:
         raise RefusedError("ValidationException", "outputVariables with a continuationToken")
     if wrong := [name for name in variables if not VARIABLE_NAME.fullmatch(name)]:
         raise RefusedError("ValidationException", f"outputVariables has the name {wrong[0]}")
-    told = {"status": "Continued", "token": token} if token else {"status": "Succeeded"}
-    return told | {"variables": variables} if variables else told
+    told = {"continuationToken": token, "outputVariables": variables}
+    return {"status": "Succeeded", **{name: value for name, value in told.items() if value}}
 
 
 def _failure(asked: Json) -> Json:

@@ -55,14 +55,14 @@ def test_the_variables_of_a_success_are_remembered(
     embedded: Embedded, codepipeline: Any, job: str
 ) -> None:
     codepipeline.put_job_success_result(jobId=job, outputVariables={"ask": "yes"})
-    assert asked(embedded, job) == {"status": "Succeeded", "variables": {"ask": "yes"}}
+    assert asked(embedded, job) == {"status": "Succeeded", "outputVariables": {"ask": "yes"}}
 
 
 def test_an_action_that_goes_on_is_to_be_called_again_with_its_token(
     embedded: Embedded, codepipeline: Any, job: str
 ) -> None:
     codepipeline.put_job_success_result(jobId=job, continuationToken="since=1")
-    assert asked(embedded, job) == {"status": "Continued", "token": "since=1"}
+    assert asked(embedded, job) == {"status": "Succeeded", "continuationToken": "since=1"}
 
 
 @pytest.mark.parametrize(
