@@ -261,6 +261,10 @@ class Cloud:
             raise Refused("ParameterNotFound")
         return {"Parameter": self._parameter(region, asked["Name"])}
 
+    def add_parameter(self, region: str, name: str, value: str) -> None:
+        """As somebody writes it whose calls are not watched."""
+        self._ssm_PutParameter(region, {"Name": name, "Value": value, "Overwrite": True})
+
     def _parameter(self, region: str, name: str) -> Json:
         value, kind = self.parameters[region, name]
         version, at = self.versions.get((region, name), (1, self.clock))

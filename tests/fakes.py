@@ -35,9 +35,6 @@ class FakeWorld:
     bucket_room: int | None = None
     missing_services: tuple[str, ...] = ()
     denied: tuple[str, ...] | None = None
-    parameters: dict[tuple[str, str], str] = field(default_factory=dict)
-    written: dict[tuple[str, str], float] = field(default_factory=dict)
-    clock: Callable[[], float] = lambda: 0.0
     gone: dict[str, float | None] = field(default_factory=dict)
     keys_made: int = 0
 
@@ -235,46 +232,6 @@ class FakeStoreBuckets:
     def tags(self, store: ArtifactStore, owner: str) -> Mapping[str, str]:
         assert owner.isdigit()
         return dict(self._read(store, BucketAspect.TAGS))
-
-
-class FakeParameters:
-    def __init__(self, world: FakeWorld) -> None:
-        self.world = world
-
-    def get(self, region: str, names: tuple[str, ...]) -> Mapping[str, str]:
-        self.world.call("get parameters")
-        found = self.world.parameters
-        return {name: found[region, name] for name in names if (region, name) in found}
-
-    def below(self, region: str, path: str) -> Mapping[str, str]:
-        self.world.call("get parameters by path")
-        return {
-            name: value
-            for (where, name), value in self.world.parameters.items()
-            if where == region and name.startswith(f"{path}/")
-        }
-
-    def dated(self, region: str, path: str) -> Mapping[str, tuple[str, float]]:
-        found = self.below(region, path)
-        return {n: (v, self.world.written.get((region, n), 0.0)) for n, v in found.items()}
-
-    def put(self, region: str, name: str, value: str) -> None:
-        self.world.call("put parameter")
-        self.world.parameters[region, name] = value
-        self.world.written[region, name] = self.world.clock()
-
-    def tag(self, region: str, names: tuple[str, ...]) -> None:
-        self.world.call("tag parameters")
-        for name in names:
-            assert (region, name) in self.world.parameters
-
-    def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:
-        self.put(region, name, ",".join(values))
-
-    def delete(self, region: str, names: tuple[str, ...]) -> None:
-        self.world.call("delete parameters")
-        for name in names:
-            self.world.parameters.pop((region, name), None)
 
 
 class FakeUsage:

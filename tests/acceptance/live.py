@@ -12,11 +12,12 @@ from foothold.acceptance.table import Answer, Encryption, Reply, Run, StackSeen
 from foothold.errors import FootholdError, NotReachedError, PermanentError, raise_refusal, refusal
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import ArtifactStore, Names
 from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
-from tests.fakes import FakeParameters, FakeStoreBuckets
+from tests.fakes import FakeStoreBuckets
 from tests.stores.accounts import REGION, Account
 from tests.stores.worlds import ACCOUNT, HOME
 
@@ -55,8 +56,9 @@ class Live:
 
     def __post_init__(self) -> None:
         fake = self.account_.fake
-        fake.parameters[HOME, f"{ROOT}/service-token"] = "arn:aws:lambda:..."
-        fake.parameters[HOME, f"{ROOT}/package-function"] = "package"
+        cloud = self.account_.cloud
+        cloud.add_parameter(HOME, f"{ROOT}/service-token", "arn:aws:lambda:...")
+        cloud.add_parameter(HOME, f"{ROOT}/package-function", "package")
         self.account_.store(HOME)
         self.account_.claims.ensure([HOME], _claim("foothold"))
         self.made.clear()
@@ -133,9 +135,9 @@ class Live:
 
     def remember(self, name: str, run: Run) -> bool:
         self.call("ssm:PutParameter")
-        if (HOME, name) in self.account_.fake.parameters:
+        if (HOME, name) in self.account_.cloud.parameters:
             return False
-        self.account_.fake.parameters[HOME, name] = run.text
+        self.account_.cloud.add_parameter(HOME, name, run.text)
         return True
 
     def create_stack(
@@ -293,13 +295,13 @@ class Live:
 
     def left_behind(self) -> list[str]:
         """What a run has made and not taken away."""
-        parameters = self.account_.fake.parameters
+        parameters = self.account_.cloud.parameters
         stores = f"{ROOT}/artifact-stores/{REGION}/"
         found = [name for _, name in parameters if name.startswith((STATE, f"{ROOT}/claims/"))]
         found += [name for _, name in parameters if name.startswith(f"{stores}bucket")]
         return [
             *(name for name in found if f"/{HOME}/" not in name),
-            *(value for name, value in parameters.items() if name[1] == f"{ROOT}/regions"),
+            *(value for name, (value, _) in parameters.items() if name[1] == f"{ROOT}/regions"),
             *self.stacks,
             *self.aliases,
             *self.pipelines,
@@ -308,11 +310,11 @@ class Live:
         ]
 
 
-class ListedParameters(FakeParameters):
+class ListedParameters(SsmParameters):
     """Parameters of an account whose Parameter Store tells of a changed list."""
 
     def __init__(self, live: Live) -> None:
-        super().__init__(live.account_.fake)
+        super().__init__(live.account_.clients)
         self._live = live
 
     def put_list(self, region: str, name: str, values: tuple[str, ...]) -> None:

@@ -110,7 +110,7 @@ def test_a_store_that_was_there_before_stays_and_no_door_is_used(live: Live) -> 
     assert live.account_.published() == published
     assert live.objects == {}
     assert live.stacks == live.aliases == {}
-    assert (HOME, STATE) not in live.account_.fake.parameters
+    assert (HOME, STATE) not in live.account_.cloud.parameters
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_where_anything_is_published_nothing_is_retired_whatever_may_be_read_of_
     live.account_.store()
     published = {
         at: value
-        for at, value in live.account_.fake.parameters.items()
+        for at, (value, _) in live.account_.cloud.parameters.items()
         if REGION in at[0] or f"/{REGION}/" in at[1]
     }
     for at in published:
-        del live.account_.fake.parameters[at]
-    live.account_.fake.parameters[name] = published.get(name, "{}")
+        del live.account_.cloud.parameters[at]
+    live.account_.cloud.add_parameter(*name, published.get(name, "{}"))
     before = live.account_.state()
     assert row(live.run(), "retire").seen == "the store was there before, and stays as it is"
     assert live.account_.state() == before
@@ -145,19 +145,23 @@ def test_a_region_that_is_in_use_is_refused_before_anything_is_made(live: Live, 
     live.account_.store()
     words = "is in use already"
     if by == "the list":
-        live.account_.fake.parameters[LIST] = REGION
+        live.account_.cloud.add_parameter(*LIST, REGION)
     elif by == "all-enabled":
-        live.account_.fake.parameters[LIST] = "all-enabled,-us-east-1"
+        live.account_.cloud.add_parameter(*LIST, "all-enabled,-us-east-1")
     elif by == "a stack":
-        live.account_.fake.parameters[HOME, f"/foothold/claims/{REGION}/app.1.Store"] = "app Store"
+        live.account_.cloud.add_parameter(
+            HOME, f"/foothold/claims/{REGION}/app.1.Store", "app Store"
+        )
     elif by == "an event":
-        live.account_.fake.parameters[HOME, f"/foothold/requests/{REGION}"] = (
-            '{"since": 1, "reason": "no quota", "asked": true}'
+        live.account_.cloud.add_parameter(
+            HOME,
+            f"/foothold/requests/{REGION}",
+            '{"since": 1, "reason": "no quota", "asked": true}',
         )
     else:
         name = f"/foothold/artifact-stores/{REGION}/retired"
-        live.account_.fake.parameters[HOME, name] = (
-            '{"phase": "retiring", "since": 1, "key_arn": null, "deleted": 0}'
+        live.account_.cloud.add_parameter(
+            HOME, name, '{"phase": "retiring", "since": 1, "key_arn": null, "deleted": 0}'
         )
         words = "the retirement of eu-west-1 is not over"
     before = live.account_.state()
@@ -169,8 +173,10 @@ def test_a_region_that_is_in_use_is_refused_before_anything_is_made(live: Live, 
 def test_a_store_whose_retirement_was_called_off_is_one_that_was_there_before(live: Live) -> None:
     live.account_.store()
     name = f"/foothold/artifact-stores/{REGION}/retired"
-    live.account_.fake.parameters[HOME, name] = (
-        '{"phase": "called off", "since": 1, "key_arn": null, "deleted": 0, "reason": "used"}'
+    live.account_.cloud.add_parameter(
+        HOME,
+        name,
+        '{"phase": "called off", "since": 1, "key_arn": null, "deleted": 0, "reason": "used"}',
     )
     assert row(live.run(), "retire").seen == "the store was there before, and stays as it is"
 
@@ -267,7 +273,7 @@ def test_a_store_that_somebody_wants_meanwhile_is_kept(live: Live) -> None:
     def want(call: str) -> None:
         if call == "kms:CreateAlias":
             name = f"/foothold/claims/{REGION}/app.1.Store"
-            live.account_.fake.parameters[HOME, name] = "app Store"
+            live.account_.cloud.add_parameter(HOME, name, "app Store")
 
     live.before = want
     report = live.run()
@@ -309,7 +315,7 @@ def test_a_run_that_was_killed_at_any_call_is_cleaned_up_by_the_next_command(num
     live.before = at(number, KilledError, live)
     with pytest.raises(KilledError):
         live.run(run_pipeline=True)
-    remembered = (HOME, STATE) in live.account_.fake.parameters
+    remembered = (HOME, STATE) in live.account_.cloud.parameters
     left = live.acceptance().clean_up(lambda _line: None)
     assert left == (() if remembered else None)
     assert live.left_behind() == []
@@ -365,7 +371,7 @@ def test_what_an_interrupted_run_cannot_take_away_is_named_with_the_command() ->
 
 def test_a_run_that_has_not_ended_is_found_and_named(live: Live) -> None:
     run = Run(ID, REGION, fresh=True, started=0)
-    live.account_.fake.parameters[HOME, STATE] = run.text
+    live.account_.cloud.add_parameter(HOME, STATE, run.text)
     with pytest.raises(PermanentError, match=r"in eu-west-1, begun 1970-01-01 00:00 UTC, has not"):
         live.run()
 
@@ -378,7 +384,7 @@ def test_a_run_that_has_not_ended_is_found_and_named(live: Live) -> None:
      '{"id": "0a1b2c3d", "region": "eu-west-1", "fresh": true, "started": 1, "home_bucket": "*"}'],
 )  # fmt: skip
 def test_what_no_run_has_written_is_not_cleaned_up_after(live: Live, text: str) -> None:
-    live.account_.fake.parameters[HOME, STATE] = text or " "
+    live.account_.cloud.add_parameter(HOME, STATE, text or " ")
     before: Any = live.account_.state()
     with pytest.raises(PermanentError, match="does not hold an acceptance run, nothing was"):
         live.acceptance().clean_up(lambda _line: None)

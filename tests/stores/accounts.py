@@ -11,6 +11,7 @@ from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.gateways.account import AccountRegions
 from foothold.stores.gateways.events import StoreAnnouncements
+from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.handover import HandOvers
 from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.operator.commands import OperatorCommands
@@ -25,7 +26,6 @@ from tests.fakes import (
     FakeBuckets,
     FakeCapacity,
     FakeKeys,
-    FakeParameters,
     FakeStacks,
     FakeUsage,
     FakeWorld,
@@ -94,8 +94,8 @@ class Account:
         return FakeBuckets(self.fake)
 
     @property
-    def parameters(self) -> FakeParameters:
-        return FakeParameters(self.fake)
+    def parameters(self) -> SsmParameters:
+        return SsmParameters(self.clients)
 
     @property
     def reconciler(self) -> Reconciler:
@@ -148,7 +148,6 @@ class Account:
 
     @property
     def claims(self) -> Claims:
-        self.fake.clock = lambda: self.now
         stacks = FakeStacks(self.fake)
         return Claims(self.plane, self.reconciler, self.parameters, lambda: self.now, stacks)
 
@@ -204,7 +203,7 @@ class Account:
         """Everything there is, to compare."""
         fake = self.fake
         return (
-            dict(fake.keys), dict(fake.aliases), dict(fake.parameters), dict(fake.versions),
+            dict(fake.keys), dict(fake.aliases), dict(self.cloud.parameters), dict(fake.versions),
             {name: dict(settings) for name, settings in fake.buckets.items()},
         )  # fmt: skip
 

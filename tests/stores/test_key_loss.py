@@ -150,4 +150,4 @@ def test_a_parameter_edited_to_nonsense_is_written_again(account: Account, value
     account.fake.calls.clear()
     assert verbs(account) == [KeepVerb.PUBLISH_REGIONAL, KeepVerb.PUBLISH_HOME]
     assert account.published() == before
-    assert account.mutations() == ["put parameter"] * 4
+    assert account.mutations() == ["PutParameter"] * 4

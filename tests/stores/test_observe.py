@@ -103,7 +103,7 @@ def test_parameters_that_name_another_control_planes_key_are_none_of_the_stores_
     key = account.store()
     theirs = account.keys.create(SPEC, {}, Use.IN_USE)
     another_control_planes(account, theirs)
-    account.fake.parameters[REGION, f"{SPEC.regional_path}/key-arn"] = theirs
+    account.parameters.put(REGION, f"{SPEC.regional_path}/key-arn", theirs)
     found = left(account, of(key))
     assert found.regional_parameters == {}
     assert found.home_parameters == SPEC.parameters(SPEC.home_path, key)

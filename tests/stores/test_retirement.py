@@ -19,7 +19,7 @@ from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
 
 CLAIM = Claim("app.1.Store", "a stack's resource")
-ORDER = ["write key tags", "write bucket tags", "delete parameters", "delete versions",
+ORDER = ["write key tags", "write bucket tags", "DeleteParameters", "delete versions",
          "delete bucket", "schedule deletion", "delete alias"]  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def test_a_region_is_retired_in_the_order_that_loses_nothing(account: Account) -
     key = account.store()
     account.fake.versions[SPEC.bucket] = 1500
     account.retire()
-    done = [call for call in dict.fromkeys(account.mutations()) if call != "put parameter"]
+    done = [call for call in dict.fromkeys(account.mutations()) if call != "PutParameter"]
     assert done == ORDER
     assert account.key(key) == "PendingDeletion"
     assert account.fake.buckets == {}
@@ -299,7 +299,7 @@ def test_a_region_wanted_again_while_it_is_drained_stops_the_retirement(account:
 
 # --- Looking again ------------------------------------------------------------------------------
 
-BEFORE = ["delete parameters", "delete versions", "delete bucket", "schedule deletion",
+BEFORE = ["DeleteParameters", "delete versions", "delete bucket", "schedule deletion",
           "delete alias"]  # fmt: skip
 
 

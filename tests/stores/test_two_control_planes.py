@@ -55,13 +55,14 @@ def first() -> Account:
 def firsts_own(account: Account, before: Account) -> list[object]:
     """What the first control plane had, as it is now."""
     now, then = account.fake, before.fake
+    now_, then_ = account.cloud, before.cloud
     return [
         {name: now.buckets.get(name) for name in then.buckets},
         {name: now.versions.get(name) for name in then.versions},
         {arn: now.keys.get(arn) for arn in then.keys},
         {at: now.key_settings.get(at) for at in then.key_settings},
         {at: now.aliases.get(at) for at in then.aliases},
-        {at: now.parameters.get(at) for at in then.parameters},
+        {at: now_.parameters.get(at) for at in then_.parameters},
     ]
 
 
@@ -160,7 +161,7 @@ def test_handing_over_the_home_region_takes_the_control_planes_own_claim_along()
     account.claims.ensure([HOME], OWN)
     account.hand_overs.hand_over(HOME, "platform", HOME)
     assert account.reconciler.desired_regions() == ()
-    assert account.fake.parameters == {}
+    assert account.cloud.parameters == {}
 
 
 @pytest.mark.parametrize("wanted", ["claim", "list"])

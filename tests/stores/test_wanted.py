@@ -63,7 +63,7 @@ def test_a_request_that_met_a_refusal_is_made_by_the_next_schedule(account: Acco
     answer(account, Scheduled())  # still refused: since when does not change
     account.fake.calls.clear()
     answer(account, Scheduled())
-    assert "put parameter" not in account.fake.calls
+    assert "PutParameter" not in account.fake.calls
     assert noted(account)[REGION] == OpenRequest(
         1_000_000, "cannot create bucket: AccessDenied", asked=True
     )
@@ -223,7 +223,7 @@ def test_an_event_calls_no_retirement_off(account: Account, phase: Phase) -> Non
     account.store()
     account.retire()
     key = account.plane.spec(REGION)
-    written = Retirement.parse("", account.fake.parameters[HOME, key.retirement_parameter])
+    written = Retirement.parse("", account.published()[key.retirement_parameter])
     account.parameters.put(HOME, key.retirement_parameter, written.to(phase).text)
     before = account.state()
     outcome = answer(account, RegionsRequested((REGION,)))[REGION]
@@ -281,7 +281,7 @@ def test_claims_that_were_written_before_one_could_not_be_are_given_back(account
 
     def refuse(call: str) -> None:
         claimed = (
-            account.parameters.below(HOME, PLANE.names.claims) if call == "put parameter" else {}
+            account.parameters.below(HOME, PLANE.names.claims) if call == "PutParameter" else {}
         )
         puts.append(call)
         if len(claimed) == 2:
