@@ -400,6 +400,49 @@ def _each(changes: Iterable[ResourceChange], inside: str = "") -> Iterator[tuple
         yield from _each(change.nested or (), f"{name}/")
 
 
+def _settled(changes: Sequence[ResourceChange]) -> Iterator[ResourceChange]:
+    """The changes without what only follows from an ARN that stays as it is.
+
+    Where a resource changes in any way, tags too, CloudFormation lists whoever uses its attributes
+    as changed perhaps (AWS CloudFormation API Reference, "ResourceChangeDetail": Evaluation). The
+    ARN of what is not replaced does not change.
+    """
+    staying = {
+        f"{one.logical_id}.Arn"
+        for one in changes
+        if one.action is Action.MODIFY and one.replacement is Replacement.NO
+    }
+    for change in changes:
+        changed = tuple(one for one in change.properties if one.cause not in staying)
+        nested = None if change.nested is None else tuple(_settled(change.nested))
+        if change.action is not Action.MODIFY or len(changed) == len(change.properties):
+            yield replace(change, nested=nested)
+            continue
+        after = change.after
+        for one in change.properties:
+            if one.cause in staying and change.before is not None and after is not None:
+                after = _kept(change.before, after, one.path.split("/")[2:])
+        left = {one.attribute for one in changed}
+        scope = tuple(name for name in change.scope if name != "Properties" or name in left)
+        yield replace(
+            change, nested=nested, properties=changed, after=after, scope=scope or ("Tags",)
+        )
+
+
+def _kept(before: Any, after: Any, path: Sequence[str]) -> Any:
+    """What is after, with what was before at this path."""
+    if not path:
+        return before
+    name, rest = path[0], path[1:]
+    if isinstance(before, Mapping) and isinstance(after, Mapping) and name in before:
+        return {**after, name: _kept(before[name], after.get(name), rest)}
+    both = isinstance(before, list) and isinstance(after, list) and name.isdigit()
+    if both and int(name) < min(len(before), len(after)):
+        item = _kept(before[int(name)], after[int(name)], rest)
+        return [*after[: int(name)], item, *after[int(name) + 1 :]]
+    return after
+
+
 def is_tags_only(change: ResourceChange) -> bool:
     """Nothing but tags changes. What a nested stack does is more than its own tags."""
     return (
@@ -599,10 +642,13 @@ class _Folded:
     def __init__(self, sets: Sequence[ChangeSet], store_names: Mapping[str, Sequence[str]]) -> None:
         self._sets = sets
         self._own = [_OwnNames(one, store_names.get(one.cell.region, ())) for one in sets]
-        self._changes: list[dict[str, ResourceChange]] = [
-            {name: change for name, change in _each(one.changes) if not is_tags_only(change)}
-            for one in sets
-        ]
+        self._changes: list[dict[str, ResourceChange]] = []
+        self._tags_only: list[int] = []
+        for one in sets:
+            every = list(_each(tuple(_settled(one.changes))))
+            noteworthy = {name: change for name, change in every if not is_tags_only(change)}
+            self._changes.append(noteworthy)
+            self._tags_only.append(len(every) - len(noteworthy))
         self._classes: list[dict[str, int]] = [{} for _ in sets]
         for name in sorted({name for each in self._changes for name in each}):
             self._classify(name, [_facts_of(name, each.get(name)) for each in self._changes])
@@ -652,7 +698,7 @@ class _Folded:
             state=one.state,
             reason=one.reason,
             effects=tuple(sorted(found, key=lambda effect: effect.order)),
-            tags_only=sum(is_tags_only(change) for _, change in _each(one.changes)),
+            tags_only=self._tags_only[first],
             new_stack=one.new_stack,
             differs=tuple(self._differs(first, usual)),
         )
