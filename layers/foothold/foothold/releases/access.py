@@ -210,7 +210,9 @@ def _judged(type_: str, name: str, was: Any, will: Any, *, is_new: bool) -> Acce
     found = list(_doors(name, was, will, is_new=is_new))
     if _holds_statements([was, will]):
         found.append(compare_policies(was, will))
-    elif type_.startswith(ABOUT_ACCESS) or (not is_new and _acts_as(name, was) != _acts_as(name, will)):
+    elif type_.startswith(ABOUT_ACCESS) or not (
+        is_new or _acts_as(name, was) == _acts_as(name, will)
+    ):
         found.append(Access.UNCLEAR)
     return together(found)
 
