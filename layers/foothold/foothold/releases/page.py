@@ -14,6 +14,8 @@ from foothold.releases.model import Cell
 from foothold.releases.review import RISKS, Effect, Group, Kind, Review
 from foothold.releases.shown import (
     HEADINGS,
+    MANY,
+    counted_places,
     headed,
     left_over,
     notes,
@@ -25,8 +27,6 @@ from foothold.releases.shown import (
 )
 
 LONGEST = 1000
-# From so many stacks on a list of them is folded away.
-MANY = 6
 
 STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1b1f24; --faint: #57606a;
@@ -148,7 +148,7 @@ def _risks(review: Review) -> Iterator[str]:
 def _where(cells: Sequence[Cell], review: Review) -> str:
     if len(cells) == len(review.reviewed) > 1:
         return f"all {len(cells)} stacks"
-    return places(cells)
+    return counted_places(cells)
 
 
 def _notes(effect: Effect) -> str:
@@ -195,17 +195,11 @@ def _group(group: Group, name: str) -> str:
 
 
 def _cells(cells: Sequence[Cell]) -> str:
-    if len(cells) < MANY:
-        return _list(map(str, cells))
     every = _list(map(str, cells))
-    accounts = len({cell.account for cell in cells})
-    regions = len({cell.region for cell in cells})
-    line = f"{len(cells)} stacks: {_plural(accounts, 'account')}, {_plural(regions, 'region')}"
+    if len(cells) < MANY:
+        return every
+    line = counted_places(cells)
     return f"<details>\n<summary>{line}</summary>\n{every}</details>\n"
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _list(items: Iterable[str]) -> str:

@@ -194,13 +194,15 @@ class Review:
 
     @cached_property
     def risks(self) -> tuple[tuple[Effect, tuple[Cell, ...]], ...]:
-        """What a person should decide on, the gravest first, each with its stacks."""
+        """What a person should decide on, the gravest first, each with its stacks, and without
+        what a stack has for itself."""
         found: dict[tuple[int, bool, str], dict[Effect, list[Cell]]] = defaultdict(dict)
         for group in self.groups:
             for effect in group.effects:
                 if effect.is_risk:
                     same = found[effect.order]
-                    same.setdefault(effect, []).extend(group.cells)
+                    shared = replace(effect, physical_id="", properties=())
+                    same.setdefault(shared, []).extend(group.cells)
         return tuple(
             (effect, tuple(cells))
             for order in sorted(found)
@@ -253,7 +255,8 @@ class Review:
             parts.append("only tags, outputs or parameters change in some")
         if self.odd:
             few = sum(len(group.cells) for group in self.odd)
-            parts.insert(1, f"{few} unlike the others ({_some(map(str, self.odd[0].cells))})")
+            first = next((group for group in self.odd if group.is_read), self.odd[0])
+            parts.insert(1, f"{few} unlike the others ({_some(map(str, first.cells), 1)})")
         return _fitting(parts, SUMMARY_LENGTH)
 
     def _by_kind(self) -> dict[Kind, tuple[str, ...]]:

@@ -15,6 +15,8 @@ from foothold.releases.review import RISKS, Effect, Group, Kind, Review
 
 MOST_PROPERTIES = 12
 MOST_ROWS = 200
+# From so many stacks on they are counted, and listed where there is room.
+MANY = 6
 LONGEST = 120
 # GitHub's limit for a comment is 65,536 characters.
 LONGEST_COMMENT = 60_000
@@ -75,6 +77,18 @@ def places(cells: Sequence[Cell]) -> str:
     )
 
 
+def counted_places(cells: Sequence[Cell]) -> str:
+    """Many stacks in a few words."""
+    if len(cells) < MANY:
+        return places(cells)
+    accounts = len({cell.account for cell in cells})
+    regions = len({cell.region for cell in cells})
+    return (
+        f"{_number(len(cells), 'stack')}: {_number(accounts, 'account')}, "
+        f"{_number(regions, 'region')}"
+    )
+
+
 def title(group: Group) -> str:
     """A group's heading."""
     number = _number(len(group.cells), "stack")
@@ -107,7 +121,7 @@ def lines(review: Review) -> Iterator[str]:
     for group in review.groups:
         yield ""
         yield title(group)
-        yield f"  {places(group.cells)}"
+        yield f"  {counted_places(group.cells)}"
         yield from (f"  {line}" for line in _of_group(group))
     if review.varying:
         yield ""
@@ -186,7 +200,7 @@ def _table_of_risks(review: Review) -> Iterator[str]:
     yield "| what | resource | where | more |"
     yield "| --- | --- | --- | --- |"
     for effect, cells in review.risks[:MOST_ROWS]:
-        where = places(cells) if len(cells) == 1 else _number(len(cells), "stack")
+        where = counted_places(cells)
         cells_of_row = (
             f"**{effect.kind}**",
             f"{_code(effect.name)} {_text(effect.type)}",
@@ -202,7 +216,11 @@ def _table_of_risks(review: Review) -> Iterator[str]:
 def _markdown_of(group: Group) -> Iterator[str]:
     yield f"### {_text(title(group))}"
     yield ""
-    yield _text(places(group.cells), 2000)
+    if len(group.cells) < MANY:
+        yield _text(places(group.cells))
+    else:
+        yield f"<details><summary>{counted_places(group.cells)}</summary>\n"
+        yield f"{_text(places(group.cells), 4000)}\n\n</details>"
     yield ""
     if group.reason:
         yield f"Reason: {_text(group.reason, 500)}"
