@@ -7,6 +7,9 @@ every region is compared with `sam package`'s; a difference ends the benchmark.
 
 The loop is timed run by run: its first N runs are the loop for N regions. Foothold is timed as
 soon as the loop has come as far, three times, and the median counts.
+
+Then what it costs to keep a release: runs that keep one and runs that do not, by turns, for as many
+regions as there are. With `--release` this alone.
 """
 
 import argparse
@@ -45,6 +48,7 @@ GOALS = {("near", "cold", 16): 30, ("near", "cold", 34): 45, ("near", "warm", 16
     ("far", "cold", 16): 30
 }
 MOST_MEMORY = 256  # MB
+MOST_FOR_A_RELEASE = 1.05
 
 # --- The application: about 100 MB, built by the real `sam build` ---------------------------
 
@@ -175,7 +179,10 @@ def s3(options: Sequence[str]) -> Iterator[S3]:
 
 @dataclass(frozen=True)
 class Timed:
+    """`seconds` by the clock; `work` of the processor, in seconds."""
+
     seconds: float
+    work: float
     megabytes: float
 
 
@@ -205,7 +212,7 @@ def timed(command: Sequence[str | Path], folder: Path, endpoint: str) -> Timed:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{command[0]} failed:\n{(FOLDER / 'output').read_text()}")
-    return Timed(seconds, usage.ru_maxrss / 1000)
+    return Timed(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
 
 
 def sam_package(build: Path, region: str, endpoint: str) -> Timed:
@@ -217,11 +224,12 @@ def sam_package(build: Path, region: str, endpoint: str) -> Timed:
     return timed(command, build, endpoint)
 
 
-def foothold_package(build: Path, regions: Sequence[str], endpoint: str) -> Timed:
+def foothold_package(build: Path, regions: Sequence[str], endpoint: str, *options: str) -> Timed:
     command: list[str | Path] = [BIN / "foothold", "package", "--project", PROJECT]
     command += ["--template", build / "template.yaml", "--output", FOLDER / "ours"]
     for region in regions:
         command += ["--region", region]
+    command += options
     return timed(command, FOLDER, endpoint)
 
 
@@ -284,10 +292,69 @@ def repeat(server: S3, build: Path, regions: Sequence[str], state: str) -> Itera
         yield foothold_package(build, regions, server.endpoint)
 
 
+# --- What it costs to keep a release ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How many times the time by the clock, and the processor's work, of runs that keep none; the
+    medians of `pairs` runs each."""
+
+    where: str
+    state: str
+    pairs: int
+    clock: float
+    work: float
+
+
+def costs(
+    build: Path, where: str, options: Sequence[str], regions: Sequence[str], pairs: int
+) -> Iterator[Cost]:
+    with s3(options) as server:
+        for state in ("cold", "warm"):
+            runs: dict[str, list[Timed]] = {"--release": [], "--no-release": []}
+            for shelf in runs:
+                server.use(shelf)
+                foothold_package(build, regions, server.endpoint, shelf)
+            for number in range(pairs):
+                for shelf in sorted(runs, reverse=bool(number % 2)):
+                    server.use(shelf)
+                    if state == "cold":
+                        server.reset()
+                    runs[shelf].append(foothold_package(build, regions, server.endpoint, shelf))
+            kept, none = runs.values()
+            clock = _median([run.seconds for run in kept]) / _median([run.seconds for run in none])
+            work = _median([run.work for run in kept]) / _median([run.work for run in none])
+            yield Cost(where, state, pairs, clock, work)
+
+
+_median = statistics.median
+
+
+def show_costs(found: Sequence[Cost], regions: int, console: Console) -> None:
+    table = Table(
+        "S3", "Objects are", "Runs of each", "Time", "Work of the processor", "Goal",
+        title=f"Keeping a release, {regions} regions", title_justify="left",
+    )  # fmt: skip
+    for one in found:
+        met = max(one.clock, one.work) <= MOST_FOR_A_RELEASE
+        table.add_row(
+            one.where,
+            "missing" if one.state == "cold" else "there",
+            str(one.pairs),
+            f"{one.clock:.3f}x",
+            f"{one.work:.3f}x",
+            f"{MOST_FOR_A_RELEASE}x {'met' if met else 'MISSED'}",
+        )
+    console.print(table)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--regions", type=int, nargs="+", default=[2, 8, 16, 34])
     parser.add_argument("--near", action="store_true", help="leave the slow network out")
+    parser.add_argument("--release", action="store_true", help="what a release costs, alone")
+    parser.add_argument("--pairs", type=int, default=5, help="runs with, and without a release")
     arguments = parser.parse_args()
     console = Console()
     build = built()
@@ -299,7 +366,7 @@ def main() -> int:
         "S3", "Objects are", "Regions", "N x sam package", "foothold package", "Ratio", "Goal",
         "Memory", title="Package once, fan out", title_justify="left",
     )  # fmt: skip
-    for where, options in places.items():
+    for where, options in ({} if arguments.release else places).items():
         for row in measure(build, where, options, arguments.regions, console):
             goal = GOALS.get((row.where, row.state, row.regions))
             table.add_row(
@@ -312,8 +379,16 @@ def main() -> int:
                 f"{goal}x {'met' if row.ratio >= goal else 'MISSED'}" if goal else "",
                 f"{row.megabytes:.0f} MB{'' if row.megabytes <= MOST_MEMORY else ' TOO MUCH'}",
             )
-    console.print(table)
-    console.print("Every template of every region is byte for byte sam package's.")
+    if not arguments.release:
+        console.print(table)
+        console.print("Every template of every region is byte for byte sam package's.")
+    regions = REGIONS[: max(arguments.regions)]
+    found = [
+        cost
+        for where, options in places.items()
+        for cost in costs(build, where, options, regions, arguments.pairs)
+    ]
+    show_costs(found, len(regions), console)
     return 0
 
 

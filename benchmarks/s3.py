@@ -1,10 +1,11 @@
 """A minimal S3 in memory, for benchmarks and for comparing objects byte for byte.
 
-It answers what `sam package` and Foothold ask (HEAD, PUT, multipart upload, GET), keeps the
-headers that matter, and can be as slow as a distant region: `delay` seconds before each answer,
-`rate` bytes a second on each connection. It also answers SSM's GetParametersByPath, so that the
-command line finds its stores, and whatever other calls a test gives it answers for: `calls` by
-their target, `paths` by the first part of their path. One process, 127.0.0.1 only.
+It answers what `sam package` and Foothold ask (HEAD, GET, PUT, also one that has a condition,
+multipart upload, the folders of a bucket), keeps the headers that matter, and can be as slow as a
+distant region: `delay` seconds before each answer, `rate` bytes a second on each connection. It
+also answers SSM's GetParametersByPath, so that the command line finds its stores, and whatever
+other calls a test gives it answers for: `calls` by their target, `paths` by the first part of
+their path. One process, 127.0.0.1 only.
 
 Buckets exist by being named, except that the first word of a name can ask for a failure:
 `missing-...`, `foreign-...`, `denied-...`, `readonly-...`, `disabled-...` (the bucket's key).
@@ -31,6 +32,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 HEAD_LIMIT = 65536
 ACCOUNT = "111111111111"
+CALLER = f"arn:aws:iam::{ACCOUNT}:user/developer"
 KEPT = (
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id",
@@ -125,7 +127,9 @@ def answer(world: World, request: Request) -> Answer:
 
 
 def _bucket_call(world: World, bucket: str, request: Request) -> Answer:
-    """What S3 tells of a bucket: its default encryption, or its tags."""
+    """What S3 tells of a bucket: its folders, its default encryption, or its tags."""
+    if "list-type" in request.query:
+        return 200, {}, _folders(world, bucket, request.query["prefix"][0])
     key, region = world.setting(bucket)
     if "encryption" in request.query:
         algorithm = "<SSEAlgorithm>aws:kms</SSEAlgorithm>"
@@ -142,6 +146,16 @@ def _bucket_call(world: World, bucket: str, request: Request) -> Answer:
         name = "Tagging"
         inner = f"<TagSet>{''.join(f'<Tag>{pair}</Tag>' for pair in pairs)}</TagSet>"
     return 200, {}, f"<{name}>{inner}</{name}>".encode()
+
+
+def _folders(world: World, bucket: str, prefix: str) -> bytes:
+    begin = f"/{bucket}/{prefix}"
+    rest = (path.removeprefix(begin) for path in world.objects if path.startswith(begin))
+    names = sorted({name.partition("/")[0] for name in rest if "/" in name})
+    found = "".join(
+        f"<CommonPrefixes><Prefix>{prefix}{name}/</Prefix></CommonPrefixes>" for name in names
+    )
+    return f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode()
 
 
 def _own_call(world: World, path: str) -> bytes:
@@ -172,18 +186,22 @@ def _object_call(world: World, request: Request) -> Answer:
         world.objects[request.path] = Stored(sum(part.size for part in whole), body, kept)
         xml = "<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
         return 200, {}, xml.encode()
-    if request.method == "PUT":
-        asked = kept.get("x-amz-checksum-sha256")
-        if asked and request.body is not None:
-            found = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
-            if found != asked:
-                return 400, {}, b"<Error><Code>BadDigest</Code><Message>no</Message></Error>"
-        world.objects[request.path] = Stored(request.size, request.body, kept)
-        return 200, {"etag": '"x"'}, b""
-    return _read(world, request)
+    return (_put if request.method == "PUT" else _read)(world, request, kept)
 
 
-def _read(world: World, request: Request) -> Answer:
+def _put(world: World, request: Request, kept: dict[str, str]) -> Answer:
+    asked = kept.get("x-amz-checksum-sha256")
+    if asked and request.body is not None:
+        found = base64.b64encode(hashlib.sha256(request.body).digest()).decode()
+        if found != asked:
+            return 400, {}, b"<Error><Code>BadDigest</Code><Message>no</Message></Error>"
+    if request.path in world.objects and request.headers.get("if-none-match") == "*":
+        return 412, {}, b"<Error><Code>PreconditionFailed</Code><Message>no</Message></Error>"
+    world.objects[request.path] = Stored(request.size, request.body, kept)
+    return 200, {"etag": '"x"'}, b""
+
+
+def _read(world: World, request: Request, _kept: dict[str, str]) -> Answer:
     stored = world.objects.get(request.path)
     if stored is None:
         return 404, {}, b"<Error><Code>NoSuchKey</Code><Message>no such key</Message></Error>"
@@ -194,7 +212,7 @@ def _read(world: World, request: Request) -> Answer:
         headers.pop("x-amz-checksum-sha256", None)
     if request.method == "HEAD":
         return 200, {**headers, "content-length": str(stored.size), "etag": '"x"'}, b""
-    return 200, headers, stored.body or b""
+    return 200, {**headers, "etag": '"x"'}, stored.body or b""
 
 
 class CallError(Exception):
@@ -204,8 +222,9 @@ class CallError(Exception):
 def _json_call(world: World, request: Request) -> Answer:
     target = request.headers.get("x-amz-target", "")
     if b"Action=GetCallerIdentity" in (request.body or b""):
-        account = f"<GetCallerIdentityResult><Account>{ACCOUNT}</Account></GetCallerIdentityResult>"
-        xml = f"<GetCallerIdentityResponse>{account}</GetCallerIdentityResponse>"
+        caller = f"<Account>{ACCOUNT}</Account><Arn>{CALLER}</Arn>"
+        identity = f"<GetCallerIdentityResult>{caller}</GetCallerIdentityResult>"
+        xml = f"<GetCallerIdentityResponse>{identity}</GetCallerIdentityResponse>"
         return 200, {}, xml.encode()
     body = json.loads(request.body or b"{}")
     answers: dict[str, Callable[[Any], Any]] = {
@@ -259,7 +278,12 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def _discards(self) -> bool:
         request = self._request
-        return self._world.discard and request is not None and request.method == "PUT"
+        return (
+            self._world.discard
+            and request is not None
+            and request.method == "PUT"
+            and "if-none-match" not in request.headers  # what is written once is read again
+        )
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._request is None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from foothold.observability import logger
 from foothold.packaging import jobs
 from foothold.packaging.messages import parse
 from foothold.reading import Ignored
+from foothold.releases.model import Release, ReleaseTarget, ReleaseTargets, SourceFacts
 from functions.package import app as function
 from tests.packaging.side_by_side import SideBySide, store
 
@@ -35,6 +37,7 @@ Resources:
 """
 BUILD: dict[str, str | bytes] = {"template.yaml": TEMPLATE, "Code/app.py": "handler = 1\n"}
 SUCCEED = "CodePipeline_20150709.PutJobSuccessResult"
+LISTED = "CodePipeline_20150709.ListActionExecutions"
 FAIL = "CodePipeline_20150709.PutJobFailureResult"
 PROJECTS = "CodeBuild_20161006.BatchGetProjects"
 SECRETS = ("example-secret-of-the-job", "example-token-of-the-job", "example-secret-of-the-build")
@@ -123,6 +126,16 @@ def world(
     world.failing = {}
 
 
+def kept(world: World) -> list[Release]:
+    """The releases, as the store of eu-west-1 has them."""
+    begin = f"/{store('eu-west-1').bucket}/orders/releases/"
+    return [
+        Release.parse(one.body or b"", path)
+        for path, one in world.objects.items()
+        if path.startswith(begin) and path.endswith("/release.json")
+    ]
+
+
 def put(world: World, key: str, body: bytes) -> None:
     world.objects[f"/{store(HOME).bucket}/{key}"] = Stored(len(body), body, {})
 
@@ -147,7 +160,9 @@ def test_a_pipelines_artifact_becomes_a_template_for_each_region(
     call(event("codepipeline_job"))
     ((kind, told),) = answers
     assert kind == "succeeded"
-    assert told["executionDetails"]["summary"] == "2 regions, 1 objects, equal byte for byte"
+    (release,) = kept(world)
+    summary = f"release {release.id}; 2 regions, 1 objects, equal byte for byte"
+    assert told["executionDetails"]["summary"] == summary
     output = world.objects[f"/{store(HOME).bucket}/orders/PackageOut/e4f5a6b"]
     assert output.headers == {
         "x-amz-server-side-encryption": "aws:kms",
@@ -161,7 +176,9 @@ def test_a_pipelines_artifact_becomes_a_template_for_each_region(
             "template-export-eu-west-1.yml",
             "template-export-us-east-1.yml",
             "manifest.json",
+            "release.json",
         ]
+        assert archive.read("release.json") == release.render()
         template = archive.read("template-export-us-east-1.yml").decode()
         manifest = json.loads(archive.read("manifest.json"))
     assert f"S3Bucket: {store('us-east-1').bucket}" in template
@@ -185,7 +202,7 @@ def test_the_artifacts_are_read_and_written_with_the_jobs_own_credentials(world:
         authorization = request.headers["Authorization"]
         signer = str(authorization).partition("Credential=")[2].partition("/")[0]
         key = request.url.partition("-an/")[2]
-        signers.setdefault(signer, set()).add(key.partition("/builds/")[0])
+        signers.setdefault(signer, set()).add(re.split("/builds/|/releases/", key)[0])
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boto3.Session, "client", client)
@@ -211,6 +228,167 @@ def test_without_regions_every_store_gets_a_template(world: World, answers: Answ
     call(job_with('{"project": "orders"}'))
     assert "3 regions" in answers[0][1]["executionDetails"]["summary"]
     assert world.objects
+
+
+EXECUTION = "11111111-2222-3333-4444-555555555555"
+TARGETS = ReleaseTargets(
+    "orders",
+    HOME,
+    (
+        ReleaseTarget(
+            "Prod",
+            "222222222222",
+            "orders",
+            (("us-east-1",), ("eu-west-1",)),
+            parameters={"Commit": "#{SourceVariables.CommitId}"},
+            tags={"run": "#{codepipeline.PipelineExecutionId}", "built": "#{Built.As}"},
+        ),
+    ),
+)
+
+
+def action(category: str, namespace: str | None, **variables: str) -> dict[str, Any]:
+    kind = {"category": category, "owner": "AWS", "provider": "x", "version": "1"}
+    named = {"namespace": namespace} if namespace else {}
+    return {
+        "actionName": category,
+        "status": "Succeeded",
+        "input": {"actionTypeId": kind, **named},
+        "output": {"outputVariables": variables},
+    }
+
+
+@pytest.fixture
+def execution(world: World) -> list[dict[str, Any]]:
+    """What CodePipeline lists of the execution, the latest first, in pages of one."""
+    listed = [
+        {"actionName": "Package", "status": "InProgress", "input": {}},
+        action("Build", "Built", As="new"),
+        action("Build", "Built", As="old"),
+        action(
+            "Source", "SourceVariables", CommitId="c0ffee", BranchName="main", CommitMessage="m"
+        ),
+    ]
+
+    def answer(body: Any) -> Any:
+        assert body["pipelineName"] == "orders"
+        assert body["filter"] == {"pipelineExecutionId": EXECUTION}
+        at = int(body.get("nextToken", "0"))
+        more = {"nextToken": str(at + 1)} if at + 1 < len(listed) else {}
+        return {"actionExecutionDetails": listed[at : at + 1], **more}
+
+    world.calls = {**world.calls, LISTED: answer}
+    text = TARGETS.text
+    for number in range(12):  # parts whose names do not sort by their numbers
+        size = -(-len(text) // 12)
+        part = text[number * size : (number + 1) * size]
+        world.parameters[f"/foothold/pipelines/orders/{number + 1}"] = part
+    return listed
+
+
+def of_targets(**more: Any) -> dict[str, Any]:
+    order = {"project": "orders", "execution": EXECUTION, "targets": TARGETS.digest, **more}
+    return job_with(json.dumps({name: value for name, value in order.items() if value}))
+
+
+def test_a_release_is_made_for_the_targets_that_the_pipeline_publishes(
+    world: World, answers: Answers, execution: list[dict[str, Any]]
+) -> None:
+    call(of_targets())
+    assert execution
+    assert answers[0][0] == "succeeded"
+    (release,) = kept(world)
+    assert release.source == SourceFacts("c0ffee", "main", "m")
+    target = release.named("Prod")
+    assert target.regions == ("us-east-1", "eu-west-1")
+    assert target.parameters == {"Commit": "c0ffee"}
+    assert target.tags == {"run": EXECUTION, "built": "new"}
+    output = world.objects[f"/{store(HOME).bucket}/orders/PackageOut/e4f5a6b"].body
+    with zipfile.ZipFile(io.BytesIO(output or b"")) as archive:
+        assert archive.namelist() == [
+            "template-export-us-east-1.yml",
+            "template-export-eu-west-1.yml",
+            "configuration-Prod-us-east-1.json",
+            "configuration-Prod-eu-west-1.json",
+            "manifest.json",
+            "release.json",
+        ]
+        configuration = json.loads(archive.read("configuration-Prod-eu-west-1.json"))
+        assert archive.read("release.json") == release.render()
+    assert configuration == {
+        "Parameters": {"Commit": "c0ffee"},
+        "Tags": {
+            "built": "new",
+            "foothold:project": "orders",
+            "foothold:release": release.id,
+            "run": EXECUTION,
+        },
+    }
+    path = f"/{store('eu-west-1').bucket}/{release.prefix}configuration-Prod-eu-west-1.json"
+    assert json.loads(world.objects[path].body or b"") == configuration
+
+
+def test_a_job_that_runs_again_leaves_the_same_bytes(
+    world: World, answers: Answers, execution: list[dict[str, Any]]
+) -> None:
+    call(of_targets())
+    before = {path: one.body for path, one in world.objects.items()}
+    again = of_targets()
+    again["CodePipeline.job"]["id"] = "22222222-abcd-2222-abcd-222222abcdef"
+    call(again)
+    assert {path: one.body for path, one in world.objects.items()} == before
+    assert answers[0][1]["executionDetails"] == answers[1][1]["executionDetails"]
+    assert execution
+
+
+def test_without_targets_an_execution_still_tells_the_source(
+    world: World, answers: Answers, execution: list[dict[str, Any]]
+) -> None:
+    call(of_targets(targets=None))
+    assert answers[0][0] == "succeeded"
+    (release,) = kept(world)
+    assert (release.source.commit, release.targets) == ("c0ffee", ())
+    assert len(release.regions) == len(REGIONS)
+    assert execution
+
+
+def test_what_stands_in_the_parameters_counts_only_where_it_has_the_pipelines_digest(
+    world: World, answers: Answers, execution: list[dict[str, Any]]
+) -> None:
+    world.parameters = {
+        name: value.replace("2", "6") if "/pipelines/" in name else value
+        for name, value in world.parameters.items()
+    }
+    call(of_targets())
+    kind, message = failure(answers)
+    assert kind == "JobFailed"
+    assert "are not those that this pipeline was deployed with" in message
+    assert not any("/builds/" in path for path in world.objects)
+    assert execution
+
+
+def test_a_variable_that_no_action_has_given_fails_the_job(
+    world: World, answers: Answers, execution: list[dict[str, Any]]
+) -> None:
+    del execution[1:3]
+    call(of_targets())
+    assert failure(answers) == ("JobFailed", "no action of the pipeline has given #{Built.As}")
+    assert not any("/builds/" in path for path in world.objects)
+
+
+def test_a_store_that_does_not_take_the_release_fails_the_job(
+    world: World, answers: Answers
+) -> None:
+    call(job_with('{"project": "orders"}'))
+    release = kept(world)[0]
+    path = f"/{store('us-east-1').bucket}/{release.prefix}"
+    del world.objects[f"{path}release.json"]
+    world.objects[f"{path}manifest.json"] = Stored(1, b"x", {})
+    again = job_with('{"project": "orders"}')
+    again["CodePipeline.job"]["id"] = "22222222-abcd-2222-abcd-222222abcdef"
+    call(again)
+    told = answers[1][1]["failureDetails"]["message"]
+    assert told.startswith(f"us-east-1: its release is not kept: {release.prefix}manifest.json in")
 
 
 def job_with(parameters: str | None) -> dict[str, Any]:
@@ -239,6 +417,12 @@ def test_a_job_that_was_answered_before_is_left_as_it_is(world: World, answers: 
         ('{"project": "a b"}', "is no project name"),
         ('{"project": "orders", "region": "eu-west-1"}', "region: Extra inputs"),
         ('{"project": "orders", "regions": ["mars-1"]}', "is not the name of an AWS region"),
+        ('{"project": "orders", "targets": "x"}', "targets: String should match pattern"),
+        ('{"project": "orders", "execution": "#{x}"}', "execution: String should match pattern"),
+        (
+            f'{{"project": "orders", "targets": "{"0" * 32}", "regions": ["eu-west-1"]}}',
+            'give "regions" or "targets"',
+        ),
         ('{"project": "orders", "template": "../x"}', "by its path in the artifact"),
         ('{"project": "orders", "template": "other.yaml"}', "holds no other.yaml, but Code, te"),
     ],
@@ -401,6 +585,7 @@ def test_a_long_message_is_cut_to_what_codepipeline_takes(world: World, answers:
 def test_a_tagged_builds_artifact_is_packaged_for_every_store(world: World) -> None:
     result = call(event("codebuild_succeeded"))
     assert result["failed"] == {}
+    assert [release.id for release in kept(world)] == [result["release"]]
     assert sorted(result["regions"]) == sorted(REGIONS)
     for region in REGIONS:
         there = result["regions"][region]

@@ -13,6 +13,8 @@ from botocore.config import Config
 from foothold.aws.clients import CONFIG, Clients, aws_call, open_session
 from foothold.aws.regional import RegionalClient
 from foothold.errors import NotReachedError
+from foothold.releases.gateways.records import RegionalRecords
+from foothold.releases.keeping import Releases
 from foothold.stores.gateways.account import AccountRegions, PipelineRegions
 from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
@@ -98,6 +100,12 @@ class Caller:
             partial(read_where_deployed, self.parameters, self.home_region, self._names),
             Trust(self.home_region, buckets, self.account, self._control_plane),
         )
+
+    @cached_property
+    def releases(self) -> Releases:
+        """The releases that the stores have."""
+        records = RegionalRecords(self.regional_client, self.account)
+        return Releases(records, self.stores, self.home_region, threads=THREADS)
 
     @cached_property
     def pipeline_regions(self) -> PipelineRegions:

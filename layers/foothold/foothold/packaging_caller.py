@@ -1,6 +1,8 @@
 """The composition root of packaging. The command line is in a hurry: what only the package
 function needs is imported where it is made."""
 
+import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +14,11 @@ from foothold.packaging.gateways.objects import RegionalObjects
 from foothold.packaging.gateways.sam_cli import SamTemplates
 from foothold.packaging.gateways.samconfig import read_samconfig
 from foothold.packaging.gateways.signer import SignerSignatures
-from foothold.packaging.packager import Packager
+from foothold.packaging.packager import Packaged, Packager
+from foothold.packaging.release import keep_release
 from foothold.packaging.verify import Verifier
+from foothold.releases.keeping import KeptRelease
+from foothold.releases.model import ReleaseTarget, ReleaseTargets, SourceFacts
 
 if TYPE_CHECKING:
     from foothold.jobs.messages import JobCredentials
@@ -44,6 +49,24 @@ class PackagingCaller(Caller):
             threads=THREADS,
         )
 
+    def keep_release(
+        self, packaged: Packaged, targets: Sequence[ReleaseTarget], source: SourceFacts
+    ) -> KeptRelease | None:
+        """A `packaging.release.KeepRelease`."""
+        return keep_release(
+            self.releases,
+            packaged,
+            targets,
+            source,
+            seconds=time.time(),
+            caller=self.clients.caller(),
+        )
+
+    def _targets_of(self, project: str, digest: str) -> ReleaseTargets:
+        """A `packaging.ports.TargetsOf`, from the pipeline's parameters."""
+        path = self._names.pipeline(project)
+        return ReleaseTargets.published(self.parameters.below(self.home_region, path), path, digest)
+
     def _client(self, service: str, region: str) -> Any:
         """A client that few need, of a service that has no types here."""
         get: Any = self.clients.get
@@ -58,7 +81,10 @@ class PackagingCaller(Caller):
     def package_function(self) -> "PackageFunction":
         """The work behind the package function."""
         from foothold.packaging.gateways.codebuild import BuildProjects  # noqa: PLC0415  see above
-        from foothold.packaging.gateways.codepipeline import JobArtifacts  # noqa: PLC0415  see above
+        from foothold.packaging.gateways.codepipeline import (  # noqa: PLC0415  see above
+            JobArtifacts,
+            PipelineExecutions,
+        )
         from foothold.packaging.jobs import PackageFunction  # noqa: PLC0415  see above
 
         def lend(credentials: "JobCredentials", account: str) -> JobArtifacts:
@@ -78,4 +104,7 @@ class PackagingCaller(Caller):
             build_tag=BuildProjects(self.clients, self.home_region).tag,
             samconfig=self.samconfig,
             lend=lend,
+            keep_release=self.keep_release,
+            targets_of=self._targets_of,
+            facts_of=PipelineExecutions(self.clients, self.home_region).facts,
         )

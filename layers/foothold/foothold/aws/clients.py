@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
+    from mypy_boto3_sts.type_defs import GetCallerIdentityResponseTypeDef
 
 CONFIG = Config(
     connect_timeout=5,
@@ -120,16 +121,23 @@ class Clients:
         self._config = config
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Any] = {}
-        self._account = ""
+        self._identity: GetCallerIdentityResponseTypeDef | None = None
 
     def account(self) -> str:
-        """The caller's own account, asked for once (AWS STS API Reference, "GetCallerIdentity":
-        it needs no permission)."""
-        if not self._account:
+        """The caller's own account."""
+        return self._who()["Account"]
+
+    def caller(self) -> str:
+        """The caller's ARN."""
+        return self._who()["Arn"]
+
+    def _who(self) -> "GetCallerIdentityResponseTypeDef":
+        """Who calls, asked for once (AWS STS API Reference, "GetCallerIdentity": it needs no
+        permission)."""
+        if not self._identity:
             with aws_call("ask whose credentials these are"):
-                identity = self.get("sts", self.home_region).get_caller_identity()
-            self._account = identity["Account"]
-        return self._account
+                self._identity = self.get("sts", self.home_region).get_caller_identity()
+        return self._identity
 
     @property
     def home_region(self) -> str:

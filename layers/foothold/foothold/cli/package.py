@@ -4,10 +4,12 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -27,9 +29,13 @@ from foothold.cli.ending import FAILED
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import Manifest, builds_prefix
 from foothold.packaging.options import Options, parse_metadata, parse_signing_profiles
-from foothold.packaging.outputs import write_outputs
-from foothold.packaging.packager import PackageRequest
+from foothold.packaging.outputs import OutputFiles, write_outputs
+from foothold.packaging.packager import Packaged, PackageRequest
 from foothold.packaging.ports import Progress
+from foothold.packaging.release import not_kept
+from foothold.releases.keeping import KeptRelease
+from foothold.releases.model import ReleaseTargets, SourceFacts
+from foothold.stores.published import Published
 
 if TYPE_CHECKING:
     from foothold.packaging_caller import PackagingCaller
@@ -138,21 +144,58 @@ def package(  # noqa: PLR0917  # one for each option
     config_env: Annotated[
         str, typer.Option(help="Which part of the samconfig file counts.")
     ] = "default",
+    release: Annotated[  # noqa: FBT002  # a command line flag
+        bool,
+        typer.Option(
+            "--release/--no-release", help="Keep what was packaged as a release in every store."
+        ),
+    ] = True,
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Configure the release for a pipeline's targets, and package for their regions: "
+            "a declaration, or a template with Foothold::Pipeline.",
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter",
+            "-p",
+            help="A parameter's value, of the template that --targets names.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    commit: Annotated[
+        str,
+        typer.Option(help="The source's commit, for the release. Default: CodeBuild's, if any."),
+    ] = "",
+    branch: Annotated[str, typer.Option(help="Likewise, its branch.")] = "",
+    message: Annotated[str, typer.Option(help="Likewise, what the commit says.")] = "",
+    link: Annotated[str, typer.Option(help="Likewise, an https:// address that shows it.")] = "",
     root: RootOption = DEFAULT_ROOT,
     as_json: JsonFlag = False,  # noqa: FBT002  # a command line flag
 ) -> None:
     """Package one build for every region: a template each, from one zip of each folder.
 
-    Writes template-export-REGION.yml for every region, and manifest.json.
+    Writes template-export-REGION.yml for every region, manifest.json, and for each of the targets
+    configuration-TARGET-REGION.json.
     """
     if verify is not None:
         _verify(verify, root, as_json=as_json)
         return
-    if project is None:
+    if targets and (region or not release):
+        raise typer.BadParameter(
+            "--targets names the regions, and a release is configured for them: give neither "
+            "--region nor --no-release with it"
+        )
+    if not project and not targets:
         raise typer.BadParameter("say which project this is, with --project")
+    source = source_facts(SourceFacts(commit, branch, message, link), os.environ)
     with one_clear_line():
         try:
-            builds_prefix(project)
+            builds_prefix(project or "from-the-targets")
             asked = Options(
                 language_extensions,
                 use_json,
@@ -163,36 +206,128 @@ def package(  # noqa: PLR0917  # one for each option
             raise typer.BadParameter(str(error)) from None
         packaging = packaging_caller(root)
         configured = packaging.samconfig(template or BUILT, config_env, config_file)
+        published, made_for = None, ReleaseTargets(project or "", "", ())
+        if targets:
+            published = packaging.stores.ready()
+            made_for = _targets(targets, parameter or [], project, packaging, published)
+        regions = [region for target in made_for.targets for region in target.regions]
+        filled = [target.filled(_variables(source)) for target in made_for.targets]
         request = PackageRequest(
-            project,
+            made_for.project,
             template or Path(configured.template or BUILT),
-            each_name(region or ()),
+            tuple(dict.fromkeys(regions)) or each_name(region or ()),
             asked.over(configured.options),
         )
         with _progress_bar("packaging") as progress:
-            packaged = packaging.packager.package(request, progress)
-        written = write_outputs(packaged, output)
-    warnings = (*configured.warnings, *packaged.warnings)
-    for line in warnings:
+            packaged = packaging.packager.package(request, progress, published)
+        kept = packaging.keep_release(packaged, filled, source) if release else None
+        written = write_outputs(packaged, output, kept.release if kept else None)
+    packaged = replace(packaged, warnings=(*configured.warnings, *packaged.warnings))
+    for line in packaged.warnings:
         complain(line, "yellow")
-    manifest = packaged.manifest
+    failed = {**packaged.manifest.failed, **(not_kept(kept) if kept else {})}
     if as_json:
-        print_json(
-            {
-                "project": manifest.project,
-                "equal": not manifest.differences(),
-                "summary": manifest.summary(),
-                "templates": {region: str(path) for region, path in written.templates.items()},
-                "manifest": str(written.manifest),
-                "failed": dict(manifest.failed),
-                "warnings": list(warnings),
-            }
-        )
+        print_json(_as_json(packaged, written, kept, failed))
     else:
-        for path in (*written.templates.values(), written.manifest):
+        for path in (*written.templates.values(), *written.configurations, written.manifest):
             tell(str(path))
-        tell(manifest.summary(), style="dim")
-    _fail_for(f"{name} failed: {why}" for name, why in manifest.failed.items())
+        tell(packaged.manifest.summary(), style="dim")
+        if release:
+            tell(_about(kept), style="dim")
+    _fail_for(f"{name} failed: {why}" for name, why in failed.items())
+
+
+def _as_json(
+    packaged: Packaged, written: OutputFiles, kept: KeptRelease | None, failed: Mapping[str, str]
+) -> dict[str, Any]:
+    manifest = packaged.manifest
+    return {
+        "project": manifest.project,
+        "release": kept.release.id if kept and not kept.failed else None,
+        "equal": not manifest.differences(),
+        "summary": manifest.summary(),
+        "templates": {region: str(path) for region, path in written.templates.items()},
+        "configurations": [str(path) for path in written.configurations],
+        "manifest": str(written.manifest),
+        "failed": dict(failed),
+        "warnings": list(packaged.warnings),
+    }
+
+
+def _about(kept: KeptRelease | None) -> str:
+    if kept is None:
+        return "no release: it would serve all regions, and not every one is done"
+    if kept.failed:
+        return f"release {kept.release.id}, but for {', '.join(kept.failed)}: package again"
+    return f"release {kept.release.id}"
+
+
+def _targets(
+    file: Path,
+    parameters: list[str],
+    project: str | None,
+    packaging: "PackagingCaller",
+    published: Published,
+) -> ReleaseTargets:
+    """What a pipeline's releases are made for, as the file declares it: the project's, or the
+    only one. Raises DeclarationError and PermanentError."""
+    from foothold.pipelines.file import parameter_values, read_template  # noqa: PLC0415  few need it
+    from foothold.pipelines.macro import resolve_template  # noqa: PLC0415  likewise
+    from foothold.pipelines.resources import release_targets  # noqa: PLC0415  likewise
+
+    fragment = read_template(file)
+    pipelines = resolve_template(
+        fragment,
+        published.stores,
+        packaging.home_region,
+        parameter_values(fragment, parameters),
+        refused=published.refused,
+        has_codepipeline=packaging.pipeline_regions,
+    )
+    declared = {pipeline.name: pipeline for pipeline in pipelines.values()}
+    name = project or (next(iter(declared)) if len(declared) == 1 else "")
+    if name not in declared:
+        asked = f"no pipeline {name}" if name else "several pipelines, name one with --project"
+        raise PermanentError(f"{file} declares {asked}; it declares {', '.join(declared)}")
+    return release_targets(declared[name])
+
+
+def source_facts(given: SourceFacts, environment: Mapping[str, str]) -> SourceFacts:
+    """Where the source comes from, as the options say, and where they say nothing, CodeBuild (AWS
+    CodeBuild User Guide, "Environment variables in build environments"). Of an address what may
+    be a secret is left out."""
+    commit = given.commit or environment.get("CODEBUILD_RESOLVED_SOURCE_VERSION", "")
+    branch = (
+        environment.get("CODEBUILD_WEBHOOK_HEAD_REF")
+        or environment.get("CODEBUILD_SOURCE_VERSION")
+        or ""
+    )
+    # A webhook gives REF^{COMMIT}; what is no branch is a commit, or where CodePipeline put it.
+    branch = branch.partition("^{")[0].removeprefix("refs/heads/")
+    if branch == commit or branch.startswith("arn:"):
+        branch = ""
+    link = _without_secrets(given.link or environment.get("CODEBUILD_SOURCE_REPO_URL", ""))
+    return SourceFacts(commit, given.branch or branch, given.message, link)
+
+
+def _without_secrets(address: str) -> str:
+    """An https:// address without a user, a password and a query; of anything else nothing."""
+    with suppress(ValueError):
+        parts = urlsplit(address)
+        if parts.scheme == "https":
+            return f"https://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return ""
+
+
+def _variables(source: SourceFacts) -> dict[str, str]:
+    """The values of a pipeline's variables that are known without one."""
+    known = {
+        "CommitId": source.commit,
+        "BranchName": source.branch,
+        "CommitMessage": source.message,
+        "CommitUrl": source.link,
+    }
+    return {f"SourceVariables.{name}": value for name, value in known.items() if value}
 
 
 def _verify(path: Path, root: str, *, as_json: bool) -> None:

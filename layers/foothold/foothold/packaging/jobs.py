@@ -6,7 +6,7 @@ templates and manifest are left where whoever asked will look for them.
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,14 +31,19 @@ from foothold.packaging.packager import Packaged, Packager, PackageRequest
 from foothold.packaging.ports import (
     Artifacts,
     BuildTag,
+    ExecutionFacts,
+    FactsOf,
     Objects,
     Samconfig,
+    TargetsOf,
     Unpack,
 )
+from foothold.packaging.release import KeepRelease, not_kept
 from foothold.reading import Ignored
+from foothold.releases.keeping import KeptRelease
+from foothold.releases.model import PROJECT_TAG, ReleaseTarget, SourceFacts
 from foothold.stores.published import Published, Stores
 
-PROJECT_TAG = "foothold:project"
 TEMPLATES = (
     ".aws-sam/build/template.yaml",  # where `sam package` looks first
     "template.yaml",
@@ -108,6 +113,9 @@ class PackageFunction:
         build_tag: BuildTag,
         samconfig: Samconfig,
         lend: Lend,
+        keep_release: KeepRelease,
+        targets_of: TargetsOf,
+        facts_of: FactsOf,
     ) -> None:
         self._stores = stores
         self._packager = packager
@@ -116,6 +124,9 @@ class PackageFunction:
         self._build_tag = build_tag
         self._samconfig = samconfig
         self._lend = lend
+        self._keep_release = keep_release
+        self._targets_of = targets_of
+        self._facts_of = facts_of
 
     def for_call(self, call: DirectCall) -> Mapping[str, Any]:
         """Package a zip that lies in an artifact store; return where the templates are."""
@@ -146,7 +157,7 @@ class PackageFunction:
             self._objects.fetch(stores[source.bucket], source.key, archive)
             with archive.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            packaged = self._package(order, archive, folder, published)
+            packaged, kept = self._package(order, archive, folder, published)
         prefix = f"{order.project}/packages/{digest[:32]}"
         manifest = Body.of(packaged.manifest.render())
         regions = {}
@@ -161,10 +172,11 @@ class PackageFunction:
             }
         return {
             "project": order.project,
+            "release": kept.release.id if kept and not kept.failed else None,
             "equal": not packaged.manifest.differences(),
             "summary": packaged.manifest.summary(),
             "regions": regions,
-            "failed": dict(packaged.manifest.failed),
+            "failed": {**packaged.manifest.failed, **(not_kept(kept) if kept else {})},
             "warnings": list(packaged.warnings),
         }
 
@@ -177,18 +189,23 @@ class PackageFunction:
         with _workspace() as folder:
             archive = folder / "artifact.zip"
             lent.fetch(source.bucket, source.key, archive)
-            packaged = self._package(order, archive, folder)
-            if failed := packaged.manifest.failed:
+            packaged, kept = self._package(order, archive, folder)
+            failed = not_kept(kept) if kept else packaged.manifest.failed
+            if failed or not kept:
                 raise PermanentError("; ".join(f"{name}: {why}" for name, why in failed.items()))
             output = folder / "output.zip"
-            zip_outputs(packaged, output)
+            zip_outputs(packaged, kept.release, output)
             key = data.encryption_key.id if data.encryption_key else None
             lent.store(target.bucket, target.key, output, key)
-        return "; ".join((packaged.manifest.summary(), *packaged.warnings))
+        release = f"release {kept.release.id}"
+        return "; ".join((release, packaged.manifest.summary(), *packaged.warnings))
 
     def _package(
         self, order: Order, archive: Path, folder: Path, published: Published | None = None
-    ) -> Packaged:
+    ) -> tuple[Packaged, KeptRelease | None]:
+        """Package, and keep it as a release where no region failed."""
+        targets, source = self._made_for(order)
+        regions = [region for target in targets for region in target.regions]
         build = folder / "build"
         build.mkdir()
         self._unpack(archive, build)
@@ -199,13 +216,26 @@ class PackageFunction:
             PackageRequest(
                 project=order.project,
                 template=template,
-                regions=tuple(order.regions),
+                regions=tuple(order.regions or dict.fromkeys(regions)),
                 options=order.options().over(configured.options),
                 within=build,
             ),
             published=published,
         )
-        return replace(packaged, warnings=(*packaged.warnings, *configured.warnings))
+        packaged = replace(packaged, warnings=(*packaged.warnings, *configured.warnings))
+        return packaged, self._keep_release(packaged, targets, source)
+
+    def _made_for(self, order: Order) -> tuple[Sequence[ReleaseTarget], SourceFacts]:
+        """What a release is made for, with the values that its execution knows, and where its
+        source comes from."""
+        facts, known = ExecutionFacts(), {}
+        if order.execution:
+            facts = self._facts_of(order.project, order.execution)
+            known = {"codepipeline.PipelineExecutionId": order.execution, **facts.variables}
+        if not order.targets:
+            return (), facts.source
+        made_for = self._targets_of(order.project, order.targets)
+        return [target.filled(known) for target in made_for.targets], facts.source
 
 
 def find_template(build: Path, named: str | None) -> Path:

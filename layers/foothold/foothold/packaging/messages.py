@@ -7,9 +7,9 @@ CodeBuild its environment variables.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from foothold.errors import PermanentError
 from foothold.jobs.messages import (
@@ -50,19 +50,33 @@ def _signing_profiles(value: object) -> object:
 
 
 Project = Annotated[str, AfterValidator(_project)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+Execution = Annotated[str, Field(pattern="^[A-Za-z0-9-]{1,64}$")]
 RelativePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_relative)]
 
 
 class Order(BaseModel):
-    """What to package, as a person writes it: the UserParameters of a pipeline's action."""
+    """What to package, as a person writes it: the UserParameters of a pipeline's action.
+
+    `targets` is the digest of what a pipeline publishes its releases to be made for: their regions
+    are packaged for, and no others. `execution` is the pipeline's, which knows the source.
+    """
 
     model_config = CLOSED
 
     project: Project
     regions: list[RegionName] = []
     template: RelativePath | None = None
+    targets: Digest | None = None
+    execution: Execution | None = None
     metadata: dict[str, str] = {}
     signing_profiles: Annotated[dict[str, SigningProfile], BeforeValidator(_signing_profiles)] = {}
+
+    @model_validator(mode="after")
+    def _regions_of_one_kind(self) -> Self:
+        if self.targets and self.regions:
+            raise ValueError('give "regions" or "targets", which have regions of their own')
+        return self
 
     def options(self) -> Options:
         """What `sam package` is told beside them."""

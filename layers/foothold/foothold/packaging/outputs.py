@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +10,28 @@ from pathlib import Path
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import MANIFEST, template_name
 from foothold.packaging.packager import Packaged
+from foothold.packaging.release import all_configurations
+from foothold.releases.model import RELEASE, Release
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """The files of a run: each finished region's template, and the manifest."""
+    """The files of a run: each finished region's template, the manifest, and the template
+    configurations of a release's targets."""
 
     templates: Mapping[str, Path]
     manifest: Path
+    configurations: tuple[Path, ...] = ()
 
 
-def write_outputs(packaged: Packaged, folder: Path) -> OutputFiles:
-    """Write the templates, then the manifest. Each appears whole, or not at all.
+def write_outputs(packaged: Packaged, folder: Path, release: Release | None = None) -> OutputFiles:
+    """Write the templates and a release's template configurations, then the manifest. Each
+    appears whole, or not at all.
 
     A failed region's template of an earlier run is taken away: nobody should deploy it together
     with this run's. Raises PermanentError where the folder cannot be written to.
     """
+    configured = all_configurations(release) if release else {}
     templates = {
         package.region: folder / package.template for package in packaged.manifest.packages
     }
@@ -33,6 +39,8 @@ def write_outputs(packaged: Packaged, folder: Path) -> OutputFiles:
         folder.mkdir(parents=True, exist_ok=True)
         for region, path in templates.items():
             _write_whole(path, packaged.templates[region].render())
+        for name, render in configured.items():
+            _write_whole(folder / name, render())
         for region in packaged.manifest.failed:
             (folder / template_name(region)).unlink(missing_ok=True)
         _write_whole(folder / MANIFEST, packaged.manifest.render())
@@ -40,7 +48,7 @@ def write_outputs(packaged: Packaged, folder: Path) -> OutputFiles:
         raise PermanentError(
             f"cannot write to {folder}: {error.strerror}: {error.filename}"
         ) from error
-    return OutputFiles(templates, folder / MANIFEST)
+    return OutputFiles(templates, folder / MANIFEST, tuple(folder / name for name in configured))
 
 
 def _write_whole(path: Path, body: bytes) -> None:
@@ -56,12 +64,18 @@ def _write_whole(path: Path, body: bytes) -> None:
         half.unlink(missing_ok=True)
 
 
-def zip_outputs(packaged: Packaged, target: Path) -> None:
-    """Write the templates and the manifest as one zip, the same for the same run."""
-    made = {
+def zip_outputs(packaged: Packaged, release: Release, target: Path) -> None:
+    """Write the templates, the manifest and the release with its template configurations as one
+    zip, the same for the same run."""
+    made: dict[str, Callable[[], bytes]] = {
         package.template: packaged.templates[package.region].render
         for package in packaged.manifest.packages
     }
+    made |= {
+        **all_configurations(release),
+        MANIFEST: packaged.manifest.render,
+        RELEASE: release.render,
+    }
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, render in {**made, MANIFEST: packaged.manifest.render}.items():
+        for name, render in made.items():
             archive.writestr(zipfile.ZipInfo(name), render(), zipfile.ZIP_DEFLATED)

@@ -1,17 +1,32 @@
 """What packaging needs of the world, in its own words; `gateways` has one of each."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from foothold.packaging.manifest import Body, Exports, Folder, LoneFile, SignedZip, Stored
 from foothold.packaging.options import Configured, Options, SigningProfile
+from foothold.releases.model import ReleaseTargets, SourceFacts
 from foothold.stores.register import ArtifactStore
 
 Progress = Callable[[str, int, int], None]  # region, objects that are there, of how many
 Unpack = Callable[[Path, Path], None]  # a zip, an empty folder
 Samconfig = Callable[[Path], Configured]  # of a template
 BuildTag = Callable[[str, str], str | None]  # a build project, a tag's name: its value, if any
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionFacts:
+    """What is known of a pipeline's execution: what its actions have given so far, by
+    `Namespace.Name`, and where its source comes from."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    source: SourceFacts = field(default_factory=SourceFacts)
+
+
+FactsOf = Callable[[str, str], ExecutionFacts]  # of a pipeline, and the id of its execution
+TargetsOf = Callable[[str, str], ReleaseTargets]  # of a project, with this digest
 
 
 class Templates(Protocol):

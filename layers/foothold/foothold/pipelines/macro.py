@@ -122,12 +122,14 @@ def expand_template(
         if not is_pipeline(resource)
     }
 
-    def completed(declaration: Declaration) -> Pipeline:
-        return resolve(
-            declaration, ready, home_region, refused=refused, has_codepipeline=has_codepipeline
-        )
-
-    pipelines = _pipelines(fragment, parameters, completed)
+    pipelines = resolve_template(
+        fragment,
+        ready,
+        home_region,
+        parameters,
+        refused=refused,
+        has_codepipeline=has_codepipeline,
+    )
     for logical_id, pipeline in pipelines.items():
         expanded = expand(pipeline, parameter_root, logical_id, boundary=boundary)
         taken = sorted(set(expanded) & set(resources))
@@ -159,6 +161,26 @@ def expand_template(
         "Resources": resources,
         "Outputs": {**outputs, **own},
     }
+
+
+def resolve_template(
+    fragment: Mapping[str, Any],
+    ready: Mapping[str, ArtifactStore],
+    home_region: str,
+    parameters: Mapping[str, Any],
+    *,
+    refused: Mapping[str, str] = MappingProxyType({}),
+    has_codepipeline: Callable[[str], bool] = everywhere,
+) -> dict[str, Pipeline]:
+    """The pipelines that a template declares, by logical id, with the stores that are ready, as
+    `expand_template` takes them. Raises DeclarationError."""
+
+    def completed(declaration: Declaration) -> Pipeline:
+        return resolve(
+            declaration, ready, home_region, refused=refused, has_codepipeline=has_codepipeline
+        )
+
+    return _pipelines(fragment, parameters, completed)
 
 
 def other_transforms(fragment: Mapping[str, Any]) -> Any:

@@ -75,7 +75,7 @@ class Releases:
                 return None
 
         def there(region: str) -> Release | None:
-            return alone(region, lambda: self._there(stores[region], release.prefix))
+            return alone(region, lambda: self._if_told(stores[region], release.prefix))
 
         def write(region: str, name: str, render: Callable[[], bytes]) -> None:
             alone(region, lambda: self._write(stores[region], release.prefix + name, render()))
@@ -96,16 +96,17 @@ class Releases:
                 list(pool.map(lambda each: write(*each), work))
         return KeptRelease(kept, failed)
 
-    def _there(self, store: ArtifactStore, prefix: str) -> Release | None:
-        key = prefix + RELEASE
-        found = self._records.read(store, key)
-        if found is None:
+    def _if_told(self, store: ArtifactStore, prefix: str) -> Release | None:
+        """None also where S3 refuses to tell, which it does to whoever may not list the bucket
+        (Amazon S3 API Reference, "GetObject"): whether it is there shows when it is written."""
+        try:
+            found = self._records.read(store, prefix + RELEASE)
+        except PermanentError:
             return None
-        where = f"{key} in {store.bucket}"
-        release = Release.parse(found[0], where)
-        if release.prefix != prefix:
-            raise PermanentError(f"{where} holds another release, {release.prefix}: take it away")
-        return release
+        return _release(store, prefix, found)
+
+    def _there(self, store: ArtifactStore, prefix: str) -> Release | None:
+        return _release(store, prefix, self._records.read(store, prefix + RELEASE))
 
     def _write(self, store: ArtifactStore, key: str, body: bytes) -> None:
         """Write an object once. Raises PermanentError where something else has its name."""
@@ -233,6 +234,17 @@ class Releases:
         if failure:
             raise failure
         return None
+
+
+def _release(store: ArtifactStore, prefix: str, found: tuple[bytes, str] | None) -> Release | None:
+    """What was read of a `release.json`. Raises PermanentError for what is not this release."""
+    if found is None:
+        return None
+    where = f"{prefix}{RELEASE} in {store.bucket}"
+    release = Release.parse(found[0], where)
+    if release.prefix != prefix:
+        raise PermanentError(f"{where} holds another release, {release.prefix}: take it away")
+    return release
 
 
 def stores_of(release: Release) -> dict[str, ArtifactStore]:

@@ -1,4 +1,4 @@
-"""The artifacts that come with a job of CodePipeline."""
+"""The artifacts that come with a job of CodePipeline, and what its execution has found out."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -8,16 +8,54 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
-from foothold.aws.clients import CONFIG, aws_call, error_code
+from foothold.aws.clients import CONFIG, Clients, aws_call, error_code
 from foothold.jobs.ports import ArtifactMissingError, ArtifactRefusedError
 from foothold.packaging.gateways.archive import save
+from foothold.packaging.ports import ExecutionFacts
+from foothold.releases.model import SourceFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+SOURCE = "Source"  # a category of actions
 CHUNK = 1 << 20  # bytes
 REFUSED = frozenset({"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 MISSING = frozenset({"NoSuchBucket", "NoSuchKey", "404"})
+
+
+class PipelineExecutions:
+    """The executions of pipelines. `facts` is a `packaging.ports.FactsOf`."""
+
+    def __init__(self, clients: Clients, region: str) -> None:
+        self._clients = clients
+        self._region = region
+
+    def facts(self, pipeline: str, execution: str) -> ExecutionFacts:
+        """Of an action that ran again, what it gave last: CodePipeline lists the latest first
+        (AWS CodePipeline API Reference, "ListActionExecutions")."""
+        variables: dict[str, str] = {}
+        source: dict[str, str] = {}
+        with aws_call(f"read what the execution {execution} of {pipeline} has found out"):
+            client = self._clients.get("codepipeline", self._region)
+            pages = client.get_paginator("list_action_executions").paginate(
+                pipelineName=pipeline, filter={"pipelineExecutionId": execution}
+            )
+            details = [each for page in pages for each in page["actionExecutionDetails"]]
+        for each in reversed(details):
+            given, asked = each.get("output", {}).get("outputVariables", {}), each.get("input", {})
+            if namespace := asked.get("namespace"):
+                variables |= {f"{namespace}.{name}": value for name, value in given.items()}
+            if asked.get("actionTypeId", {}).get("category") == SOURCE:
+                source |= given
+        return ExecutionFacts(
+            variables,
+            SourceFacts(
+                source.get("CommitId", ""),
+                source.get("BranchName", ""),
+                source.get("CommitMessage", ""),
+                source.get("CommitUrl", ""),
+            ),
+        )
 
 
 class JobArtifacts:
