@@ -49,7 +49,8 @@ a { color: var(--link); }
   border: 1px solid var(--line); border-left-width: .4rem; background: var(--soft); }
 .risky { border-color: var(--bad); background: var(--badsoft); color: var(--bad); }
 .faint { color: var(--faint); } .mark { color: var(--bad); font-weight: 600; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0; }
+dl { display: grid; grid-template-columns: fit-content(14rem) 1fr; gap: .15rem 1rem;
+  margin: .5rem 0; }
 dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
 code { font: .875em/1.4 ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace;
   overflow-wrap: anywhere; white-space: pre-wrap; }
@@ -59,7 +60,7 @@ caption { text-align: left; padding: .5rem .75rem; color: var(--faint); }
 th, td { text-align: left; vertical-align: top; padding: .45rem .75rem;
   border-top: 1px solid var(--line); overflow-wrap: anywhere; }
 thead th { background: var(--soft); border-top: 0; white-space: nowrap; }
-tbody th { font-weight: 600; }
+tbody th { font-weight: 600; min-width: 7.5rem; }
 section.group { border: 1px solid var(--line); padding: 0 1rem 1rem; margin: 1rem 0; }
 section.group > h3:first-child { font-size: 1.05rem; }
 details { margin: .35rem 0; } summary { cursor: pointer; padding: .15rem 0; }
@@ -70,6 +71,7 @@ ul { margin: .35rem 0; padding-left: 1.25rem; } li { overflow-wrap: anywhere; }
   table, tbody, tr, th, td, caption { display: block; }
   tr { border-top: 1px solid var(--line); padding: .4rem 0; }
   tbody th, td { border: 0; padding: .1rem .75rem; }
+  td:empty { display: none; }
   td[data-of]::before { content: attr(data-of) ": "; color: var(--faint); }
   section.group { padding: 0 .6rem .6rem; } }
 @media print { details > * { display: block; } .skip { display: none; } }

@@ -647,6 +647,7 @@ class _Folded:
         self._own = [_OwnNames(one, store_names.get(one.cell.region, ())) for one in sets]
         self._changes: list[dict[str, ResourceChange]] = []
         self._tags_only: list[int] = []
+        self._ways: dict[tuple[str, str], frozenset[str]] = {}
         for one in sets:
             every = list(_each(tuple(_settled(one.changes))))
             noteworthy = {name: change for name, change in every if not is_tags_only(change)}
@@ -661,7 +662,10 @@ class _Folded:
         """Number the ways in which a resource changes, and note for each stack which is its."""
         for key in {key for one in facts if one is not None for key in one}:
             texts = [None if one is None else one.get(key) for one in facts]
-            for one, text in zip(facts, self._alike(texts), strict=True):
+            meant = self._meant(texts)
+            if meant:
+                self._ways[name, key] = meant
+            for one, text in zip(facts, self._alike(texts, meant), strict=True):
                 if one is not None and text is not None:
                     one[key] = text
         seen: dict[tuple[tuple[str, str], ...] | None, int] = {}
@@ -669,21 +673,20 @@ class _Folded:
             kind = None if one is None else tuple(sorted(one.items()))
             self._classes[number][name] = seen.setdefault(kind, len(seen))
 
-    def _alike(self, texts: Sequence[str | None]) -> list[str | None]:
-        """The texts with names of the stacks' own taken out, in the way that leaves the fewest
+    def _meant(self, texts: Sequence[str | None]) -> frozenset[str]:
+        """Which names of the stacks' own are taken out of these texts: those that leave the fewest
         different ones. In each way two are the same only where nothing but own names differs."""
-        best = list(texts)
-        fewest = len(set(best))
-        if fewest == 1:
-            return best
+        fewest, best = len(set(texts)), frozenset[str]()
         for meant in NEUTRAL:
-            found = [
-                None if text is None else own.neutral(text, meant)
-                for own, text in zip(self._own, texts, strict=True)
-            ]
-            if len(set(found)) < fewest:
-                best, fewest = found, len(set(found))
+            if fewest > 1 and (different := len(set(self._alike(texts, meant)))) < fewest:
+                fewest, best = different, meant
         return best
+
+    def _alike(self, texts: Sequence[str | None], meant: frozenset[str]) -> list[str | None]:
+        return [
+            None if text is None else own.neutral(text, meant)
+            for own, text in zip(self._own, texts, strict=True)
+        ]
 
     def groups(self) -> tuple[Group, ...]:
         equal: dict[tuple[tuple[str, int], ...], list[int]] = defaultdict(list)
@@ -748,15 +751,18 @@ class _Folded:
             return
         ours, theirs = dict(_facts(name, here)), dict(_facts(name, usual))
         for key in sorted({*ours, *theirs}):
-            a, b = ours.get(key), theirs.get(key)
-            if a != b and not self._same(a, b, numbers):
-                yield f"{name}{key}: {_brief(key, a)} here, {_brief(key, b)} in most"
+            told = ours.get(key), theirs.get(key)
+            if self._is_other(told, numbers, self._ways.get((name, key), frozenset())):
+                yield f"{name}{key}: {_brief(key, told[0])} here, {_brief(key, told[1])} in most"
 
-    def _same(self, a: str | None, b: str | None, numbers: tuple[int, int]) -> bool:
-        if a is None or b is None:
-            return False
-        mine, other = self._own[numbers[0]], self._own[numbers[1]]
-        return any(mine.neutral(a, meant) == other.neutral(b, meant) for meant in NEUTRAL)
+    def _is_other(
+        self, told: tuple[str | None, str | None], numbers: tuple[int, int], meant: frozenset[str]
+    ) -> bool:
+        one, other = (
+            None if text is None else self._own[number].neutral(text, meant)
+            for text, number in zip(told, numbers, strict=True)
+        )
+        return one != other
 
 
 def _facts_of(name: str, change: ResourceChange | None) -> Facts | None:

@@ -18,6 +18,7 @@ MOST_ROWS = 200
 # From so many stacks on they are counted, and listed where there is room.
 MANY = 6
 LONGEST = 120
+LONGEST_LINE = 2000
 # GitHub's limit for a comment is 65,536 characters.
 LONGEST_COMMENT = 60_000
 
@@ -114,6 +115,12 @@ def value(text: str | None) -> str:
 
 def lines(review: Review) -> Iterator[str]:
     """Everything, a line each, for a terminal."""
+    for line in _lines(review):
+        indent = len(line) - len(line.lstrip(" "))
+        yield line[:indent] + plain(line, LONGEST_LINE)
+
+
+def _lines(review: Review) -> Iterator[str]:
     yield f"{review.project} {review.target}, execution {review.execution}"
     if review.release:
         yield f"release {review.release}"
