@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 from foothold.releases.changes import ChangeSet
-from foothold.releases.model import Cell
+from foothold.releases.model import Cell, Trial
 from foothold.stores.register import ArtifactStore
 
 
@@ -57,6 +58,18 @@ class ChangeSetReader(Protocol):
         ...
 
 
+class SetStanding(StrEnum):
+    """How a change set stands, from being made to having been executed."""
+
+    MAKING = "being made"
+    EMPTY = "empty"  # there is nothing to change
+    READY = "ready"
+    EXECUTING = "being executed"
+    EXECUTED = "executed"
+    FAILED = "failed"  # it could not be made or executed, or cannot be any more
+    GONE = "gone"
+
+
 class TargetStacks(Protocol):
     """Works on stacks in target accounts, through their deploy roles. Any thread may call it."""
 
@@ -77,12 +90,17 @@ class TargetStacks(Protocol):
         it is, and its id returned."""
         ...
 
+    def standing(self, cell: Cell, change_set_id: str) -> SetStanding:
+        """How this change set stands."""
+        ...
+
     def execute(self, cell: Cell, change_set_id: str) -> None:
         """Execute exactly this change set. Executed before is no error."""
         ...
 
-    def why_failed(self, cell: Cell) -> str:
-        """Each resource that failed in the stack's last operation, with its reason."""
+    def why_failed(self, cell: Cell, change_set_id: str = "") -> str:
+        """Each resource that failed in the stack's last operation, with its reason; of a change
+        set that could not be made, why."""
         ...
 
 
@@ -92,4 +110,28 @@ class Alarms(Protocol):
     def raised(self, account: str, region: str, names: Sequence[str], since: float) -> str | None:
         """A line on an alarm that is in ALARM, or was since then (seconds since 1970); None where
         there is none. Raises PermanentError for a name that no alarm has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """A trial that was started. `passed` is None as long as it runs; `line` says how it failed."""
+
+    id: str
+    passed: bool | None = None
+    line: str = ""
+
+
+class Trials(Protocol):
+    """CodeBuild projects and Lambda functions of our own account, run after a wave."""
+
+    def start(
+        self, trial: Trial, region: str, environment: Mapping[str, str], token: str
+    ) -> TrialRun:
+        """Start it in a region; the same token starts it once. Raises PermanentError where there
+        is no such project or function."""
+        ...
+
+    def look(self, trial: Trial, region: str, run_id: str) -> TrialRun:
+        """How a trial that was started stands."""
         ...
