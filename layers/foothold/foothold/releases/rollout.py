@@ -42,9 +42,9 @@ from foothold.releases.rollout_plan import (
     CellState,
     Ended,
     Next,
-    Outcome,
     Past,
     Rollout,
+    RolloutOutcome,
     Watch,
     Watched,
     Watching,
@@ -178,7 +178,7 @@ def _busy(there: Rollout) -> BusyError:
 
 
 @dataclass
-class _Work:
+class _AtWork:
     """One rollout at work: what does not change, and the record."""
 
     release: Release
@@ -259,7 +259,9 @@ class Rollouts:
 
     # The two doors of the command line
 
-    def deploy(self, release: Release, target: str, *, run: str, approve: Approve) -> Outcome:
+    def deploy(
+        self, release: Release, target: str, *, run: str, approve: Approve
+    ) -> RolloutOutcome:
         """Bring a release to a target and to those that share its waves, or go on with it.
 
         `run` is this rollout's own id where none goes on; `approve` is asked where the target
@@ -275,7 +277,7 @@ class Rollouts:
 
     def rollback(
         self, project: str, target: str, *, run: str, approve: Approve, to: str = ""
-    ) -> Outcome:
+    ) -> RolloutOutcome:
         """Bring back the release that a target had before its last rollout, or `to`. What that
         release does not serve, or has no artifact store any more, is left alone and named.
 
@@ -323,7 +325,7 @@ class Rollouts:
         run: str,
         approve: Approve,
         back: bool,
-    ) -> Outcome:
+    ) -> RolloutOutcome:
         now = self._clock()
         record = _Record(self._records, self._home(), self._clock)
         record.claim(
@@ -342,7 +344,7 @@ class Rollouts:
         waves = tuple(
             tuple(cell for cell in wave if cell not in left) for wave in waves_of(targets)
         )
-        work = _Work(release, targets, waves, left, record)
+        work = _AtWork(release, targets, waves, left, record)
         if record.now.run != run:
             self._say(f"going on with run {record.now.run}, which {_day(record.now.began)} began")
         try:
@@ -355,7 +357,7 @@ class Rollouts:
                     record.let_go()
             raise
 
-    def _steps(self, work: _Work, approve: Approve) -> Outcome:
+    def _steps(self, work: _AtWork, approve: Approve) -> RolloutOutcome:
         record = work.record
         if not record.now.wave:
             if ended := self._prepare(work, approve):
@@ -373,7 +375,7 @@ class Rollouts:
 
     # Before the first wave
 
-    def _prepare(self, work: _Work, approve: Approve) -> Outcome | None:
+    def _prepare(self, work: _AtWork, approve: Approve) -> RolloutOutcome | None:
         """Make, review, approve and guard the change sets, and begin the first wave; an outcome
         where it ends here."""
         record = work.record
@@ -413,7 +415,7 @@ class Rollouts:
 
         _refuse(self._each(look, alarms_of(targets, cells)))
 
-    def _reviewed(self, work: _Work, cells: Sequence[Cell]) -> Review:
+    def _reviewed(self, work: _AtWork, cells: Sequence[Cell]) -> Review:
         """The review of the change sets of these cells, which are made where they are missing."""
         record = work.record
         run = record.now.run
@@ -458,7 +460,7 @@ class Rollouts:
         )
 
     def _read(self, cells: Sequence[Cell], name: str) -> list[ChangeSet]:
-        return self._each(lambda cell: self._reader.read(cell, name), cells)
+        return list(self._reader.read_all(cells, name))
 
     def _why_unfit(self, one: ChangeSet) -> str:
         """Why a change set cannot be approved; empty where it can."""
@@ -469,7 +471,7 @@ class Rollouts:
             more = self._stacks.why_failed(one.cell, one.id)
         return f"{one.cell}: its change set is {one.state}: {more or one.reason}"
 
-    def _approved(self, work: _Work, review: Review, approve: Approve) -> bool:
+    def _approved(self, work: _AtWork, review: Review, approve: Approve) -> bool:
         """Whether it may be done; what is kept of it is what was shown."""
         record = work.record
         whens = [target.approval for target in work.targets if target.approval is not None]
@@ -509,22 +511,22 @@ class Rollouts:
             )
 
     @staticmethod
-    def _bind(work: _Work, review: Review) -> None:
+    def _bind(work: _AtWork, review: Review) -> None:
         """From now on only these change sets are executed, each by its own id."""
         work.ids = {one.cell: one.change_set for one in review.reviewed}
 
     # Wave by wave
 
-    def _begin(self, work: _Work, number: int) -> None:
+    def _begin(self, work: _AtWork, number: int) -> None:
         work.record.write(wave=number, since=self._clock(), baking=0.0, runs=())
 
-    def _wave(self, work: _Work) -> str:
+    def _wave(self, work: _AtWork) -> str:
         """Deploy the wave at work and watch it; the trouble, if there is any."""
         if not work.wave:
             return ""
         return self._executed(work) or self._baked(work)
 
-    def _executed(self, work: _Work) -> str:
+    def _executed(self, work: _AtWork) -> str:
         """Bring the release to all cells of the wave; what failed, if anything did."""
         number = f"wave {work.record.now.wave} of {len(work.waves)}"
         waiting = list(work.wave)
@@ -546,7 +548,7 @@ class Rollouts:
             waiting = still
             self._sleep(LOOK_SECONDS)
 
-    def _one_step(self, work: _Work, cell: Cell) -> tuple[Next, str]:
+    def _one_step(self, work: _AtWork, cell: Cell) -> tuple[Next, str]:
         """Do what a cell needs now. A failure of one cell is that cell's."""
         id_ = work.ids.get(cell, "")
         try:
@@ -578,7 +580,7 @@ class Rollouts:
         status = state.status if state else "gone"
         return f"failed ({status}, its change set is {standing}): {self._stacks.why_failed(cell)}"
 
-    def _baked(self, work: _Work) -> str:
+    def _baked(self, work: _AtWork) -> str:
         """Watch the wave for as long as was declared; the trouble, if there is any."""
         record = work.record
         if not record.now.baking:
@@ -678,7 +680,7 @@ class Rollouts:
 
     # Back
 
-    def _after_trouble(self, work: _Work) -> Outcome:
+    def _after_trouble(self, work: _AtWork) -> RolloutOutcome:
         """No later wave is touched; the wave at work goes back, where that was declared."""
         record = work.record
         trouble = f"wave {record.now.wave} of {len(work.waves)}: {record.now.trouble}"
@@ -753,8 +755,8 @@ class Rollouts:
     # The end
 
     def _ended(
-        self, work: _Work, state: Ended, line: str, taken: TakingBack | None = None
-    ) -> Outcome:
+        self, work: _AtWork, state: Ended, line: str, taken: TakingBack | None = None
+    ) -> RolloutOutcome:
         """End the record, and tell of every cell what it runs now."""
         record = work.record
         after = dict(zip(work.cells, self._each(self._ran_now, work.cells), strict=True))
@@ -782,7 +784,9 @@ class Rollouts:
             CellOutcome(cell, was.get(cell), None, CellState.LEFT, why)
             for cell, why in work.left.items()
         ]
-        return Outcome(now.project, now.target, now.release, now.run, state, line, tuple(cells))
+        return RolloutOutcome(
+            now.project, now.target, now.release, now.run, state, line, tuple(cells)
+        )
 
     def _ran_now(self, cell: Cell) -> str | None:
         try:

@@ -326,7 +326,7 @@ class CellOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RolloutOutcome:
     """How a rollout ended, cell by cell."""
 
     project: str
@@ -351,8 +351,8 @@ def cell_state(
     """What became of a cell of a wave that was `touched`, or of a later one."""
     if failed:
         return CellState.FAILED
+    if not touched:
+        return CellState.RAN_ALREADY if after == release else CellState.NOT_TOUCHED
     if before == release:
         return CellState.RAN_ALREADY
-    if not touched:
-        return CellState.NOT_TOUCHED
     return CellState.DEPLOYED if after == release else CellState.FAILED
