@@ -674,6 +674,8 @@ class Cloud:
         body = asked.get("Body", b"")
         body = body if isinstance(body, bytes | bytearray) else body.read()
         versions = bucket.objects.setdefault(asked["Key"], [])
+        if versions and asked.get("IfNoneMatch") == "*":
+            raise Refused("PreconditionFailed", 412)
         key = asked.get("SSEKMSKeyId")
         if key and self._key(region, key).state != "Enabled":
             raise Refused("KMS.DisabledException")
@@ -767,6 +769,11 @@ class Cloud:
             raise Refused("InvalidJobStateException")
         self.job_answers.append((verdict, dict(asked)))
         return {}
+
+    def _codepipeline_ListActionExecutions(self, _region: str, _asked: Mapping[str, Any]) -> Json:
+        source = {"namespace": "SourceVariables", "actionTypeId": {"category": "Source"}}
+        given = {"outputVariables": {"CommitId": "c0ffee", "BranchName": "main"}}
+        return {"actionExecutionDetails": [{"input": source, "output": given}]}
 
     def _codepipeline_ListPipelines(self, _region: str, _asked: Mapping[str, Any]) -> Json:
         return {"pipelines": [{"name": name} for name in self.pipelines]}

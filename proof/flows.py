@@ -4,6 +4,7 @@ A flow begins in a world, is one thing that AWS or an operator asks for, and may
 """
 
 import io
+import json
 import math
 import os
 import zipfile
@@ -14,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 from foothold.errors import FootholdError, TemporaryError
+from foothold.releases.model import ReleaseTarget, ReleaseTargets
 from foothold.stores.aspects import IN_TURN_AT_ONCE, LOOKED_AT_IN_TURN
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
 from proof.house import Context, handler, load, saved
@@ -118,6 +120,36 @@ def job() -> dict[str, Any]:
     data = request["CodePipeline.job"]["data"]
     data["encryptionKey"]["id"] = f"arn:aws:kms:{HOME}:{ACCOUNT}:key/0000-000000000000"
     return request
+
+
+MADE_FOR = ReleaseTargets(
+    "orders",
+    HOME,
+    (
+        ReleaseTarget(
+            "Prod",
+            "222222222222",
+            "orders",
+            ((REGION,), (HOME,)),
+            parameters={"Commit": "#{SourceVariables.CommitId}"},
+        ),
+    ),
+)
+
+
+def job_of_targets() -> dict[str, Any]:
+    """The job of a pipeline that publishes what its releases are made for."""
+    request = job()
+    configuration = request["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"]
+    order = {"project": "orders", "execution": "1-2", "targets": MADE_FOR.digest}
+    configuration["UserParameters"] = json.dumps(order)
+    return request
+
+
+def with_targets() -> Cloud:
+    cloud = built()
+    cloud.parameters[HOME, "/foothold/pipelines/orders/1"] = (MADE_FOR.text, "String")
+    return cloud
 
 
 def packaged(request: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
@@ -434,6 +466,13 @@ FLOWS: tuple[Flow, ...] = (
         function="pipeline_macro",
     ),
     Flow("a job asks for packages", packaged(job), built, job_answers=1, function="package"),
+    Flow(
+        "a job asks for a release",
+        packaged(job_of_targets),
+        with_targets,
+        job_answers=1,
+        function="package",
+    ),
     Flow(
         "somebody asks for packages",
         packaged(lambda: saved("package_direct")),

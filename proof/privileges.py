@@ -143,7 +143,7 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
                 yield Asked(f"events:{call.operation}", arn, sent)
         case "codepipeline" if "Job" not in call.operation:
             arn = asked.get("resourceArn", "")
-            name = asked.get("name") or arn.rpartition(":")[2] or "any"
+            name = asked.get("name") or asked.get("pipelineName") or arn.rpartition(":")[2] or "any"
             where = f"arn:aws:codepipeline:{call.region}:{ACCOUNT}:{name}"
             yield Asked(f"codepipeline:{call.operation}", where, {})
         case "cloudformation" if call.operation == "Answer":

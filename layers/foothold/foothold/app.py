@@ -275,7 +275,10 @@ class App:
         from foothold.packaging_caller import PackagingCaller  # noqa: PLC0415  it brings aws-sam-cli
 
         plane = self.control_plane
-        return PackagingCaller(plane.parameter_root, lambda: self.session, plane).package_function
+        caller = PackagingCaller(
+            plane.parameter_root, lambda: self.session, plane, self._clock.time
+        )
+        return caller.package_function
 
     @cached_property
     def jobs(self) -> "PipelineJobs":

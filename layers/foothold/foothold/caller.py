@@ -37,8 +37,8 @@ class Caller:
     """What a command works with, made when first asked for.
 
     `parameter_root` is where the control plane publishes, such as `/foothold`; `control_plane` is
-    the one that calls, None for anybody else. Every attribute raises PermanentError where no AWS
-    session can be opened, or where it has no region.
+    the one that calls, None for anybody else; `clock` tells seconds since 1970. Every attribute
+    raises PermanentError where no AWS session can be opened, or where it has no region.
     """
 
     def __init__(
@@ -46,7 +46,9 @@ class Caller:
         parameter_root: str,
         session: Callable[[], boto3.Session] = open_session,
         control_plane: ControlPlane | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
         self._names = Names(parameter_root)
         self._open_session = session
         self._control_plane = control_plane
@@ -158,7 +160,7 @@ class Caller:
                 RegionRequests(self.clients, self.home_region),
                 home_region=self.home_region,
                 names=self._names,
-                clock=time.time,
+                clock=self._clock,
                 sleep=time.sleep,
                 new_id=lambda: token_hex(4),
             )

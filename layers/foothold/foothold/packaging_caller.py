@@ -1,7 +1,6 @@
 """The composition root of packaging. The command line is in a hurry: what only the package
 function needs is imported where it is made."""
 
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,7 @@ class PackagingCaller(Caller):
             packaged,
             targets,
             source,
-            seconds=time.time(),
+            seconds=self._clock(),
             caller=self.clients.caller(),
         )
 

@@ -488,11 +488,11 @@ def _build_statements(pipeline: Pipeline, names: ResourceNames) -> Iterator[Json
     )
     if pipeline.declaration.packages_itself:
         stores = pipeline.stores.values()
-        prefix = f"{pipeline.name}/builds/*"
+        prefixes = (f"{pipeline.name}/builds/*", f"{pipeline.name}/releases/*")
         yield allow(
             "PackageForRegions",
             ["s3:GetObject", "s3:PutObject"],
-            [arn(f"s3:::{store.bucket}/{prefix}") for store in stores],
+            [arn(f"s3:::{store.bucket}/{prefix}") for store in stores for prefix in prefixes],
         )
         yield _use_keys("EncryptArtifacts", stores)
     else:
