@@ -66,6 +66,17 @@ class MemoryRecords:
             self.objects[store.bucket, key] = body
             return True
 
+    def newest(self, store: ArtifactStore, prefix: str, name: str) -> str | None:
+        """What was created last; one that was written over keeps its place."""
+        with self.lock:
+            self.before("newest", store.region, prefix)
+            found = [
+                key
+                for bucket, key in self.objects
+                if bucket == store.bucket and key.startswith(prefix) and key.endswith(f"/{name}")
+            ]
+            return found[-1] if found else None
+
     def folders(self, store: ArtifactStore, prefix: str) -> Sequence[str]:
         with self.lock:
             self.before("folders", store.region, prefix)

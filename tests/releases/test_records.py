@@ -153,3 +153,17 @@ def test_every_call_names_the_owner_the_key_and_the_stores_own_region(
     assert {each["ServerSideEncryption"] for each in put} == {"aws:kms"}
     assert len(seen) == 8
     assert regions == {HOME, "us-east-1"}
+
+
+def test_the_newest_of_many_is_what_was_written_last(
+    records: RegionalRecords, client: RegionalClient
+) -> None:
+    assert records.newest(NEAR, "shop/reviews/", "review.json") is None
+    for key in ("b/review.json", "a/review.json", "c/review.html"):
+        records.create(NEAR, f"shop/reviews/{key}", b"x")
+    pages: Any = client.s3.get_paginator("list_objects_v2")
+    (page,) = pages.paginate(Bucket=NEAR.bucket, Prefix="shop/reviews/")
+    times = {each["Key"]: each["LastModified"] for each in page["Contents"]}
+    last = max(sorted(times)[:2], key=lambda key: (times[key], key))
+    assert records.newest(NEAR, "shop/reviews/", "review.json") == last
+    assert records.newest(NEAR, "shop/reviews/b/", "review.json") == "shop/reviews/b/review.json"

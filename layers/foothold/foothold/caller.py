@@ -15,6 +15,7 @@ from foothold.aws.regional import RegionalClient
 from foothold.errors import NotReachedError
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.keeping import Releases
+from foothold.releases.model import ReleaseTargets
 from foothold.stores.gateways.account import AccountRegions, PipelineRegions
 from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
@@ -25,11 +26,13 @@ from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
 
 if TYPE_CHECKING:
     from foothold.acceptance.run import Acceptance
+    from foothold.releases.gateways.changesets import TargetChangeSets
     from foothold.stores.gateways.functions import LambdaFunction
     from foothold.stores.operator.regions import OperatorRegions
 
 # The function's own time, and a little: a command is never sent twice.
 PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))
+READER_ROLE = "foothold-reader"  # of pipelines/target-account.yaml
 THREADS = 64  # requests under way at a time; each of them waits far longer than it works
 
 
@@ -106,8 +109,26 @@ class Caller:
     @cached_property
     def releases(self) -> Releases:
         """The releases that the stores have."""
-        records = RegionalRecords(self.regional_client, self.account)
-        return Releases(records, self.stores, self.home_region, threads=THREADS)
+        return Releases(self.records, self.stores, self.home_region, threads=THREADS)
+
+    @cached_property
+    def records(self) -> RegionalRecords:
+        return RegionalRecords(self.regional_client, self.account)
+
+    @cached_property
+    def change_sets(self) -> "TargetChangeSets":
+        """Change sets in target accounts, read as the reader role there."""
+        from foothold.releases.gateways.changesets import TargetChangeSets  # noqa: PLC0415  reviews alone
+        from foothold.releases.gateways.target_accounts import TargetClients  # noqa: PLC0415  likewise
+
+        accounts = TargetClients(self.session, READER_ROLE, "foothold-cli")
+        return TargetChangeSets(partial(accounts.client, "cloudformation"))
+
+    def release_targets(self, project: str) -> ReleaseTargets:
+        """What a pipeline publishes that its releases are made for. Raises PermanentError where
+        it publishes nothing."""
+        path = self._names.pipeline(project)
+        return ReleaseTargets.as_published(self.parameters.below(self.home_region, path), path)
 
     @cached_property
     def pipeline_regions(self) -> PipelineRegions:

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "regions": ("regions", "app"),
     "package": ("package", "package"),
     "pipeline": ("pipeline", "app"),
+    "review": ("review", "review"),
     "accept": ("accept", "accept"),
     "local": ("local", "app"),
 }

@@ -207,7 +207,7 @@ class ReleaseTargets:
     @property
     def digest(self) -> str:
         """What proves that a text is the one that was published."""
-        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
+        return _digest(self.text)
 
     @classmethod
     def parse(cls, text: str, digest: str) -> "ReleaseTargets":
@@ -235,6 +235,17 @@ class ReleaseTargets:
     def published(cls, parameters: Mapping[str, str], path: str, digest: str) -> "ReleaseTargets":
         """The list that stands in the parameters below `path`, by their names, in parts that are
         numbered from 1. Raises PermanentError where there is none, and as `parse` does."""
+        return cls.parse(cls.published_text(parameters, path), digest)
+
+    @classmethod
+    def as_published(cls, parameters: Mapping[str, str], path: str) -> "ReleaseTargets":
+        """The same, taken at its word: for whoever only reads, and has no digest to prove it."""
+        text = cls.published_text(parameters, path)
+        return cls.parse(text, _digest(text))
+
+    @staticmethod
+    def published_text(parameters: Mapping[str, str], path: str) -> str:
+        """What stands in those parameters, put together. Raises PermanentError for nothing."""
         below = f"{path}/"
         parts = {
             int(number): text
@@ -246,7 +257,11 @@ class ReleaseTargets:
                 f"there is no parameter {below}1, which a pipeline publishes what its releases "
                 "are made for in: deploy the pipeline's stack again"
             )
-        return cls.parse("".join(parts[number] for number in sorted(parts)), digest)
+        return "".join(parts[number] for number in sorted(parts))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _line(value: Any) -> str:

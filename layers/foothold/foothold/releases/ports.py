@@ -30,6 +30,11 @@ class Records(Protocol):
         """Write over the object that has this entity tag; False where it has another by now."""
         ...
 
+    def newest(self, store: ArtifactStore, prefix: str, name: str) -> str | None:
+        """The key of what was written last of all that lies below the prefix and ends with this
+        name; None for nothing."""
+        ...
+
     def folders(self, store: ArtifactStore, prefix: str) -> Sequence[str]:
         """The names that come after the prefix and before the next slash."""
         ...

@@ -89,6 +89,19 @@ class RegionalRecords:
                 raise
         return True
 
+    def newest(self, store: ArtifactStore, prefix: str, name: str) -> str | None:
+        with aws_call(f"list {prefix} in {store.bucket}, the artifact store of {store.region}"):
+            pages = self._s3(store).get_paginator("list_objects_v2")
+            found = [
+                (each["LastModified"], each["Key"])
+                for page in pages.paginate(
+                    Bucket=store.bucket, Prefix=prefix, ExpectedBucketOwner=self._account()
+                )
+                for each in page.get("Contents", [])
+                if each["Key"].endswith(f"/{name}")
+            ]
+            return max(found)[1] if found else None
+
     def folders(self, store: ArtifactStore, prefix: str) -> Sequence[str]:
         with aws_call(f"list {prefix} in {store.bucket}, the artifact store of {store.region}"):
             pages = self._s3(store).get_paginator("list_objects_v2")
