@@ -44,10 +44,11 @@ class Nowhere(Embedded):
 
 
 class JobsDone(Player):
-    """A player whose jobs the package function answers at once."""
+    """A player whose jobs their functions answer at once; a review has somebody asked."""
 
-    def _jobs(self, job: str, method: str = "GET") -> dict[str, str]:  # noqa: ARG002  as it is asked
-        return {"status": "Succeeded"}
+    def _jobs(self, job: str, method: str = "GET") -> Json:  # noqa: ARG002  as it is asked
+        variables = {"summary": "1 of 1 changes", "link": "https://a.test", "ask": "yes"}
+        return {"status": "Succeeded", "outputVariables": variables}
 
 
 def rehearsed(definition: Json, project: Json, source: Path, work: Path) -> list[RoleCall]:
@@ -88,6 +89,12 @@ class Answers:
         self.calls: list[RoleCall] = []
         self.failing = False
         self._regions = list(stores_of(definition, HOME_REGION))
+        self._configurations = {
+            action["Configuration"]["TemplateConfiguration"].partition("::")[2]
+            for stage in definition["Stages"]
+            for action in stage["Actions"]
+            if "TemplateConfiguration" in action["Configuration"]
+        }
         self._objects: dict[str, bytes] = {}
         self._stacks: dict[tuple[str, str], str] = {}
 
@@ -132,8 +139,11 @@ class Answers:
         with zipfile.ZipFile(packed, "w") as archive:
             for region in self._regions:
                 archive.writestr(f"template-export-{region}.yml", "{}")
-        where = job["data"]["outputArtifacts"][0]["location"]["s3Location"]
-        self._objects[where["objectKey"]] = packed.getvalue()
+            for name in self._configurations:
+                archive.writestr(name, json.dumps({"Tags": {"foothold:release": "1"}}))
+        for artifact in job["data"]["outputArtifacts"]:
+            where = artifact["location"]["s3Location"]
+            self._objects[where["objectKey"]] = packed.getvalue()
         return {"Payload": io.BytesIO(b"null")}
 
     def _cloudformation(self, operation: str, stack: tuple[str, str]) -> Json:

@@ -53,7 +53,7 @@ Json = dict[str, Any]
 PRODUCTION, MANAGEMENT = "333333333333", "888888888888"
 REGIONS = (HOME, "eu-west-1", "us-east-1")
 EXPANDED = "expanded declarations"
-PACKAGE_FUNCTION = "{{resolve:ssm:/foothold/package-function}}"
+FUNCTION = r"\{\{resolve:ssm:/foothold/([a-z]+-function)\}\}"
 MACRO = f"arn:aws:lambda:{HOME}:{TOOLS}:function:foothold-macro"
 CONNECTION = f"arn:aws:codeconnections:{HOME}:{TOOLS}:connection/1"
 OLDER_CONNECTION = f"arn:aws:codestar-connections:{HOME}:{TOOLS}:connection/2"
@@ -93,7 +93,7 @@ BUILDSPEC = (
 
 
 def declaration(name: str) -> Json:
-    places = {"Stack": "orders", "Regions": "follow", "Approval": True}
+    places = {"Stack": "orders", "Regions": "follow", "Approval": True, "Bake": {"Minutes": 1}}
     own: Json = {
         "C": {"Parameter": "/build/own", "Key": OWN_KEY},
         "D": {"Secret": OWN_SECRET, "Key": OWN_KEY},
@@ -216,7 +216,7 @@ def resources(
             for name, resource in declared.items()
             if resource.get("Condition") in (None, *place.conditions)
         }
-    text = json.dumps(whole).replace(PACKAGE_FUNCTION, "foothold-package")
+    text = re.sub(FUNCTION, r"foothold-\1", json.dumps(whole))
     known: dict[str, Json] = json.loads(text)
     return known
 
@@ -394,10 +394,7 @@ def of_call(call: RoleCall) -> Iterator[Ask]:
             function = f"arn:aws:lambda:{here}:function:{asked['FunctionName']}"
             yield ask(call.role, "lambda:InvokeFunction", function, why)
         case "cloudformation":
-            stack = f"arn:aws:cloudformation:{here}:stack/{asked['StackName']}/1"
-            yield ask(call.role, action, stack, why)
-            if "RoleARN" in asked:
-                yield hand_over(call.role, asked["RoleARN"], "cloudformation", why)
+            yield from on_stack(call, f"arn:aws:cloudformation:{here}:stack/{asked['StackName']}/1")
         case "ssm":
             for name in asked["Names"]:
                 yield ask(call.role, action, f"arn:aws:ssm:{here}:parameter{name}", why)
@@ -406,6 +403,17 @@ def of_call(call: RoleCall) -> Iterator[Ask]:
             secret = f"arn:aws:secretsmanager:{here}:secret:{named}-AbCdEf"
             whole = named if named.startswith("arn:") else secret
             yield ask(call.role, f"{service}:{call.operation}", whole, why)
+
+
+def on_stack(call: RoleCall, stack: str) -> Iterator[Ask]:
+    yield ask(call.role, f"{call.service}:{call.operation}", stack, "a rehearsal")
+    if "RoleARN" in call.params:
+        yield hand_over(call.role, call.params["RoleARN"], "cloudformation", "a rehearsal")
+    if call.params.get("Tags"):
+        # Actions without an operation of their own: a stack's tags come and go (Service
+        # Authorization Reference, "Permission-only actions for AWS CloudFormation").
+        for name in ("TagResource", "UntagResource"):
+            yield ask(call.role, f"{call.service}:{name}", stack, "a stack's tags")
 
 
 def hand_over(who: str, role: str, service: str, why: str) -> Ask:
@@ -556,6 +564,9 @@ def by_cloudformation(account: str) -> Iterator[Ask]:
     "AWS::Lambda::Function Code", "AWS::CloudFormation::Stack")."""
     deploy, execution = (f"arn:aws:iam::{account}:role/{name}" for name in READERS)
     why = "AWS CloudFormation User Guide"
+    # The same guide, "Manage the CodePipeline service role", has it; a change set holds no policy.
+    stack = f"arn:aws:cloudformation:{HOME}:{account}:stack/orders/1"
+    yield ask(deploy, "cloudformation:SetStackPolicy", stack, "a template configuration's policy")
     for store in STORES.values():
         artifact = f"arn:aws:s3:::{store.bucket}/orders/builds/1"
         yield ask(deploy, "s3:GetObjectVersion", artifact, "AWS CodePipeline User Guide")
@@ -652,6 +663,13 @@ HANDLERS: dict[str, dict[str, str]] = {
         "delete": "iam:DeleteRole iam:DetachRolePolicy iam:DeleteRolePolicy iam:GetRole "
         "iam:ListAttachedRolePolicies iam:ListRolePolicies iam:TagRole iam:UntagRole",
     },
+    "AWS::SSM::Parameter": {
+        "create": "ssm:PutParameter ssm:AddTagsToResource ssm:GetParameters",
+        "read": "ssm:GetParameters",
+        "update": "ssm:PutParameter ssm:AddTagsToResource ssm:RemoveTagsFromResource "
+        "ssm:GetParameters",
+        "delete": "ssm:DeleteParameter",
+    },
     "AWS::Events::Rule": {
         "create": "iam:PassRole events:DescribeRule events:PutRule events:PutTargets "
         "events:TagResource",
@@ -737,6 +755,7 @@ ARNS = {
     "AWS::Logs::LogGroup": "logs:{here}:log-group:{LogGroupName}",
     "AWS::IAM::Role": "iam::{account}:role/{RoleName}",
     "AWS::Events::Rule": "events:{here}:rule/any",
+    "AWS::SSM::Parameter": "ssm:{here}:parameter{Name}",
 }
 HANDED_TO = {
     "AWS::CodePipeline::Pipeline": "codepipeline",

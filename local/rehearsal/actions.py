@@ -16,7 +16,7 @@ import time
 import urllib.request
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from local.rehearsal.execution import ActionFailedError, Artifact, Execution, Js
 from local.rehearsal.stacks import (
     SUCCEEDED,
     WAIT_SECONDS,
+    Wanted,
     create_change_set,
     deletion,
     ended,
@@ -47,6 +48,8 @@ from local.rehearsal.stacks import (
 JOBS_PATH = "/_rehearsal/jobs/"
 # AWS CodeBuild User Guide, "Running builds on AWS Lambda compute".
 LAMBDA_MINUTES = 15
+# Until a function that goes on is invoked again; CodePipeline takes longer.
+GO_ON_SECONDS = 1.0
 PATIENT = Config(read_timeout=WAIT_SECONDS, retries={"total_max_attempts": 1})
 
 
@@ -73,7 +76,7 @@ class Player:
                 case "Lambda":
                     return self._invoke(action)
                 case "Manual":
-                    return self._approve(asked)  # whoever is asked knows it as it was declared
+                    return self._approve(asked, action["Configuration"])
                 case "CloudFormation":
                     return self._deploy(action)
                 case _:
@@ -81,9 +84,23 @@ class Player:
         except (ClientError, BotoCoreError) as error:
             raise ActionFailedError(str(error)) from error
 
+    def enters(self, stage: Json) -> bool:
+        """Whether a stage's own conditions let the execution in, or have it skip the stage (AWS
+        CodePipeline User Guide, "How do stage conditions work?"). Raises ActionFailedError."""
+        for condition in stage.get("BeforeEntry", {}).get("Conditions", ()):
+            for rule in condition["Rules"]:
+                asked = self._filled(rule)["Configuration"]
+                played = rule["RuleTypeId"]["Provider"], asked["Operator"], condition["Result"]
+                if played != ("VariableCheck", "EQ", "SKIP"):
+                    raise ActionFailedError(f"no rehearsal plays the condition {', '.join(played)}")
+                if asked["Variable"] != asked["Value"]:
+                    return False
+        return True
+
     def _filled(self, action: Json) -> Json:
-        """The action with what its pipeline variables stand for. Raises ActionFailedError for one
-        that no earlier action gave, which CodePipeline does not pass on either."""
+        """The action, or a condition's rule, with what its pipeline variables stand for. Raises
+        ActionFailedError for one that no earlier action gave, which CodePipeline does not pass on
+        either."""
         known = {"codepipeline": {"PipelineExecutionId": self._run.id}, **self._run.variables}
 
         def value(found: re.Match[str]) -> str:
@@ -246,15 +263,38 @@ class Player:
         }
 
     def _invoke(self, action: Json) -> str:
+        """Invoke the function with a job, and again for as long as its answer carries a
+        continuation token (AWS CodePipeline User Guide, "AWS Lambda invoke action reference")."""
         home = self._run.home_region
-        given, taken = self._input(action, home), action["OutputArtifacts"][0]["Name"]
-        store = self._stores[home]
-        put = Artifact(store["Location"], self._new_key(taken), "")
+        given = {
+            each["Name"]: self._input({"InputArtifacts": [each]}, home)
+            for each in action.get("InputArtifacts", ())
+        }
+        bucket = self._stores[home]["Location"]
+        taken = {
+            each["Name"]: Artifact(bucket, self._new_key(each["Name"]), "")
+            for each in action.get("OutputArtifacts", ())
+        }
+        data = self._job_data(action, given, taken)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while token := (outcome := self._job_done(action, data)).get("continuationToken"):
+            if time.monotonic() > deadline:
+                raise ActionFailedError(f"not done after {WAIT_SECONDS} s")
+            data["continuationToken"] = token
+            time.sleep(GO_ON_SECONDS)
+        variables = outcome.get("outputVariables", {})
+        if namespace := action.get("Namespace"):
+            self._run.variables[namespace] = variables
+        notes = [self._taken(name, artifact) for name, artifact in taken.items()]
+        return " ".join(notes) or str(variables.get("summary", "done"))
+
+    def _job_done(self, action: Json, data: Json) -> Json:
+        """The outcome of one job. Raises ActionFailedError."""
         job = str(uuid.uuid4())
         self._jobs(job, "POST")
-        event = self._job_event(job, action, given, put)
-        answer = self._client(self._pipeline_role, "lambda", home).invoke(
-            FunctionName=action["Configuration"]["FunctionName"], Payload=json.dumps(event)
+        answer = self._client(self._pipeline_role, "lambda", self._run.home_region).invoke(
+            FunctionName=action["Configuration"]["FunctionName"],
+            Payload=json.dumps({"CodePipeline.job": {"id": job, "accountId": TOOLS, "data": data}}),
         )
         said = answer["Payload"].read().decode(errors="replace")
         outcome = self._jobs(job)
@@ -263,23 +303,28 @@ class Player:
             raise ActionFailedError(f"the function ended without answering the job: {why}")
         if outcome["status"] == "Failed":
             raise ActionFailedError(f"{outcome['type']}: {outcome['message']}")
-        head = self._client(self._pipeline_role, "s3", home).get_object(
+        return outcome
+
+    def _taken(self, name: str, put: Artifact) -> str:
+        """Take over what the function left as an artifact."""
+        head = self._client(self._pipeline_role, "s3", self._run.home_region).get_object(
             Bucket=put.bucket, Key=put.key, ExpectedBucketOwner=TOOLS
         )
-        artifact = Artifact(put.bucket, put.key, head["VersionId"])
+        self._run.artifacts[name] = Artifact(put.bucket, put.key, head["VersionId"])
         names = zipfile.ZipFile(io.BytesIO(head["Body"].read())).namelist()
-        self._run.artifacts[taken] = artifact
         return f"{sum(name.startswith('template-export-') for name in names)} templates"
 
-    def _job_event(self, job: str, action: Json, given: Artifact, put: Artifact) -> Json:
-        """The event of a Lambda action (AWS CodePipeline User Guide, "AWS Lambda invoke action
-        reference"). Its credentials open these two objects and nothing else."""
+    def _job_data(
+        self, action: Json, given: Mapping[str, Artifact], taken: Mapping[str, Artifact]
+    ) -> Json:
+        """What a job tells (the same reference). Its credentials open these artifacts and nothing
+        else."""
         home = self._run.home_region
         key_arn = self._stores[home]["EncryptionKey"]["Id"]
         reads, writes = ["s3:GetObject", "s3:GetObjectVersion"], ["s3:PutObject"]
         may = {
-            f"arn:aws:s3:::{given.bucket}/{given.key}": reads,
-            f"arn:aws:s3:::{put.bucket}/{put.key}": writes,
+            **{f"arn:aws:s3:::{each.bucket}/{each.key}": reads for each in given.values()},
+            **{f"arn:aws:s3:::{each.bucket}/{each.key}": writes for each in taken.values()},
             key_arn: ["kms:Decrypt", "kms:GenerateDataKey*"],
         }
         statements = [
@@ -288,41 +333,36 @@ class Player:
         policy = {"Version": "2012-10-17", "Statement": statements}
         credentials: Any = self._session(self._pipeline_role, home, policy).get_credentials()
 
-        def located(artifact: Artifact, name: str) -> Json:
+        def located(name: str, artifact: Artifact) -> Json:
             where = {"bucketName": artifact.bucket, "objectKey": artifact.key}
             location = {"type": "S3", "s3Location": where}
             return {"name": name, "revision": None, "location": location}
 
         return {
-            "CodePipeline.job": {
-                "id": job,
-                "accountId": TOOLS,
-                "data": {
-                    "actionConfiguration": {"configuration": action["Configuration"]},
-                    "inputArtifacts": [located(given, action["InputArtifacts"][0]["Name"])],
-                    "outputArtifacts": [located(put, action["OutputArtifacts"][0]["Name"])],
-                    "artifactCredentials": {
-                        "accessKeyId": credentials.access_key,
-                        "secretAccessKey": credentials.secret_key,
-                        "sessionToken": credentials.token,
-                    },
-                    "encryptionKey": {"id": key_arn, "type": "KMS"},
-                },
-            }
+            "actionConfiguration": {"configuration": action["Configuration"]},
+            "inputArtifacts": [located(*each) for each in given.items()],
+            "outputArtifacts": [located(*each) for each in taken.items()],
+            "artifactCredentials": {
+                "accessKeyId": credentials.access_key,
+                "secretAccessKey": credentials.secret_key,
+                "sessionToken": credentials.token,
+            },
+            "encryptionKey": {"id": key_arn, "type": "KMS"},
         }
 
-    def _jobs(self, job: str, method: str = "GET") -> dict[str, str]:
+    def _jobs(self, job: str, method: str = "GET") -> Json:
         request = urllib.request.Request(  # noqa: S310  # the embedded AWS, on 127.0.0.1
             f"{self._embedded.endpoint}{JOBS_PATH}{job}", method=method
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # nosec B310
-            found: dict[str, str] = json.load(answer)
+            found: Json = json.load(answer)
         return found
 
-    def _approve(self, action: Json) -> str:
-        if not self._run.approve(action, self._run.changes):
+    def _approve(self, action: Json, told: Mapping[str, str]) -> str:
+        """`told` is the action's configuration with what its variables stand for."""
+        if not self._run.approve(action, self._run.changes, told):
             raise ActionFailedError("not approved")
-        return "approved"
+        return f"approved: {told['CustomData']}"
 
     def _deploy(self, action: Json) -> str:
         region = action["Region"]
@@ -331,20 +371,29 @@ class Player:
         where = (action["RoleArn"].split(":")[4], region)
         if configuration["ActionMode"] == "CHANGE_SET_EXECUTE":
             return self._execute(cloudformation, configuration, where)
-        artifact, _, path = configuration["TemplatePath"].partition("::")
-        there = self._input({"InputArtifacts": [{"Name": artifact}]}, region)
-        body = self._client(action["RoleArn"], "s3", region).get_object(
+        template = self._file(action, configuration["TemplatePath"])
+        given = json.loads(configuration.get("ParameterOverrides", "{}"))
+        tags = {}
+        if path := configuration.get("TemplateConfiguration"):
+            configured = json.loads(self._file(action, path))
+            given = {**configured.get("Parameters", {}), **given}
+            tags = configured.get("Tags", {})
+        wanted = Wanted(template, configuration, given, tags)
+        changes = create_change_set(cloudformation, wanted, where, self._person(where))
+        self._run.changes[*where, configuration["StackName"]] = changes
+        return str(changes)
+
+    def _file(self, action: Json, place: str) -> str:
+        """A file of an artifact, which is named `Artifact::path`, as the action's role reads it."""
+        artifact, _, path = place.partition("::")
+        there = self._input({"InputArtifacts": [{"Name": artifact}]}, action["Region"])
+        body = self._client(action["RoleArn"], "s3", action["Region"]).get_object(
             Bucket=there.bucket, Key=there.key, ExpectedBucketOwner=TOOLS
         )["Body"]
         with zipfile.ZipFile(io.BytesIO(body.read())) as packed:
             if path not in packed.namelist():
                 raise ActionFailedError(f"{artifact} holds no {path}")
-            template = packed.read(path).decode()
-        changes = create_change_set(
-            cloudformation, configuration, template, where, self._person(where)
-        )
-        self._run.changes[where] = changes
-        return str(changes)
+            return packed.read(path).decode()
 
     def _person(self, where: tuple[str, str]) -> Any:
         """CloudFormation for whoever reads the reasons: the deploy role may not ask for all."""
@@ -352,9 +401,9 @@ class Player:
         return self._embedded.session(account, region).client("cloudformation")
 
     def _execute(self, cloudformation: Any, configuration: Json, where: tuple[str, str]) -> str:
-        if not self._run.changes[where].lines:
-            return "nothing to change"
         stack = configuration["StackName"]
+        if not self._run.changes[*where, stack].lines:
+            return "nothing to change"
         cloudformation.execute_change_set(
             StackName=stack, ChangeSetName=configuration["ChangeSetName"]
         )

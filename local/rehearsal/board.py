@@ -16,14 +16,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from local.aws.embedded import HOME_REGION, TOOLS
-from local.rehearsal.execution import ActionFailedError, Changes, Json
+from local.rehearsal.execution import ActionFailedError, Changes, Json, Place
 
 UNBOUND = 100_000  # columns
 WAITING, RUNNING, DONE, FAILED, SKIPPED = "waiting", "running", "done", "failed", "not run"
+PASSED_BY = "not asked for"  # a condition of the stage's own says so
 # The worst first.
 MARKS = {
     FAILED: ("✗", "bold red"),
     SKIPPED: ("-", "dim"),
+    PASSED_BY: ("-", "dim"),
     DONE: ("✓", "green"),
     WAITING: ("·", "dim"),
 }
@@ -54,8 +56,22 @@ class ActionState:
 class StageState:
     """One stage and its actions, in the order in which they run."""
 
-    name: str
+    declared: Json
     actions: list[ActionState]
+
+    @property
+    def name(self) -> str:
+        return str(self.declared["Name"])
+
+    @property
+    def creates(self) -> list[ActionState]:
+        """Its actions that make change sets."""
+        mode = "CHANGE_SET_REPLACE"
+        return [
+            state
+            for state in self.actions
+            if state.action["Configuration"].get("ActionMode") == mode
+        ]
 
     def in_region(self, region: str | None) -> list[ActionState]:
         """The actions of this region; without one, those of no target."""
@@ -73,7 +89,7 @@ class Board:
         self._asking = threading.Lock()
         self.stages = [
             StageState(
-                stage["Name"],
+                stage,
                 [
                     ActionState(action)
                     for action in sorted(stage["Actions"], key=lambda action: action["RunOrder"])
@@ -111,7 +127,7 @@ class Board:
         account, region = state.where
         text = Text(f"{state.name} ")
         text.append(region if account == TOOLS else f"{region} of {account}", style="cyan")
-        if state.result in {SKIPPED, FAILED}:  # a failure's reason stands below, whole
+        if state.result in {SKIPPED, PASSED_BY, FAILED}:  # a failure's reason stands below, whole
             text.append(f"  {state.result}", style="red" if state.result == FAILED else "dim")
         elif state.note:
             text.append(f"  {state.note}", style="dim")
@@ -188,23 +204,30 @@ class Board:
         width = Measurement.get(self._console, unbound, table).maximum
         return width <= self._console.width
 
-    def ask(self, action: Json, changes: Mapping[tuple[str, str], Changes]) -> bool:
-        """Show the stage's change sets and ask. Raises ActionFailedError with nobody to ask."""
+    def ask(self, action: Json, changes: Mapping[Place, Changes], told: Mapping[str, str]) -> bool:
+        """Show the change sets that were made last, what the action tells whoever approves, and
+        ask. Raises ActionFailedError with nobody to ask."""
         if not sys.stdin.isatty():
             raise ActionFailedError("nobody is there to ask; give --approve to say yes")
-        stage = next(
-            stage for stage in self.stages if any(state.action is action for state in stage.actions)
+        stages = [stage.declared for stage in self.stages]
+        before = next(
+            number
+            for number, stage in enumerate(stages)
+            if any(action is one for one in stage["Actions"])
         )
-        places = dict.fromkeys(state.where for state in stage.actions if "Region" in state.action)
+        made = next(stage for stage in reversed(self.stages[: before + 1]) if stage.creates)
         with self._asking:
             if self._live:
                 self._live.stop()
-            for place in places:
-                account, region = place
-                self._console.print(f"[bold]{region} of {account}[/]: {changes[place]}")
-                for line in changes[place].lines:
+            for state in made.creates:
+                account, region = state.where
+                found = changes[account, region, state.action["Configuration"]["StackName"]]
+                self._console.print(f"[bold]{region} of {account}[/]: {found}")
+                for line in found.lines:
                     self._console.print(f"  {line}", markup=False)
-            answer = self._console.input(f"Approve {stage.name}? [y/N] ", markup=False)
+            for name in ("CustomData", "ExternalEntityLink"):
+                self._console.print(told[name], markup=False, soft_wrap=True)
+            answer = self._console.input(f"Approve {made.name}? [y/N] ", markup=False)
             if self._live:
                 self._live.start()
         return answer.strip().lower() in {"y", "yes"}
@@ -215,5 +238,7 @@ def _cell(states: Sequence[ActionState]) -> Text:
     for result, (mark, style) in MARKS.items():
         if any(state.result == result for state in states):
             seconds = sum(state.seconds for state in states)
-            return Text(mark if result == SKIPPED else f"{mark} {seconds:.1f} s", style=style)
+            return Text(
+                mark if result in {SKIPPED, PASSED_BY} else f"{mark} {seconds:.1f} s", style=style
+            )
     return Text("")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+# Account, region and name of a stack.
+Place = tuple[str, str, str]
 
 
 class ActionFailedError(Exception):
@@ -50,8 +52,8 @@ class Execution:
     home_region: str
     source: Path
     work: Path
-    approve: Callable[[Json, Mapping[tuple[str, str], Changes]], bool]
+    approve: Callable[[Json, Mapping[Place, Changes], Mapping[str, str]], bool]
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
-    changes: dict[tuple[str, str], Changes] = field(default_factory=dict)
+    changes: dict[Place, Changes] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -84,14 +85,21 @@ def deletion(stack: str, status: str, where: tuple[str, str]) -> str:
     return f"AWS_ACCESS_KEY_ID={account} {command}"
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a change set is made of: a template, the action's configuration, parameters, tags."""
+
+    template: str
+    configuration: Json
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
 def create_change_set(
-    cloudformation: Any,
-    configuration: Json,
-    template: str,
-    where: tuple[str, str],
-    person: Any,
+    cloudformation: Any, wanted: Wanted, where: tuple[str, str], person: Any
 ) -> Changes:
     """Replace the change set, wait for it, and return what it would do."""
+    configuration = wanted.configuration
     names = {
         "StackName": configuration["StackName"],
         "ChangeSetName": configuration["ChangeSetName"],
@@ -109,10 +117,11 @@ def create_change_set(
     cloudformation.create_change_set(
         **names,
         ChangeSetType="UPDATE" if status not in {"", "REVIEW_IN_PROGRESS"} else "CREATE",
-        TemplateBody=template,
+        TemplateBody=wanted.template,
         RoleARN=configuration["RoleArn"],
         Capabilities=[name for name in configuration.get("Capabilities", "").split(",") if name],
-        Parameters=given(json.loads(configuration.get("ParameterOverrides", "{}"))),
+        Parameters=given(wanted.parameters),
+        Tags=[{"Key": name, "Value": value} for name, value in wanted.tags.items()],
     )
     found = wait_for(
         lambda: cloudformation.describe_change_set(**names),

@@ -151,12 +151,16 @@ WRITTEN = [
 @pytest.mark.parametrize("text", WRITTEN)
 def test_a_value_stays_as_it_is_written(tmp_path: Path, text: str) -> None:
     known = json.dumps(
-        declared(target(Parameters={"A": "MARK"}), Build={"Environment": {"A": "MARK"}})
+        declared(
+            target(Parameters={"A": "MARK"}),
+            Build={"Environment": {"A": "MARK"}},
+            Package="buildspec",
+        )
     )
     done = foothold("render", written(tmp_path, known.replace('"MARK"', f" {text} ")))
     assert done.exit_code == 0, done.stderr
     resources = yaml.safe_load(done.stdout)["Resources"]
-    [create, _] = resources["Pipeline"]["Properties"]["Stages"][3]["Actions"]
+    create = resources["Pipeline"]["Properties"]["Stages"][2]["Actions"][0]
     assert json.loads(create["Configuration"]["ParameterOverrides"]) == {"A": text}
     for reader in (yaml.SafeLoader, yaml.BaseLoader, YamlOfVersion12):
         project = yaml.load(done.stdout, Loader=reader)["Resources"]["PipelineBuildProject"]  # noqa: S506  # of our own

@@ -9,11 +9,13 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from cfnlint.api import lint  # type: ignore[import-untyped]  # it brings no types
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 from moto import mock_aws
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
 from foothold.pipelines.declaration import DeclarationError
-from foothold.pipelines.resources import expand
+from foothold.pipelines.resources import expand, in_parts, release_targets
+from foothold.releases.model import ReleaseTargets
 from tests.pipelines.declarations import (
     CONNECTION,
     HANDWRITTEN,
@@ -161,13 +163,18 @@ def test_what_is_deployed_is_what_the_package_function_made_of_the_built_templat
     )
     assert json.loads(package["Configuration"]["UserParameters"]) == {
         "project": "project",
-        "regions": ["ap-southeast-1", "eu-west-1"],
+        "execution": "#{codepipeline.PipelineExecutionId}",
+        "targets": release_targets(pipeline(HANDWRITTEN)).digest,
     }
     create = stages(handwritten)["Test"][0]
     assert create["InputArtifacts"] == package["OutputArtifacts"]
     assert create["Configuration"]["TemplatePath"] == (
         "PackageOutput::template-export-eu-west-1.yml"
     )
+    assert create["Configuration"]["TemplateConfiguration"] == (
+        "PackageOutput::configuration-Test-eu-west-1.json"
+    )
+    assert "ParameterOverrides" not in create["Configuration"]
 
 
 def test_a_handwritten_pipelines_capabilities_and_roles_are_set(
@@ -186,35 +193,163 @@ def test_a_handwritten_buildspec_may_go_on_packaging() -> None:
     assert list(stages(resources)) == ["Source", "Build", "Test", "Production"]
     create = stages(resources)["Test"][0]
     assert create["Configuration"]["TemplatePath"] == "BuildOutput::template-export-region1.yml"
+    assert "TemplateConfiguration" not in create["Configuration"]
 
 
 # The order of things
 
 
-def test_an_approval_stands_between_all_change_sets_and_their_execution() -> None:
+def test_an_approval_stands_between_a_review_of_all_change_sets_and_their_execution() -> None:
     regions = ["eu-west-1", "us-east-1"]
-    resources = expanded(declared(target(Regions=regions, Approval={"Topic": TOPIC, "Note": "?"})))
-    orders = {action["Name"]: action["RunOrder"] for action in stages(resources)["Test"]}
-    assert orders == {
-        "CreateChangeSet-eu-west-1": 1,
-        "CreateChangeSet-us-east-1": 1,
-        "Approve": 2,
-        "ExecuteChangeSet-eu-west-1": 3,
-        "ExecuteChangeSet-us-east-1": 3,
+    asked = {"Topic": TOPIC, "Note": "?", "TimeoutMinutes": 5}
+    resources = expanded(declared(target(Regions=regions, Approval=asked)))
+    assert orders(stages(resources)["Test"]) == [
+        ["CreateChangeSet-eu-west-1", "CreateChangeSet-us-east-1"],
+        ["Review"],
+        ["Approve"],
+        ["Guard"],
+        ["ExecuteChangeSet-eu-west-1", "ExecuteChangeSet-us-east-1"],
+    ]
+    approve = stages(resources)["Test"][3]
+    assert approve["Configuration"] == {
+        "NotificationArn": TOPIC,
+        "CustomData": "#{ReviewTest.summary} ?",
+        "ExternalEntityLink": "#{ReviewTest.link}",
     }
-    approve = stages(resources)["Test"][2]
-    assert approve["Configuration"] == {"NotificationArn": TOPIC, "CustomData": "?"}
+    assert approve["TimeoutInMinutes"] == 5
     assert "Region" not in approve
 
 
-def test_waves_follow_one_another() -> None:
+def orders(actions: list[Json]) -> list[list[str]]:
+    """The names of a stage's actions, those together that run at the same time."""
+    found: dict[int, list[str]] = {}
+    for action in actions:
+        found.setdefault(action["RunOrder"], []).append(action["Name"])
+    assert list(found) == list(range(1, len(found) + 1))
+    return list(found.values())
+
+
+def test_every_target_is_reviewed_and_only_an_approval_is_guarded() -> None:
+    assert orders(stages(expanded(declared()))["Test"]) == [
+        ["CreateChangeSet-eu-west-1"],
+        ["Review"],
+        ["ExecuteChangeSet-eu-west-1"],
+    ]
+
+
+@pytest.mark.parametrize("when", ["changes", "risk"])
+def test_who_is_asked_only_where_the_review_says_so_is_asked_in_a_stage_that_is_skipped(
+    when: str,
+) -> None:
+    resources = expanded(declared(target("My-1", Approval={"Topic": TOPIC, "When": when})))
+    found = stages(resources)
+    assert [*found][3:] == ["My-1", "My-1-Approve", "My-1-Deploy"]
+    assert orders(found["My-1"]) == [["CreateChangeSet-eu-west-1"], ["Review"]]
+    assert found["My-1"][1]["Namespace"] == "ReviewMy1"
+    assert orders(found["My-1-Approve"]) == [["Approve"]]
+    assert orders(found["My-1-Deploy"]) == [["Guard"], ["ExecuteChangeSet-eu-west-1"]]
+    entries = {
+        stage["Name"]: stage["BeforeEntry"]
+        for stage in resources["Pipeline"]["Properties"]["Stages"]
+        if "BeforeEntry" in stage
+    }
+    [condition] = entries.pop("My-1-Approve")["Conditions"]
+    assert entries == {}
+    assert condition["Result"] == "SKIP"
+    [rule] = condition["Rules"]
+    assert rule["RuleTypeId"] == {
+        "Category": "Rule",
+        "Owner": "AWS",
+        "Provider": "VariableCheck",
+        "Version": "1",
+    }
+    assert rule["Configuration"] == {
+        "Variable": "#{ReviewMy1.ask}",
+        "Operator": "EQ",
+        "Value": "yes",
+    }
+
+
+def told(action: Json) -> Json:
+    """What an action tells its function."""
+    found: Json = json.loads(action["Configuration"]["UserParameters"])
+    return found
+
+
+def test_waves_are_stages_of_which_each_is_watched_and_the_first_is_guarded() -> None:
+    watched = {"Bake": {"Minutes": 5}, "Approval": {"Topic": TOPIC, "When": "changes"}}
+    properties = declared(target(Regions="follow", Waves=[1, 2], **watched))
+    found = stages(expanded(properties))
+    assert [*found][3:] == ["Test", "Test-Approve", "Test-1", "Test-2", "Test-3"]
+    assert orders(found["Test-1"]) == [["Guard"], ["ExecuteChangeSet-ap-southeast-1"], ["Bake"]]
+    assert orders(found["Test-2"]) == [
+        ["ExecuteChangeSet-eu-central-1", "ExecuteChangeSet-eu-west-1"],
+        ["Bake"],
+    ]
+    assert orders(found["Test-3"]) == [["ExecuteChangeSet-us-east-1"], ["Bake"]]
+    same = {
+        "project": "orders",
+        "target": "Test",
+        "execution": "#{codepipeline.PipelineExecutionId}",
+        "targets": release_targets(pipeline(properties)).digest,
+    }
+    assert told(found["Test"][-1]) == {"do": "review", **same}
+    assert told(found["Test-1"][0]) == {"do": "guard", **same}
+    assert [told(found[f"Test-{wave}"][-1]) for wave in (1, 2, 3)] == [
+        {"do": "bake", **same, "wave": wave} for wave in (1, 2, 3)
+    ]
+    functions = [found[f"Test{end}"][-1]["Configuration"]["FunctionName"] for end in ("", "-1")]
+    assert functions == [
+        "{{resolve:ssm:/foothold/review-function}}",
+        "{{resolve:ssm:/foothold/rollout-function}}",
+    ]
+
+
+def test_what_is_deployed_in_one_stage_is_watched_at_its_end() -> None:
+    trials = [{"Name": "smoke", "Function": "smoke"}]
+    found = stages(expanded(declared(target(Tests=trials))))
+    assert orders(found["Test"])[2:] == [["ExecuteChangeSet-eu-west-1"], ["Bake"]]
+    assert told(found["Test"][-1])["wave"] == 1
+
+
+def test_targets_that_run_together_share_stages_review_approval_and_waves() -> None:
+    first = target("One", Regions="follow", Waves=[1, 3], Approval={"Topic": TOPIC})
+    second = target("Two", Account="333333333333", Regions=["us-east-1"], Parallel=True)
+    found = stages(expanded(declared(first, second, target("Last", Account="444444444444"))))
+    assert [*found][3:] == ["One", "One-1", "One-2", "Last"]
+    assert orders(found["One"]) == [
+        [
+            "CreateChangeSet-One-ap-southeast-1",
+            "CreateChangeSet-One-eu-central-1",
+            "CreateChangeSet-One-eu-west-1",
+            "CreateChangeSet-One-us-east-1",
+            "CreateChangeSet-Two-us-east-1",
+        ],
+        ["Review"],
+        ["Approve"],
+    ]
+    assert orders(found["One-2"])[0][-2:] == [
+        "ExecuteChangeSet-One-us-east-1",
+        "ExecuteChangeSet-Two-us-east-1",
+    ]
+    accounts = {action["Name"]: action.get("RoleArn") for action in found["One"]}
+    assert "333333333333" in str(accounts["CreateChangeSet-Two-us-east-1"])
+
+
+def test_regions_at_a_time_are_deployed_one_after_the_other_in_one_stage() -> None:
     regions = ["us-east-1", "eu-west-1", "ap-southeast-1"]
     actions = stages(expanded(declared(target(Regions=regions, WaveSize=2))))["Test"]
-    assert [(action["Region"], action["RunOrder"]) for action in actions[3:]] == [
-        ("us-east-1", 2),
-        ("eu-west-1", 2),
-        ("ap-southeast-1", 3),
+    assert orders(actions)[2:] == [
+        ["ExecuteChangeSet-us-east-1", "ExecuteChangeSet-eu-west-1"],
+        ["ExecuteChangeSet-ap-southeast-1"],
     ]
+
+
+def test_a_change_set_has_the_name_of_its_execution() -> None:
+    create, _, execute = stages(expanded(declared()))["Test"]
+    name = "foothold-orders-#{codepipeline.PipelineExecutionId}"
+    assert create["Configuration"]["ChangeSetName"] == name
+    assert execute["Configuration"]["ChangeSetName"] == name
 
 
 def test_no_name_changes_when_a_region_comes() -> None:
@@ -222,13 +357,67 @@ def test_no_name_changes_when_a_region_comes() -> None:
     before = expanded(following, stores(HOME, "us-east-1"))
     after = expanded(following, stores("af-south-1", HOME, "us-east-1"))
     assert list(before) == list(after)
-    kept = {action["Name"]: action["Configuration"] for action in stages(before)["Test"]}
-    now = {action["Name"]: action["Configuration"] for action in stages(after)["Test"]}
+
+    def deployed(resources: dict[str, Json]) -> dict[str, Json]:
+        actions = stages(resources)["Test"]
+        return {action["Name"]: action["Configuration"] for action in actions if "Region" in action}
+
+    kept, now = deployed(before), deployed(after)
     assert kept.items() <= now.items()
     assert now.keys() - kept.keys() == {
         "CreateChangeSet-af-south-1",
         "ExecuteChangeSet-af-south-1",
     }
+
+
+# What is published
+
+
+def published(resources: dict[str, Json]) -> dict[str, str]:
+    """The values of the parameters by their names."""
+    return {
+        resource["Properties"]["Name"]: resource["Properties"]["Value"]
+        for resource in resources.values()
+        if resource["Type"] == "AWS::SSM::Parameter"
+    }
+
+
+@given(declarations())
+@settings(max_examples=20)
+def test_what_is_published_is_what_the_actions_carry_the_digest_of(properties: Json) -> None:
+    resources = expanded(properties)
+    found = published(resources)
+    path = f"/foothold/pipelines/{properties['Name']}"
+    assert list(found) == [f"{path}/{number}" for number in range(1, len(found) + 1)]
+    digests = {
+        told(action)["targets"]
+        for actions in stages(resources).values()
+        for action in actions
+        if "UserParameters" in action["Configuration"]
+    }
+    [digest] = digests
+    targets = ReleaseTargets.parse("".join(found.values()), digest)
+    assert targets == ReleaseTargets.parse(release_targets(pipeline(properties)).text, digest)
+
+
+def test_a_long_text_is_published_in_parts_before_the_pipeline_runs() -> None:
+    parameters = {f"P{number}": f"{{{{resolve:x}}}} {'x' * 2000} " for number in range(4)}
+    resources = expanded(declared(target(Parameters=parameters)))
+    found = published(resources)
+    assert [*found] == [f"/foothold/pipelines/orders/{number}" for number in (1, 2, 3)]
+    assert resources["Pipeline"]["DependsOn"] == [f"PipelineTargets{n}" for n in (1, 2, 3)]
+    assert "{{" not in "".join(found.values())
+
+
+@given(st.text(" xy", max_size=20_000))
+@settings(max_examples=30)
+def test_a_part_is_short_enough_and_has_no_space_at_its_ends(text: str) -> None:
+    text = f"{{{text}}}"
+    parts = list(in_parts(text))
+    assert "".join(parts) == text
+    assert all(0 < len(part) <= 4000 for part in parts)
+    if max(map(len, text.split("x"))) < 2000:
+        assert all(part == part.strip() for part in parts)
 
 
 def test_regions_in_variables_are_spelled_as_a_shell_can_read_them() -> None:
@@ -700,11 +889,16 @@ def test_characters_are_counted_as_characters() -> None:
     parameters = {"P": "ü😀" * 480}
     [create] = [
         action
-        for action in stages(expanded(declared(target(Parameters=parameters))))["Test"]
+        for action in stages(expanded(by_itself(Parameters=parameters)))["Test"]
         if "ParameterOverrides" in action["Configuration"]
     ]
     assert create["Configuration"]["ParameterOverrides"] == '{"P":"' + "ü😀" * 480 + '"}'
-    assert over_limit(declared(target(Parameters={"P": "ü😀" * 500})))
+    assert over_limit(by_itself(Parameters={"P": "ü😀" * 500}))
+
+
+def by_itself(**more: Any) -> Json:
+    """A declaration whose buildspec packages, so that parameters are an action's."""
+    return declared(target(**more), Package="buildspec")
 
 
 def test_no_role_of_a_pipeline_is_allowed_everything_anywhere() -> None:
@@ -859,27 +1053,28 @@ def over_limit(properties: Json, known: Any = None) -> list[str]:
 
 def test_ten_targets_in_34_regions_fit_every_limit() -> None:
     resources = expanded(everywhere(10, Approval={"Topic": TOPIC}), stores(*REGIONS))
-    assert sum(len(actions) for actions in stages(resources).values()) == 3 + 10 * (34 * 2 + 1)
+    assert sum(len(actions) for actions in stages(resources).values()) == 3 + 10 * (34 * 2 + 3)
 
 
 def test_more_actions_than_a_pipeline_takes_are_refused() -> None:
     [line] = over_limit(everywhere(15), stores(*REGIONS))
     assert line == (
-        "Targets: they make 1023 actions and CodePipeline takes 1000; declare two pipelines"
+        "Targets: they make 1038 actions and CodePipeline takes 1000; declare two pipelines"
     )
 
 
 def test_more_actions_than_a_stage_takes_are_refused() -> None:
     many = stores(HOME, *(f"eu-west-{number}" for number in range(1, 51)))
     assert (
-        "Targets[T0].Regions: they make 102 actions and a stage takes 100; spread the regions "
+        "Targets[T0].Regions: they make 103 actions and a stage takes 100; spread the regions "
         "over two targets"
     ) in over_limit(everywhere(1), many)
 
 
 def test_more_stages_than_a_pipeline_takes_are_refused() -> None:
     assert (
-        "Targets: they make 51 stages and CodePipeline takes 50; declare two pipelines"
+        "Targets: they make 51 stages and CodePipeline takes 50; write larger Waves, or declare "
+        "two pipelines"
     ) in over_limit(everywhere(48))
 
 
@@ -888,7 +1083,7 @@ def test_a_role_policy_that_iam_does_not_take_is_refused() -> None:
     refused = [line for line in over_limit(everywhere(1), many) if "foothold-orders" in line]
     assert refused == [
         (
-            "Targets: role foothold-orders-pipeline would need a policy of 11,670 characters and "
+            "Targets: role foothold-orders-pipeline would need a policy of 11,865 characters and "
             "IAM "
             "takes 10,240; declare two pipelines with fewer regions or accounts each"
         )
@@ -897,7 +1092,7 @@ def test_a_role_policy_that_iam_does_not_take_is_refused() -> None:
 
 def test_more_parameters_than_codepipeline_passes_on_are_refused() -> None:
     parameters = {f"P{number}": "x" * 90 for number in range(12)}
-    assert over_limit(declared(target(Parameters=parameters))) == [
+    assert over_limit(by_itself(Parameters=parameters)) == [
         (
             "Targets[Test].Parameters: ParameterOverrides of CreateChangeSet-eu-west-1 has 1179 "
             "characters and "

@@ -184,7 +184,7 @@ def test_a_condition_holds_for_everything_that_a_declaration_became() -> None:
     fragment = template(Orders={**declaration(), "Condition": "Wanted", "DependsOn": "Topic"})
     expanded = expand_template(fragment, KNOWN, HOME, {})["Resources"]
     assert {resource["Condition"] for resource in expanded.values()} == {"Wanted"}
-    assert expanded["Orders"]["DependsOn"] == "Topic"
+    assert expanded["Orders"]["DependsOn"] == ["Topic", "OrdersTargets1"]
 
 
 def test_the_stack_remembers_the_stores_that_it_was_expanded_with() -> None:

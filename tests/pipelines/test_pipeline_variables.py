@@ -13,7 +13,7 @@ from local.rehearsal.run import resolved
 from proof.rehearsed import Nowhere, RoleCall, rehearsed
 from tests.pipelines.declarations import declared, pipeline, target
 
-PACKAGE_FUNCTION = "{{resolve:ssm:/foothold/package-function}}"
+FUNCTION = r"\{\{resolve:ssm:/foothold/([a-z]+)-function\}\}"
 BUILDSPEC = """\
 version: 0.2
 env:
@@ -29,7 +29,7 @@ artifacts: {files: ['**/*']}
 
 def calls(folder: Path, properties: dict[str, Any]) -> list[RoleCall]:
     """What a rehearsal of the declaration calls; the source is one file."""
-    text = json.dumps(expand(pipeline(properties))).replace(PACKAGE_FUNCTION, "package")
+    text = re.sub(FUNCTION, r"\1", json.dumps(expand(pipeline(properties))))
     found = json.loads(text)
     nowhere = Nowhere(folder)
     definition = resolved(nowhere, found, found["Pipeline"]["Properties"])
@@ -54,7 +54,8 @@ def test_a_stack_gets_what_the_source_and_the_build_gave(tmp_path: Path) -> None
         "Execution": "#{codepipeline.PipelineExecutionId}",
     }
     build = {"Buildspec": BUILDSPEC, "Environment": {"COMMIT": "#{SourceVariables.CommitId}"}}
-    found = calls(tmp_path, declared(target(Parameters=parameters), Build=build))
+    properties = declared(target(Parameters=parameters), Build=build, Package="buildspec")
+    found = calls(tmp_path, properties)
     given = parameters_of(found)
     assert re.fullmatch("[0-9a-f]{40}", given["Commit"])
     assert given["Branch"] == "of main"
@@ -67,4 +68,4 @@ def test_a_variable_that_the_build_did_not_export_fails_the_action(tmp_path: Pat
     parameters = {"Version": "#{BuildVariables.OTHER}"}
     build = {"Buildspec": BUILDSPEC}
     with pytest.raises(ActionFailedError, match=r"no action has given #\{BuildVariables.OTHER\}"):
-        calls(tmp_path, declared(target(Parameters=parameters), Build=build))
+        calls(tmp_path, declared(target(Parameters=parameters), Build=build, Package="buildspec"))

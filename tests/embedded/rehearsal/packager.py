@@ -1,6 +1,8 @@
-"""The least that keeps the package function's contract with a pipeline: for the rehearsal's tests.
+"""The least that keeps the functions' contracts with a pipeline: for the rehearsal's tests.
 
-It packages the code of plain AWS::Lambda::Function resources, from a template in JSON.
+It packages the code of plain AWS::Lambda::Function resources, from a template in JSON. As the
+reviewer and the watcher of waves it is told what to do: a review asks for a person's yes but for a
+target named Quiet, and a bake is over when it is asked again.
 """
 
 import hashlib
@@ -16,17 +18,36 @@ def handler(event: Any, _context: object) -> None:
     job = event["CodePipeline.job"]
     codepipeline = boto3.client("codepipeline")
     try:
-        package(job["data"])
+        asked = json.loads(job["data"]["actionConfiguration"]["configuration"]["UserParameters"])
+        answer = told(asked, job["data"]) if "do" in asked else package(asked, job["data"])
     except Exception as error:  # noqa: BLE001  # whatever happened, the job is answered
         codepipeline.put_job_failure_result(
             jobId=job["id"], failureDetails={"type": "JobFailed", "message": str(error)}
         )
     else:
-        codepipeline.put_job_success_result(jobId=job["id"])
+        codepipeline.put_job_success_result(jobId=job["id"], **answer)
 
 
-def package(data: Any) -> None:
-    asked = json.loads(data["actionConfiguration"]["configuration"]["UserParameters"])
+def told(asked: Any, data: Any) -> Any:
+    if asked["do"] == "bake" and "continuationToken" not in data:
+        return {"continuationToken": "once"}
+    if asked["do"] != "review":
+        return {}
+    ask = "no" if asked["target"] == "Quiet" else "yes"
+    variables = {"summary": "it is fine", "link": "https://review.test/1", "ask": ask}
+    return {"outputVariables": variables}
+
+
+def package(asked: Any, data: Any) -> Any:
+    pages = boto3.client("ssm").get_paginator("get_parameters_by_path")
+    path = f"/foothold/pipelines/{asked['project']}"
+    parts = {
+        int(each["Name"].rpartition("/")[2]): each["Value"]
+        for page in pages.paginate(Path=path)
+        for each in page["Parameters"]
+    }
+    targets = json.loads("".join(parts[number] for number in sorted(parts)))["targets"]
+    places = [(target, region) for target in targets for wave in target["waves"] for region in wave]
     credentials = data["artifactCredentials"]
     artifacts = boto3.client(
         "s3",
@@ -39,7 +60,11 @@ def package(data: Any) -> None:
     build = zipfile.ZipFile(io.BytesIO(body))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as output:
-        for region in asked["regions"]:
+        for target, region in places:
+            configuration = {"Parameters": target["parameters"], "Tags": {"foothold:release": "1"}}
+            name = f"configuration-{target['name']}-{region}.json"
+            output.writestr(name, json.dumps(configuration))
+        for region in sorted({region for _, region in places}):
             template = packaged(build, asked["project"], region)
             output.writestr(f"template-export-{region}.yml", json.dumps(template))
     taken = data["outputArtifacts"][0]["location"]["s3Location"]
@@ -50,6 +75,7 @@ def package(data: Any) -> None:
         ServerSideEncryption="aws:kms",
         SSEKMSKeyId=data["encryptionKey"]["id"],
     )
+    return {}
 
 
 def packaged(build: zipfile.ZipFile, project: str, region: str) -> Any:

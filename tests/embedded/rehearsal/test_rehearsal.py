@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # PyYAML brings no types
 from botocore.exceptions import ClientError
 from rich.console import Console
 
@@ -33,6 +34,8 @@ PLACES = [
     (PRODUCTION, "eu-west-1", "production"),
     (PRODUCTION, "us-east-1", "production"),
 ]
+# A review for each account, and for one of them an approval and its guard.
+REVIEWED, ASKED = 2, 2
 Json = dict[str, Any]
 
 
@@ -104,7 +107,7 @@ def test_a_build_that_fails_says_why_and_nothing_after_it_runs(
     shown = rehearse(aws, template, app)
     assert shown.endswith("failed")
     assert "phase build ended with 127: " in shown
-    assert shown.count("not run") == 1 + 2 * len(PLACES) + 1
+    assert shown.count("not run") == 1 + 2 * len(PLACES) + REVIEWED + ASKED
 
 
 def test_a_stack_that_fails_says_why_and_stops_the_next_stage(
@@ -128,7 +131,7 @@ def test_a_stack_that_fails_says_why_and_stops_the_next_stage(
     assert shown.endswith("failed")
     assert "late is ROLLBACK_COMPLETE: Nobody: WaitCondition timed out" in shown
     assert "✓ ExecuteChangeSet" not in shown
-    assert shown.count("not run") == 2 * 3 + 1
+    assert shown.count("not run") == 2 * 3 + 1 + ASKED
 
 
 def test_without_a_person_to_ask_an_approval_fails(
@@ -138,7 +141,7 @@ def test_without_a_person_to_ask_an_approval_fails(
     shown = rehearse(aws, template, app, approve=False)
     assert "nobody is there to ask; give --approve to say yes" in shown
     assert shown.endswith("failed")
-    assert shown.count("not run") == 3
+    assert shown.count("not run") == 1 + 3
 
 
 # Roles: with any one permission missing, the rehearsal fails
@@ -162,7 +165,33 @@ def test_a_person_sees_every_change_set_and_is_asked(
     assert shown.endswith(end)
     _, _, asked = shown.partition("eu-central-1 of 333333333333: 0 to add, 1 to modify")
     assert "Modify Hello (AWS::Lambda::Function)" in asked
+    assert "it is fine" in asked
+    assert "https://review.test/1" in asked
     assert "Approve Production? [y/N]" in asked
+
+
+def test_waves_are_watched_without_waiting_and_nobody_is_asked_where_nothing_is_to_be_said(
+    aws: Embedded, app: Path, tmp_path: Path
+) -> None:
+    declared = yaml.safe_load((HERE / "pipeline.yaml").read_text())
+    watched = {"Waves": [1, 3], "Bake": {"Minutes": 1000}, "Approval": {"When": "changes"}}
+    declared["Targets"] = [
+        {**{k: v for k, v in each.items() if k not in {"WaveSize", "Approval"}}, **watched}
+        for each in declared["Targets"]
+    ]
+    declared |= {"Name": "quiet"}
+    declared["Targets"][0] |= {"Name": "Quiet", "Stack": "quiet"}
+    declared["Targets"][1] |= {"Name": "Loud", "Stack": "loud"}
+    template = app / "template.yaml"
+    template.write_text(template.read_text().replace('"hello"', '"quiet"'))
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(declared))
+    rendered = run.rendered(aws, file, [])
+    assert '\\"minutes\\":1000' not in json.dumps(rendered)
+    shown = rehearse(aws, rendered, app)
+    assert shown.endswith("passed")
+    assert shown.count("not asked for") == 1
+    assert "approved: it is fine" in shown
 
 
 PIPELINE, BUILD = "PipelineRole", "PipelineBuildRole"

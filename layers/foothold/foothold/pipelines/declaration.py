@@ -193,9 +193,14 @@ class Pipeline:
         return tuple(dict.fromkeys(target.account for target in self.targets))
 
     @property
-    def deploy_regions(self) -> tuple[str, ...]:
-        """Every region that some target deploys to, by name: one template for each."""
-        return tuple(sorted({region for target in self.targets for region in target.regions}))
+    def groups(self) -> tuple[tuple["ResolvedTarget", ...], ...]:
+        """The targets in their order, those together that share stages."""
+        groups: list[list[ResolvedTarget]] = []
+        for target in self.targets:
+            if target.is_lead:
+                groups.append([])
+            groups[-1].append(target)
+        return tuple(map(tuple, groups))
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,7 +278,10 @@ def _with_attributes(
     attributes = {
         name: value for name, value in declared.items() if name not in {"Type", "Properties"}
     }
+    after = attributes.get("DependsOn", [])
+    own = expanded[logical_id]["DependsOn"]
     expanded[logical_id] |= attributes
+    expanded[logical_id]["DependsOn"] = [*([after] if isinstance(after, str) else after), *own]
     if "Condition" in attributes:
         for resource in expanded.values():
             resource["Condition"] = attributes["Condition"]

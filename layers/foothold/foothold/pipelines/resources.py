@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from foothold.pipelines.declaration import (
@@ -28,7 +29,12 @@ from foothold.pipelines.template import (
     role_arn,
     via,
 )
-from foothold.releases.model import ReleaseTarget, ReleaseTargets
+from foothold.releases.model import (
+    ReleaseTarget,
+    ReleaseTargets,
+    change_set_name,
+    configuration_name,
+)
 from foothold.stores.register import ArtifactStore, Names
 
 DEPLOY_ROLE = "foothold-deploy"
@@ -46,6 +52,8 @@ ARTIFACT_FOLDER = 20
 STAGES = 50
 ACTIONS_OF_STAGE = 100
 ACTIONS_OF_PIPELINE = 1000
+# StageName and ActionName in botocore's codepipeline model.
+NAME = 100
 # AWS CodeBuild User Guide, "Create a build project": the time of a build where none is given.
 BUILD_MINUTES = 60
 # ActionConfigurationValue in botocore's codepipeline model; characters, whatever their bytes
@@ -55,6 +63,13 @@ CONFIGURATION_VALUE = 1000
 ROLE_POLICY = 10_240
 # AWS CloudFormation User Guide, "Understand CloudFormation quotas": a template in S3.
 TEMPLATE_BYTES = 1_000_000
+# Of 4,096 that a standard parameter has (AWS Systems Manager User Guide, "Managing parameter
+# tiers").
+PUBLISHED_PART = 4000
+
+# CodePipeline puts the execution's id in its place (AWS CodePipeline User Guide, "Variables
+# reference").
+EXECUTION = "#{codepipeline.PipelineExecutionId}"
 
 
 def expand(
@@ -72,9 +87,17 @@ def expand(
     CloudFormation.
     """
     names = ResourceNames(pipeline.name, logical_id)
-    package_function = f"{{{{resolve:ssm:{Names(parameter_root).package_function}}}}}"
+    register = Names(parameter_root)
+    targets = release_targets(pipeline)
+    published = _published(targets, names, register)
+    functions = _Functions(pipeline, register, targets.digest)
     resources: dict[str, Json] = {
-        logical_id: _pipeline(pipeline, names, package_function),
+        logical_id: {
+            "Type": "AWS::CodePipeline::Pipeline",
+            # A pipeline runs as soon as it is made.
+            "DependsOn": list(published),
+            "Properties": _pipeline(pipeline, names, functions),
+        },
         names.build_project: _build_project(pipeline, names),
         names.build_log: {
             "Type": "AWS::Logs::LogGroup",
@@ -91,8 +114,9 @@ def expand(
         names.pipeline_role: role(
             names.pipeline_role_name,
             "codepipeline.amazonaws.com",
-            list(_pipeline_statements(pipeline, names, package_function)),
+            list(_pipeline_statements(pipeline, names, functions)),
         ),
+        **published,
         **pipeline.declaration.source.start(names),
         **_notifications(pipeline, names),
     }
@@ -100,7 +124,7 @@ def expand(
     for resource in resources.values():
         if boundary and resource["Type"] == "AWS::IAM::Role":
             resource["Properties"]["PermissionsBoundary"] = boundary
-    problems = list(_over_limits(resources, logical_id))
+    problems = list(_over_limits(pipeline, resources, logical_id))
     if problems:
         raise DeclarationError(problems)
     return resources
@@ -144,31 +168,97 @@ def _release_target(target: ResolvedTarget) -> ReleaseTarget:
     )
 
 
+def _published(targets: ReleaseTargets, names: ResourceNames, register: Names) -> dict[str, Json]:
+    """The parameters that tell it to whoever packages, reviews and rolls out."""
+    path = register.pipeline(targets.project)
+    return {
+        f"{names.targets}{number}": {
+            "Type": "AWS::SSM::Parameter",
+            "Properties": {
+                "Name": f"{path}/{number}",
+                "Type": "String",
+                "Tier": "Standard",
+                "Description": f"What releases of {targets.project} are made for, part {number}",
+                "Value": part,
+            },
+        }
+        for number, part in enumerate(in_parts(targets.text), start=1)
+    }
+
+
+def in_parts(text: str) -> Iterator[str]:
+    """The text in parts that a parameter holds, none of which begins or ends with a space: not
+    everybody who hands a value on keeps those."""
+    while text:
+        end = min(PUBLISHED_PART, len(text))
+        while end > 1 and (text[end - 1].isspace() or text[end : end + 1].isspace()):
+            end -= 1
+        yield text[:end]
+        text = text[end:]
+
+
 # The pipeline
 
 
-def _pipeline(pipeline: Pipeline, names: ResourceNames, package_function: str) -> Json:
-    templates = BUILD_OUTPUT if pipeline.declaration.packages_itself else PACKAGE_OUTPUT
+@dataclass(frozen=True, slots=True)
+class _Functions:
+    """The functions that a pipeline's actions invoke, and what it tells them: `digest` proves what
+    it published."""
+
+    pipeline: Pipeline
+    register: Names
+    digest: str
+
+    @property
+    def package(self) -> str:
+        return _resolved(self.register.package_function)
+
+    @property
+    def review(self) -> str:
+        return _resolved(self.register.review_function)
+
+    @property
+    def rollout(self) -> str:
+        return _resolved(self.register.rollout_function)
+
+    def action(
+        self, name: str, function: str, told: Mapping[str, Any] | None = None, **more: Any
+    ) -> Json:
+        """The action that invokes one of them, for a target's `told` or for packaging. Only what
+        cannot break JSON is a variable in it: CodePipeline escapes nothing."""
+        parameters = {
+            **(told or {}),
+            "project": self.pipeline.name,
+            "execution": EXECUTION,
+            "targets": self.digest,
+        }
+        configuration = {"FunctionName": function, "UserParameters": _json(parameters)}
+        return _action(name, ("Invoke", "AWS", "Lambda"), configuration, **more)
+
+
+def _resolved(parameter: str) -> str:
+    return f"{{{{resolve:ssm:{parameter}}}}}"
+
+
+def _pipeline(pipeline: Pipeline, names: ResourceNames, functions: _Functions) -> Json:
     stages = [
         {"Name": "Source", "Actions": [_source_action(pipeline)]},
         {"Name": "Build", "Actions": [_build_action(pipeline, names)]},
     ]
     if not pipeline.declaration.packages_itself:
-        stages.append({"Name": "Package", "Actions": [_package_action(pipeline, package_function)]})
-    stages += [
-        {"Name": target.name, "Actions": list(_deploy_actions(pipeline, target, names, templates))}
-        for target in pipeline.targets
-    ]
+        package = functions.action(
+            "Package", functions.package, inputs=(BUILD_OUTPUT,), outputs=(PACKAGE_OUTPUT,)
+        )
+        stages.append({"Name": "Package", "Actions": [package]})
+    for group in pipeline.groups:
+        stages += _Rollout(group, functions).stages()
     return {
-        "Type": "AWS::CodePipeline::Pipeline",
-        "Properties": {
-            "Name": pipeline.name,
-            "PipelineType": "V2",
-            "ExecutionMode": "QUEUED",
-            "RoleArn": get_arn(names.pipeline_role),
-            **_artifact_stores(pipeline),
-            "Stages": stages,
-        },
+        "Name": pipeline.name,
+        "PipelineType": "V2",
+        "ExecutionMode": "QUEUED",
+        "RoleArn": get_arn(names.pipeline_role),
+        **_artifact_stores(pipeline),
+        "Stages": stages,
     }
 
 
@@ -198,7 +288,6 @@ def _action(
     action_type: tuple[str, str, str],
     configuration: Json,
     *,
-    run_order: int = 1,
     inputs: tuple[str, ...] = (),
     outputs: tuple[str, ...] = (),
     **more: Any,
@@ -213,7 +302,7 @@ def _action(
             "Version": "1",
         },
         "Configuration": configuration,
-        "RunOrder": run_order,
+        "RunOrder": 1,
     }
     if inputs:
         action["InputArtifacts"] = [{"Name": artifact} for artifact in inputs]
@@ -268,99 +357,156 @@ def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def _package_action(pipeline: Pipeline, package_function: str) -> Json:
-    parameters = {"project": pipeline.name, "regions": list(pipeline.deploy_regions)}
-    return _action(
-        "Package",
-        ("Invoke", "AWS", "Lambda"),
-        {
-            "FunctionName": package_function,
-            "UserParameters": _json(parameters),
-        },
-        inputs=(BUILD_OUTPUT,),
-        outputs=(PACKAGE_OUTPUT,),
-    )
-
-
 CREATE = ("Create", "CHANGE_SET_REPLACE")
 EXECUTE = ("Execute", "CHANGE_SET_EXECUTE")
 
+Group = Sequence[ResolvedTarget]
+Step = list[Json]
 
-def _deploy_actions(
-    pipeline: Pipeline, target: ResolvedTarget, names: ResourceNames, templates: str
-) -> Iterator[Json]:
-    """All change sets first, so that an approval sees all of them; then wave by wave."""
-    declared = target.declared
-    capabilities = ",".join(declared.capabilities)
-    own_names = pipeline.declaration.region_names if pipeline.declaration.packages_itself else {}
-    for region in target.regions:
-        template = own_names.get(region, region)
+
+@dataclass(frozen=True, slots=True)
+class _Rollout:
+    """The stages of targets that run together, the first of which says how."""
+
+    group: Group
+    functions: _Functions
+
+    @property
+    def _lead(self) -> ResolvedTarget:
+        return self.group[0]
+
+    def stages(self) -> Iterator[Json]:
+        """All change sets and their review first, so that an approval sees all of them; then wave
+        by wave."""
+        declared = self._lead.declared
+        approval = declared.approval
+        review = self._invoke("review", "Review", Namespace=self._lead.review_namespace)
+        steps = [[self._create(*place) for place in self._places()], [review]]
+        names = iter(self._lead.stages)
+        if approval and approval.is_certain:
+            steps.append([self._approve(approval)])
+        elif approval:
+            yield _stage(next(names), steps)
+            entry = _only_if_asked(self._lead.review_namespace)
+            yield _stage(next(names), [[self._approve(approval)]], BeforeEntry=entry)
+            steps = []
+        guard = [[self._invoke("guard", "Guard")]] if approval else []
+        waves = [self._wave(number) for number in range(len(self._lead.waves))]
+        if not declared.waves:
+            # Several only where WaveSize deploys them one after the other, and watches none.
+            yield _stage(next(names), [*steps, *guard, *(step for wave in waves for step in wave)])
+            return
+        if steps:
+            yield _stage(next(names), steps)
+        for wave in waves:
+            yield _stage(next(names), [*guard, *wave])
+            guard = []
+
+    def _places(self) -> Iterator[tuple[ResolvedTarget, str]]:
+        return ((target, region) for target in self.group for region in target.regions)
+
+    def _wave(self, number: int) -> list[Step]:
+        """Everything in it is executed, then watched where that is declared."""
+        executed = [
+            self._change_set(EXECUTE, target, region, {})
+            for target in self.group
+            for region in target.waves[number]
+        ]
+        if not self._lead.declared.is_watched:
+            return [executed]
+        return [executed, [self._invoke("bake", "Bake", wave=number + 1)]]
+
+    def _create(self, target: ResolvedTarget, region: str) -> Json:
+        """The template's configuration file holds parameters, tags and stack policy, where the
+        package function writes one."""
+        declaration = self.functions.pipeline.declaration
+        itself = declaration.packages_itself
+        templates = BUILD_OUTPUT if itself else PACKAGE_OUTPUT
+        template = declaration.region_names.get(region, region) if itself else region
+        parameters = target.declared.parameters_in(region)
         configuration = {
             "TemplatePath": f"{templates}::template-export-{template}.yml",
+            "TemplateConfiguration": (
+                None if itself else f"{templates}::{configuration_name(target.name, region)}"
+            ),
             "RoleArn": role_arn(target.account, CLOUDFORMATION_ROLE),
+            "Capabilities": ",".join(target.declared.capabilities) or None,
+            "ParameterOverrides": _json(parameters) if itself and parameters else None,
         }
-        if capabilities:
-            configuration["Capabilities"] = capabilities
-        if parameters := declared.parameters_in(region):
-            configuration["ParameterOverrides"] = _json(parameters)
-        yield _change_set_action(
-            CREATE,
-            target,
-            region,
-            names,
-            configuration,
-            inputs=(templates,),
+        return self._change_set(CREATE, target, region, configuration, inputs=(templates,))
+
+    def _change_set(
+        self,
+        action_type: tuple[str, str],
+        target: ResolvedTarget,
+        region: str,
+        configuration: Json,
+        *,
+        inputs: tuple[str, ...] = (),
+    ) -> Json:
+        verb, mode = action_type
+        where = region if len(self.group) == 1 else f"{target.name}-{region}"
+        return _action(
+            f"{verb}ChangeSet-{where}",
+            ("Deploy", "AWS", "CloudFormation"),
+            {
+                "ActionMode": mode,
+                "StackName": target.declared.stack,
+                "ChangeSetName": change_set_name(self.functions.pipeline.name, EXECUTION),
+                **_given(configuration),
+            },
+            inputs=inputs,
+            Region=region,
+            RoleArn=role_arn(target.account, DEPLOY_ROLE),
         )
-    first = 2
-    if declared.approval:
-        yield _approve_action(target, declared.approval, names)
-        first = 3
-    for run_order, wave in enumerate(target.waves, start=first):
-        for region in wave:
-            yield _change_set_action(EXECUTE, target, region, names, {}, run_order=run_order)
+
+    def _invoke(self, do: str, name: str, *, wave: int | None = None, **more: Any) -> Json:
+        """An action of the review function, or of the one that watches a rollout, on all of the
+        targets."""
+        function = self.functions.rollout if do == "bake" else self.functions.review
+        told = _given({"do": do, "target": self._lead.name, "wave": wave})
+        return self.functions.action(name, function, told, **more)
+
+    def _approve(self, approval: Approval) -> Json:
+        """Without Region: a manual approval can only be in the pipeline's own (AWS CodePipeline
+        User Guide, "Add a cross-Region action")."""
+        review = self._lead.review_namespace
+        return _action(
+            "Approve",
+            ("Approval", "AWS", "Manual"),
+            {
+                "NotificationArn": approval.topic,
+                "CustomData": f"#{{{review}.summary}} {approval.note}".strip(),
+                "ExternalEntityLink": f"#{{{review}.link}}",
+            },
+            **_given({"TimeoutInMinutes": approval.timeout_minutes}),
+        )
 
 
-def _change_set_action(
-    action_type: tuple[str, str],
-    target: ResolvedTarget,
-    region: str,
-    names: ResourceNames,
-    configuration: Json,
-    *,
-    run_order: int = 1,
-    inputs: tuple[str, ...] = (),
-) -> Json:
-    verb, mode = action_type
-    return _action(
-        f"{verb}ChangeSet-{region}",
-        ("Deploy", "AWS", "CloudFormation"),
-        {
-            "ActionMode": mode,
-            "StackName": target.declared.stack,
-            "ChangeSetName": names.change_set,
-            **configuration,
+def _stage(name: str, steps: Iterable[Step], **more: Any) -> Json:
+    """A stage whose steps run one after the other, the actions of a step at the same time."""
+    actions = [
+        {**action, "RunOrder": order}
+        for order, step in enumerate(steps, start=1)
+        for action in step
+    ]
+    return {"Name": name, "Actions": actions, **more}
+
+
+def _only_if_asked(namespace: str) -> Json:
+    """What skips a stage where the review asks for nobody's yes (AWS CodePipeline User Guide, "How
+    do stage conditions work?", and of the rule reference "VariableCheck")."""
+    rule = {
+        "Name": "Ask",
+        "RuleTypeId": {
+            "Category": "Rule",
+            "Owner": "AWS",
+            "Provider": "VariableCheck",
+            "Version": "1",
         },
-        run_order=run_order,
-        inputs=inputs,
-        Region=region,
-        RoleArn=role_arn(target.account, DEPLOY_ROLE),
-    )
-
-
-def _approve_action(target: ResolvedTarget, approval: Approval, names: ResourceNames) -> Json:
-    """Without Region: a manual approval can only be in the pipeline's own (AWS CodePipeline User
-    Guide, "Add a cross-Region action")."""
-    note = approval.note or (
-        f"Change sets {names.change_set} of stack {target.declared.stack} in account "
-        f"{target.account}, {len(target.regions)} regions: {', '.join(target.regions)}"
-    )
-    return _action(
-        "Approve",
-        ("Approval", "AWS", "Manual"),
-        _given({"NotificationArn": approval.topic, "CustomData": note[:CONFIGURATION_VALUE]}),
-        run_order=2,
-        **_given({"TimeoutInMinutes": approval.timeout_minutes}),
-    )
+        "Configuration": {"Variable": f"#{{{namespace}.ask}}", "Value": "yes", "Operator": "EQ"},
+    }
+    return {"Conditions": [{"Result": "SKIP", "Rules": [rule]}]}
 
 
 # The build
@@ -434,7 +580,7 @@ def _variables(pipeline: Pipeline) -> Iterator[Json]:
 
 
 def _pipeline_statements(
-    pipeline: Pipeline, names: ResourceNames, package_function: str
+    pipeline: Pipeline, names: ResourceNames, functions: _Functions
 ) -> Iterator[Json]:
     """What CodePipeline does in the pipeline's account (AWS CodePipeline User Guide, "Manage
     the CodePipeline service role" and each action's reference). Deployments are not here: the
@@ -454,12 +600,13 @@ def _pipeline_statements(
         ["codebuild:BatchGetBuilds", "codebuild:StartBuild", "codebuild:StopBuild"],
         get_arn(names.build_project),
     )
+    invoked = {"Review": functions.review}
     if not pipeline.declaration.packages_itself:
-        yield allow(
-            "Package",
-            ["lambda:InvokeFunction"],
-            arn_here("lambda", f"function:{package_function}"),
-        )
+        invoked["Package"] = functions.package
+    if any(target.declared.is_watched for target in pipeline.targets):
+        invoked["Bake"] = functions.rollout
+    for sid, function in invoked.items():
+        yield allow(sid, ["lambda:InvokeFunction"], arn_here("lambda", f"function:{function}"))
     yield allow(
         "DeployAsTheTargetAccount",
         ["sts:AssumeRole"],
@@ -600,15 +747,18 @@ def _notification_rule(description: str, detail_type: str, detail: Json, topic: 
 # Limits
 
 
-def _over_limits(resources: Mapping[str, Json], logical_id: str) -> Iterator[str]:
+def _over_limits(
+    pipeline: Pipeline, resources: Mapping[str, Json], logical_id: str
+) -> Iterator[str]:
     stages = resources[logical_id]["Properties"]["Stages"]
     if len(stages) > STAGES:
         yield (
-            f"Targets: they make {len(stages)} stages and CodePipeline takes {STAGES}; "
-            "declare two pipelines"
+            f"Targets: they make {len(stages)} stages and CodePipeline takes {STAGES}; write "
+            "larger Waves, or declare two pipelines"
         )
+    groups = {name: group for group in pipeline.groups for name in group[0].stages}
     for stage in stages:
-        yield from _over_stage_limits(stage)
+        yield from _over_stage_limits(stage, groups.get(stage["Name"], ()))
     actions = sum(len(stage["Actions"]) for stage in stages)
     if actions > ACTIONS_OF_PIPELINE:
         yield (
@@ -633,23 +783,35 @@ _TOO_LONG = {
         "give the template defaults, or read values from Parameter Store",
     ),
     "EnvironmentVariables": ("Build.Environment", "let fewer of them hold #{Namespace.Variable}"),
-    "UserParameters": ("", "deploy to fewer regions, or declare two pipelines"),
 }
 
 
-def _over_stage_limits(stage: Json) -> Iterator[str]:
-    own = stage["Name"] in {"Source", "Build", "Package"}
-    where = "Targets" if own else f"Targets[{stage['Name']}]"
+def _over_stage_limits(stage: Json, group: Group) -> Iterator[str]:
+    """`group` are the targets whose stage it is, none for the stages before them."""
+    where = f"Targets[{group[0].name}]" if group else "Targets"
+    names = [stage["Name"], *(action["Name"] for action in stage["Actions"])]
+    for name in names:
+        if len(name) > NAME:
+            yield (
+                f"{where}.Name: {name} would have {len(name)} characters and CodePipeline takes "
+                f"{NAME}; choose a shorter one"
+            )
     if len(stage["Actions"]) > ACTIONS_OF_STAGE:
+        if len(group) > 1:
+            place, way_out = ".Parallel", "remove it from one of those that run together"
+        elif group and stage["Name"] != group[0].name:
+            place, way_out = ".Waves", "write smaller ones"
+        else:
+            place, way_out = ".Regions", "spread the regions over two targets"
         yield (
-            f"{where}.Regions: they make {len(stage['Actions'])} actions and a stage takes "
-            f"{ACTIONS_OF_STAGE}; spread the regions over two targets"
+            f"{where}{place}: they make {len(stage['Actions'])} actions and a stage takes "
+            f"{ACTIONS_OF_STAGE}; {way_out}"
         )
     for action in stage["Actions"]:
         for name, value in action["Configuration"].items():
             if isinstance(value, str) and len(value) > CONFIGURATION_VALUE:
                 field, way_out = _TOO_LONG.get(name, ("", "shorten it"))
-                place = field if own and field else f"{where}{field}"
+                place = field if not group and field else f"{where}{field}"
                 yield (
                     f"{place}: {name} of {action['Name']} has {len(value)} characters and "
                     f"CodePipeline takes {CONFIGURATION_VALUE}; {way_out}"

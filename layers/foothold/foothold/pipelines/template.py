@@ -31,7 +31,7 @@ class ResourceNames:
         self.pipeline_role_name = f"foothold-{pipeline}-pipeline"
         self.build_role_name = f"foothold-{pipeline}-build"
         self.start_role_name = f"foothold-{pipeline}-start"
-        self.change_set = f"foothold-{pipeline}"
+        self.targets = f"{logical_id}Targets"
         self.pipeline_arn = arn_here("codepipeline", pipeline)
 
 
