@@ -50,6 +50,7 @@ def test_every_parameter_is_listed() -> None:
         names.adoption("<region>"),
         names.claim("<region>", "<claim>"),
         names.request("<region>"),
+        f"{names.pipeline('<project>')}/<number>",
     }
     assert {f"/{name}" for name in _parameters_listed()} == expected
 

@@ -277,7 +277,7 @@ def told(action: Json) -> Json:
 
 
 def test_waves_are_stages_of_which_each_is_watched_and_the_first_is_guarded() -> None:
-    watched = {"Bake": {"Minutes": 5}, "Approval": {"Topic": TOPIC, "When": "changes"}}
+    watched: Json = {"Bake": {"Minutes": 5}, "Approval": {"Topic": TOPIC, "When": "changes"}}
     properties = declared(target(Regions="follow", Waves=[1, 2], **watched))
     found = stages(expanded(properties))
     assert [*found][3:] == ["Test", "Test-Approve", "Test-1", "Test-2", "Test-3"]

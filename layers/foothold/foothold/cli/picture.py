@@ -3,11 +3,13 @@
 Drawn from the CloudFormation resource itself, so it shows what CodePipeline will do.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
+from itertools import takewhile
 from typing import Any
 
 from foothold.pipelines.sources import SOURCES
@@ -16,33 +18,60 @@ from foothold.pipelines.sources import SOURCES
 @dataclass(frozen=True, slots=True)
 class ActionGroup:
     """Actions that run at the same time. `regions` are theirs, in order; an action in the
-    pipeline's own region names none."""
+    pipeline's own region names none, and what it does is `said`."""
 
     kind: str
     title: str
     regions: tuple[str, ...] = ()
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: its steps one after the other, and the account and stack they deploy to.
+    """One stage: its steps one after the other, and the accounts and stacks they deploy to.
 
-    `details` say what a step's title does not: the repository and its branch, the image. `topic` is
-    the ARN of the SNS topic that an approval is asked through.
+    `places` are the accounts and regions of its actions. `details` say what a step's title does
+    not: the repository and its branch, the image. `topic` is the ARN of the SNS topic that an
+    approval is asked through; `skippable` is true where a condition may skip the stage.
     """
 
     name: str
     steps: tuple[ActionGroup, ...]
-    account: str = ""
-    stack: str = ""
+    places: tuple[tuple[str, str], ...] = ()
+    stacks: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     topic: str = ""
+    skippable: bool = False
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(account for account, _ in self.places))
+
+    @property
+    def where(self) -> str:
+        """The accounts, the stacks and how many regions."""
+        if self.skippable:
+            return "skipped unless the review asks for it"
+        regions = {region for _, region in self.places}
+        return " · ".join(
+            (
+                f"account{'s' if len(self.accounts) > 1 else ''} {', '.join(self.accounts)}",
+                f"stack{'s' if len(self.stacks) > 1 else ''} {', '.join(self.stacks)}",
+                f"{len(regions)} region{'s' if len(regions) != 1 else ''}",
+            )
+        )
 
 
 SOURCE_OF = {source.provider: source for source in SOURCES}
 TITLES = {
     "CHANGE_SET_REPLACE": ("change-set", "Create change sets"),
     "CHANGE_SET_EXECUTE": ("execute", "Execute"),
+}
+# What an action tells its function to do, and how a picture says it.
+LOOKS = {
+    "review": "one review of all change sets",
+    "guard": "what was reviewed, unchanged",
+    "bake": "alarms and tests of this wave",
 }
 
 
@@ -68,16 +97,28 @@ def _stage(stage: Mapping[str, Any], beside: Resources) -> Stage:
             wave += 1
             step = ActionGroup(step.kind, f"{step.title} wave {wave}", step.regions)  # noqa: PLW2901  # the numbered one
         steps.append(step)
-    first = stage["Actions"][0]
-    account = re.search(r"::(\d{12}):role/", str(first.get("RoleArn", "")))
+    actions = stage["Actions"]
     return Stage(
         stage["Name"],
         tuple(steps),
-        account.group(1) if account else "",
-        str(first["Configuration"].get("StackName", "")),
-        tuple(_details(first, beside)),
-        next((topic for action in stage["Actions"] if (topic := _topic(action))), ""),
+        tuple(dict.fromkeys(place for action in actions for place in _place(action))),
+        tuple(
+            dict.fromkeys(
+                action["Configuration"]["StackName"]
+                for action in actions
+                if "StackName" in action["Configuration"]
+            )
+        ),
+        tuple(_details(actions[0], beside)),
+        next((topic for action in actions if (topic := _topic(action))), ""),
+        "BeforeEntry" in stage,
     )
+
+
+def _place(action: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    account = re.search(r"::(\d{12}):role/", str(action.get("RoleArn", "")))
+    if account:
+        yield account.group(1), str(action["Region"])
 
 
 def _topic(action: Mapping[str, Any]) -> str:
@@ -116,16 +157,21 @@ def _step(actions: list[Mapping[str, Any]]) -> ActionGroup:
     first = actions[0]
     provider = first["ActionTypeId"]["Provider"]
     mode = first["Configuration"].get("ActionMode", "")
-    regions = tuple(action["Region"] for action in actions if "Region" in action)
+    regions = tuple(dict.fromkeys(action["Region"] for action in actions if "Region" in action))
     if mode:
         return ActionGroup(*TITLES[mode], regions)
     if provider == "Manual":
-        return ActionGroup("approval", "Approve")
+        return ActionGroup("approval", "Approve", said="waits for a person's yes")
+    told = json.loads(first["Configuration"].get("UserParameters", "{}"))
+    if "do" in told:
+        return ActionGroup("look", first["Name"], said=LOOKS[told["do"]])
     title = SOURCE_OF[provider].name if provider in SOURCE_OF else provider
     return ActionGroup("action", title, regions)
 
 
 # Mermaid
+
+SHAPES = {"approval": ("{{", "}}"), "look": ("([", "])")}
 
 
 def mermaid(resource: Mapping[str, Any], beside: Resources = ALONE) -> str:
@@ -133,14 +179,14 @@ def mermaid(resource: Mapping[str, Any], beside: Resources = ALONE) -> str:
     lines = ["flowchart TB"]
     previous = ""
     for number, stage in enumerate(stages_of(resource, beside)):
-        where = f" · {stage.account} · {stage.stack}" if stage.account else ""
+        where = "".join(f" · {', '.join(them)}" for them in (stage.accounts, stage.stacks) if them)
         lines += [f'  subgraph s{number}["{stage.name}{where}"]', "    direction LR"]
         for index, step in enumerate(stage.steps):
             node = f"s{number}n{index}"
             more = (*step.regions, *(stage.details if step.kind == "action" else ()))
             text = "<br/>".join((step.title, *map(_mermaid_text, more)))
-            shape = f'{{{{"{text}"}}}}' if step.kind == "approval" else f'["{text}"]'
-            lines.append(f"    {node}{shape}")
+            opens, closes = SHAPES.get(step.kind, ("[", "]"))
+            lines.append(f'    {node}{opens}"{text}"{closes}')
             if index:
                 lines.append(f"    s{number}n{index - 1} --> {node}")
         lines.append("  end")
@@ -181,6 +227,7 @@ STYLE = """
 .chip.execute{fill:#e5f5ec;stroke:#a9dabf}
 .chip.action{fill:#eef0f4;stroke:#cfd5de}
 .gate{fill:#fff4dc;stroke:#e6bf63}
+.look{fill:#f1ecfb;stroke:#cbbbec}
 .end{text-anchor:end}
 .region{font-size:12px;fill:#22344a;text-anchor:middle}
 .flow{stroke:#93a0b1;stroke-width:1.6;fill:none;marker-end:url(#tip)}
@@ -188,7 +235,8 @@ STYLE = """
 @media (prefers-color-scheme:dark){
 .page{fill:#10151c}.card{fill:#19212b;stroke:#334050}.title,.name{fill:#eef3f9}.more{fill:#9fb0c3}
 .step{fill:#d4dfec}.chip{fill:#1c3450;stroke:#34618f}.chip.execute{fill:#163c29;stroke:#2f7a54}
-.chip.action{fill:#26303c;stroke:#445365}.gate{fill:#46391a;stroke:#9a7a2e}.region{fill:#dce7f3}
+.chip.action{fill:#26303c;stroke:#445365}.gate{fill:#46391a;stroke:#9a7a2e}
+.look{fill:#2d2545;stroke:#665392}.region{fill:#dce7f3}
 .flow{stroke:#6c7b8d}.rule{stroke:#2b3644}}
 """
 
@@ -199,18 +247,16 @@ def svg(resource: Mapping[str, Any], home_region: str, beside: Resources = ALONE
     `beside` are the resources of the pipeline's template: the image and the topic are theirs.
     """
     stages = stages_of(resource, beside)
-    opening = [stage for stage in stages if not stage.account]
-    targets = [stage for stage in stages if stage.account]
+    opening = list(takewhile(lambda stage: not stage.places, stages))
+    targets = stages[len(opening) :]
     name = str(resource["Properties"]["Name"])
-    places = len(
-        {(s.account, region) for s in targets for step in s.steps for region in step.regions}
-    )
+    places = {place for stage in targets for place in stage.places}
     told = topic_of(resource, beside)
     inside = WIDTH - 2 * MARGIN
     head, y = _lines(MARGIN, 44, "title", _fitted(name, inside, "title"))
     facts = (
-        f"runs in {home_region} · {len({s.account for s in targets})} accounts · "
-        f"{places} places to deploy to"
+        f"runs in {home_region} · {len({account for account, _ in places})} accounts · "
+        f"{len(places)} places to deploy to"
     )
     for fact in (facts, *([f"tells {told}"] if told else [])):
         drawn, y = _lines(MARGIN, y - 2, "more", _fitted(fact, inside, "more"))
@@ -267,8 +313,8 @@ def _opening_width(count: int) -> float:
 
 
 def _target(stage: Stage, y: int, count: str) -> tuple[str, int]:
-    """One target: its heading, then a row for each step, regions as chips. `count` is which of
-    many it is."""
+    """One stage of a target: its heading, then a row for each step, regions as chips. `count` is
+    which of many it is."""
     heading, row_y = _heading(stage, y, count)
     rows = ""
     for step in stage.steps:
@@ -280,14 +326,14 @@ def _target(stage: Stage, y: int, count: str) -> tuple[str, int]:
 
 
 def _heading(stage: Stage, y: int, count: str) -> tuple[str, int]:
-    """Name, account, stack: on one line where they fit, below one another where not; and where
+    """Name, accounts, stacks: on one line where they fit, below one another where not; and where
     they end."""
     inside = WIDTH - 2 * (MARGIN + PAD)
     drawn = ""
     if count:
         drawn = _text(WIDTH - MARGIN - PAD, y + 33, "more end", count)
         inside -= round(text_width(count, "more")) + PAD
-    where = f"account {stage.account} · stack {stage.stack} · {_count(_regions(stage))}"
+    where = stage.where
     beside_name = inside - (LABEL - PAD)
     if (
         text_width(stage.name, "name") <= LABEL - PAD - 12
@@ -303,12 +349,13 @@ def _heading(stage: Stage, y: int, count: str) -> tuple[str, int]:
 def _row(step: ActionGroup, y: int, topic: str) -> tuple[str, int]:
     x0 = MARGIN + LABEL
     title = _text(MARGIN + PAD, y + 27, "step", step.title)
-    if step.kind == "approval":
-        width = 2 * CHIP_WIDTH + CHIP_GAP
-        gate = _box("gate", x0, y + 9, (width, CHIP_HEIGHT), 13)
-        gate += _text(x0 + CHIP_WIDTH + CHIP_GAP / 2, y + 26, "region", "waits for a person's yes")
+    if step.said:
+        width, asks = 2 * CHIP_WIDTH + CHIP_GAP, step.kind == "approval" and topic
+        kind = "gate" if step.kind == "approval" else step.kind
+        gate = _box(kind, x0, y + 9, (width, CHIP_HEIGHT), 13)
+        gate += _text(x0 + CHIP_WIDTH + CHIP_GAP / 2, y + 26, "region", step.said)
         x = x0 + width + PAD
-        asked = _fitted(f"asked through {topic}", WIDTH - MARGIN - PAD - x, "more") if topic else []
+        asked = _fitted(f"asked through {topic}", WIDTH - MARGIN - PAD - x, "more") if asks else []
         more, end = _lines(x, y + 26, "more", asked)
         return title + gate + more, max(CHIP_HEIGHT + 18, end - y - 4 if asked else 0)
     per_row = int((WIDTH - MARGIN - PAD - x0 + CHIP_GAP) // (CHIP_WIDTH + CHIP_GAP))
@@ -372,14 +419,6 @@ def _lines(x: float, y: float, kind: str, lines: list[str]) -> tuple[str, int]:
         _text(x, y + index * step, kind, line.rstrip()) for index, line in enumerate(lines)
     )
     return drawn, round(y + max(0, len(lines) - 1) * step + step + 3)
-
-
-def _regions(stage: Stage) -> set[str]:
-    return {region for step in stage.steps for region in step.regions}
-
-
-def _count(regions: set[str]) -> str:
-    return f"{len(regions)} region{'s' if len(regions) != 1 else ''}"
 
 
 def _text(x: float, y: float, kind: str, text: str) -> str:

@@ -25,6 +25,8 @@ from foothold.stores.register import ArtifactStore
 # CodePipeline's EncryptionKey takes a key id or ARN of at most 100 characters in a pipeline's
 # ArtifactStore (aws-cdk, aws-codepipeline/lib/private/cross-region-support-stack.ts).
 KEY_ID_LENGTH = 100
+# ActionNamespace in botocore's codepipeline model.
+NAMESPACE = 100
 
 # AWS CloudFormation User Guide, "Understand CloudFormation quotas": a parameter's value; and
 # CreateStack's StackPolicyBody in its API Reference.
@@ -614,6 +616,12 @@ def _stage_problems(targets: tuple[ResolvedTarget, ...]) -> Iterator[str]:
                     f"Targets[{target.name}].Name: {first} has a stage {stage} already; choose "
                     "another"
                 )
+        if len(target.review_namespace) > NAMESPACE:
+            yield (
+                f"Targets[{target.name}].Name: the variables of its review are named "
+                f"{target.review_namespace}, and CodePipeline takes {NAMESPACE} characters; choose "
+                "a shorter one"
+            )
         first = namespaces.setdefault(target.review_namespace.lower(), target.name)
         if first.lower() != target.name.lower():
             yield (
