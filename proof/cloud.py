@@ -905,7 +905,7 @@ class Footprint:
 
 def footprint(cloud: Cloud) -> Footprint:
     names = {arn: f"<the key of {where}>" for (where, _), arn in cloud.aliases.items()}
-    mine = {
+    mine: dict[str, Json] = {
         "buckets": {
             name: {"region": b.region, "tags": b.tags, "objects": _objects(b), **_policies(b)}
             for name, b in cloud.buckets.items()
@@ -924,11 +924,11 @@ def footprint(cloud: Cloud) -> Footprint:
             for name, stack in cloud.stacks.items()
         },
     }
-    mine["keys that go"] = sum(
+    mine["keys"]["that go"] = sum(
         key.state == "PendingDeletion" and key.window == LONGEST_WINDOW
         for key in cloud.keys.values()
     )
-    text = json.dumps(mine, sort_keys=True, indent=1)
+    text = "\n".join(_lines(mine))
     # How many objects a retirement has counted: a reply that was lost counted none.
     text = re.sub(r'(\\"deleted\\": ?)\d+', r"\1n", text)
     # Why one was called off: an error that was met says so in its own words.
@@ -941,6 +941,15 @@ def footprint(cloud: Cloud) -> Footprint:
         if STACK_TAG in key.tags and arn not in names and key.state != "PendingDeletion"
     )
     return Footprint(text, orphans)
+
+
+def _lines(things: Mapping[str, Json]) -> Iterator[str]:
+    """A line for each fact, in one order, so that two texts differ where the facts do."""
+    for kind, named in things.items():
+        for name, thing in sorted(named.items()):
+            facts = thing if isinstance(thing, dict) else {"is": thing}
+            for fact, value in sorted(facts.items()):
+                yield f"{kind} {name} {fact}: {json.dumps(value, sort_keys=True)}"
 
 
 def _objects(bucket: Bucket) -> Json:

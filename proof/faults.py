@@ -11,6 +11,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
@@ -196,8 +197,9 @@ def undisturbed(flow: Flow) -> Undisturbed:
     return Undisturbed(calls, footprint(cloud))
 
 
-def judge(case: Case, expected: Undisturbed) -> Iterator[str]:
-    """What is wrong after the faults and one request without any; nothing, if all is well."""
+def judge(case: Case, expected: str) -> Iterator[str]:
+    """What is wrong after the faults and one request without any; nothing, if all is well.
+    `expected` is the store that the flow leaves, undisturbed."""
     flow = FLOWS[case.flow]
     cloud = flow.begin()
     for faults in (*case.runs, {}):
@@ -226,8 +228,8 @@ def judge(case: Case, expected: Undisturbed) -> Iterator[str]:
         run(Flow("a day later", look_at_everything), cloud)
         if orphans := footprint(cloud).orphans:
             yield f"{case}: orphan {', '.join(orphans)}"
-    if left.store != expected.left.store:
-        yield f"{case}: another state than undisturbed: {_difference(expected.left, left)}"
+    if left.store != expected:
+        yield f"{case}: another state than undisturbed: {_difference(expected, left.store)}"
     if cloud.written_to_strangers:
         yield f"{case}: wrote to {cloud.written_to_strangers}"
 
@@ -249,10 +251,10 @@ def _wrong_answers(flow: Flow, cloud: Cloud, *, again: bool, last: bool) -> Iter
         yield f"{len(cloud.job_answers)} job answers where {flow.job_answers} is due"
 
 
-def _difference(expected: Footprint, left: Footprint) -> str:
-    before, after = expected.store.splitlines(), left.store.splitlines()
-    wrong = [line.strip() for line in after if line not in before]
-    missing = [line.strip() for line in before if line not in after]
+def _difference(expected: str, left: str) -> str:
+    before, after = expected.splitlines(), left.splitlines()
+    wrong = [line for line in after if line not in before]
+    missing = [line for line in before if line not in after]
     return f"+{wrong[:4]} -{missing[:4]}"
 
 
@@ -280,30 +282,35 @@ def pairs(calls: Sequence[int], count: int, seed: int) -> list[Case]:
     return cases
 
 
-def lengths() -> list[int]:
-    """How many calls each flow makes, undisturbed."""
+def every_flow() -> list[Undisturbed]:
     with house():
-        return [len(undisturbed(flow).calls) for flow in FLOWS]
+        return [undisturbed(flow) for flow in FLOWS]
 
 
-def judged(cases: Sequence[Case]) -> Result:
-    """Judge these cases in this process."""
+def judged(cases: Sequence[Case], known: Sequence[str] = ()) -> Result:
+    """Judge these cases in this process. `known`: the store that each flow leaves, undisturbed,
+    where somebody has asked already."""
     failures: list[str] = []
+    expected = dict(enumerate(known))
     with house():
-        expected: dict[int, Undisturbed] = {}
         for case in cases:
             if case.flow not in expected:
-                expected[case.flow] = undisturbed(FLOWS[case.flow])
+                expected[case.flow] = undisturbed(FLOWS[case.flow]).left.store
             failures += judge(case, expected[case.flow])
     return Result(len(cases), tuple(failures))
 
 
+def _judged_beside(flows: Sequence[Undisturbed], cases: Sequence[Case]) -> Result:
+    return side_by_side(partial(judged, known=[flow.left.store for flow in flows]), cases)
+
+
 def faults(scale: Scale) -> Result:
     """Every call of every flow x every error."""
-    calls = lengths()
+    flows = every_flow()
+    calls = [len(flow.calls) for flow in flows]
     cases = singles(calls, range(len(FAULTS)))
     chosen = cases if scale.full else random.Random(scale.seed).sample(cases, 1600)
-    result = side_by_side(judged, chosen)
+    result = _judged_beside(flows, chosen)
     return result + Result(
         0,
         notes=(f"{len(FLOWS)} flows, {sum(calls)} calls x {len(FAULTS)} errors = {len(cases)}",),
@@ -312,14 +319,17 @@ def faults(scale: Scale) -> Result:
 
 def crashes(scale: Scale) -> Result:
     """The process is gone before or after every call."""
-    cases = singles(lengths(), range(len(FAULTS), len(ALL)))
+    flows = every_flow()
+    cases = singles([len(flow.calls) for flow in flows], range(len(FAULTS), len(ALL)))
     chosen = cases if scale.full else random.Random(scale.seed).sample(cases, 200)
-    return side_by_side(judged, chosen)
+    return _judged_beside(flows, chosen)
 
 
 def pairs_of_faults(scale: Scale) -> Result:
     """Two errors or crashes, in one run or in two."""
-    return side_by_side(judged, pairs(lengths(), scale.of(200, 8_000), scale.seed))
+    flows = every_flow()
+    calls = [len(flow.calls) for flow in flows]
+    return _judged_beside(flows, pairs(calls, scale.of(200, 8_000), scale.seed))
 
 
 def fault_named(name: str) -> int:

@@ -10,7 +10,6 @@ import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 from unittest.mock import patch
 
@@ -18,7 +17,7 @@ from foothold.errors import FootholdError, TemporaryError
 from foothold.releases.model import ReleaseTarget, ReleaseTargets
 from foothold.stores.aspects import IN_TURN_AT_ONCE, LOOKED_AT_IN_TURN
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
-from proof.house import Context, handler, load, saved
+from proof.house import Context, handler, load, once, saved
 
 TURN_SECONDS = 900.0
 
@@ -159,17 +158,13 @@ def packaged(request: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
 # --- Worlds -----------------------------------------------------------------------------------
 
 
-@lru_cache
-def _made(*regions: str) -> Cloud:
-    cloud = Cloud()
-    flow = Flow("make the stores", requested(*regions))
-    assert run(flow, cloud) is None
-    return cloud
-
-
+@once
 def converged(*regions: str) -> Cloud:
     """A world in which these regions have their stores."""
-    return _made(*(regions or (REGION,))).copy()
+    cloud = Cloud()
+    flow = Flow("make the stores", requested(*(regions or (REGION,))))
+    assert run(flow, cloud) is None
+    return cloud
 
 
 def store_of(cloud: Cloud, region: str = REGION) -> tuple[Any, Any]:
@@ -228,29 +223,33 @@ def _bucket_lost(cloud: Cloud) -> None:
     cloud.buckets = {name: b for name, b in cloud.buckets.items() if b is not bucket}
 
 
+@once
 def claimed() -> Cloud:
     cloud = converged(HOME)
     assert run(Flow("claim", stack("cfn_create")), cloud) is None
     assert cloud.answers[-1]["Status"] == "SUCCESS", cloud.answers
-    return cloud.copy()
+    return cloud
 
 
+@once
 def retired() -> Cloud:
     """A world in which the region was retired."""
     cloud = with_objects()
     assert run(Flow("retire", command(command="retire", region=REGION)), cloud) is None
-    return cloud.copy()
+    return cloud
 
 
+@once
 def _asked_in_vain() -> Cloud:
     """An event has asked for a region that was disabled, and is enabled by now."""
     cloud = Cloud()
     cloud.statuses[REGION] = "DISABLED"
     assert run(Flow("in vain", requested(REGION)), cloud) is None
     cloud.statuses[REGION] = "ENABLED_BY_DEFAULT"
-    return cloud.copy()
+    return cloud
 
 
+@once
 def retiring() -> Cloud:
     """A world in which the region's store is withdrawn, and nothing of it is deleted yet."""
     cloud = with_objects()
@@ -263,7 +262,7 @@ def retiring() -> Cloud:
     cloud.meet = slow_down
     run(Flow("retire", command(command="retire", region=REGION)), cloud)
     assert len(store_of(cloud)[0].objects) > 1
-    return cloud.copy()
+    return cloud
 
 
 def used_late() -> Cloud:
@@ -310,10 +309,11 @@ def adopt() -> Callable[[], Any]:
     return command(command="adopt", region=REGION, bucket=OLD_BUCKET, key_arn=OLD_KEY)
 
 
+@once
 def adopted() -> Cloud:
     cloud = to_adopt()
     assert run(Flow("adopt", adopt()), cloud) is None
-    return cloud.copy()
+    return cloud
 
 
 def macro() -> None:

@@ -14,9 +14,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 from unittest.mock import patch
 
 import boto3
@@ -208,6 +208,22 @@ def _begin(make_app: Callable[[Mapping[str, str]], Any] | None) -> None:
     global _make_app  # noqa: PLW0603  one house stands at a time
     _make_app = make_app
     _apps.clear()
+    _worlds.clear()
+
+
+_worlds: dict[Any, Cloud] = {}
+
+
+def once(make: Callable[..., Cloud]) -> Callable[..., Cloud]:
+    """Each house makes such a world once, with its own functions, and begins in copies of it."""
+
+    @wraps(make)
+    def copied(*args: str) -> Cloud:
+        if (make, args) not in _worlds:
+            _worlds[make, args] = make(*args)
+        return _worlds[make, args].copy()
+
+    return copied
 
 
 def _make_key(event: dict[str, Any]) -> dict[str, Any]:
@@ -225,28 +241,24 @@ def _at_once(_pool: Any, work: Callable[..., Any], /, *args: Any, **named: Any) 
     return future
 
 
-class _Session(boto3.Session):
-    """Service models are read once for all sessions, and the clients of jobs' credentials are kept:
-    both are no call, and take longer than all calls."""
+_RealSession = boto3.Session
 
-    kept: ClassVar[dict[Any, Any]] = {}
 
-    def __init__(self, *credentials: str, **named: Any) -> None:
-        session = botocore.session.get_session()
-        session.register_component("data_loader", _loader())
-        session.set_default_client_config(Config(user_agent="proof"))
-        named |= zip(CREDENTIALS, credentials, strict=False)
-        super().__init__(botocore_session=session, **named)
+@lru_cache(JOBS_KEPT)
+def _borrowed(*credentials: str, **named: Any) -> boto3.Session:
+    """The session of these credentials, such as a job's, and its clients are kept: to make them is
+    no call, and takes longer than all calls."""
+    session = _session(**dict(zip(CREDENTIALS, credentials, strict=False)) | named)
+    session.client = lru_cache(session.client)  # type: ignore[method-assign]  # the same, kept
+    return session
 
-    def client(self, service: str, **named: Any) -> Any:  # type: ignore[override]  # one for all
-        make = super().client
-        used = self.get_credentials()
-        if used is None or used.method != "explicit" or len(self.kept) > JOBS_KEPT:
-            return make(service, **named)  # type: ignore[call-overload]  # one for all
-        name = (service, self.region_name, used.access_key, used.secret_key, used.token)
-        if name not in self.kept:
-            self.kept[name] = make(service, **named)  # type: ignore[call-overload]  # one for all
-        return self.kept[name]
+
+class _Session(_RealSession):
+    """A class, because the SAM translator names it in its types."""
+
+    # What it makes is borrowed, and none of its own.
+    def __new__(cls, *credentials: str, **named: Any) -> boto3.Session:  # type: ignore[misc]
+        return _borrowed(*credentials, **named)
 
 
 @lru_cache
@@ -254,8 +266,12 @@ def _loader() -> Any:
     return create_loader()
 
 
-def _session() -> boto3.Session:
-    return _Session(region_name=HOME)
+def _session(**named: Any) -> boto3.Session:
+    """A session that shares the service models, which are read once for all."""
+    session = botocore.session.get_session()
+    session.register_component("data_loader", _loader())
+    session.set_default_client_config(Config(user_agent="proof"))
+    return _RealSession(botocore_session=session, **{"region_name": HOME, **named})
 
 
 _alias_event_name: Any = vars(EventAliaser)["_alias_event_name"]

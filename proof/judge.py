@@ -41,16 +41,39 @@ class Row:
         return {**vars(self), "principal": principal}
 
 
+@dataclass(frozen=True)
+class Question:
+    """Rows, the policies that they name, and which rows are to be allowed."""
+
+    policies: Policies
+    rows: Sequence[Row]
+    expected: list[bool] | None = None
+
+
 def allowed(policies: Policies, rows: Sequence[Row]) -> list[bool]:
     """For each row whether it is allowed. Raises RuntimeError where the evaluator cannot run."""
+    (verdicts,) = _answers([Question(policies, rows)])
+    return verdicts
+
+
+def as_expected(questions: Sequence[Question]) -> list[bool]:
+    """Whether each question's rows are all judged as expected: the first that is not ends it.
+    Raises RuntimeError where the evaluator cannot run."""
+    answers = zip(questions, _answers(questions), strict=True)
+    return [answer == question.expected for question, answer in answers]
+
+
+def _answers(questions: Sequence[Question]) -> list[list[bool]]:
     install()
-    question = json.dumps({"policies": policies, "rows": [row.asked for row in rows]})
+    asked = json.dumps(
+        [{**vars(one), "rows": [row.asked for row in one.rows]} for one in questions]
+    )
     # The evaluator names every key of an encryption context by its placeholder, in requests only.
-    question = question.replace(S3_CONTEXT, "kms:EncryptionContext:${EncryptionContextKey}")
+    asked = asked.replace(S3_CONTEXT, "kms:EncryptionContext:${EncryptionContextKey}")
     answer = subprocess.run(
         ["node", "judge.mjs"],
         cwd=FOLDER,
-        input=question,
+        input=asked,
         capture_output=True,
         text=True,
         check=False,
@@ -58,7 +81,7 @@ def allowed(policies: Policies, rows: Sequence[Row]) -> list[bool]:
     )
     if answer.returncode:
         raise RuntimeError(f"the policy evaluator failed: {answer.stderr[-2000:]}")
-    return [verdict == "Allowed" for verdict in json.loads(answer.stdout)]
+    return [[verdict == "Allowed" for verdict in one] for one in json.loads(answer.stdout)]
 
 
 def install() -> None:

@@ -206,7 +206,7 @@ def wrongs(flow: Flow, cloud: Cloud) -> Iterator[str]:
         yield f"the stack was told {told} {reasons}"
     if left.store != before.store:
         known = before.store.splitlines()
-        more = [line.strip() for line in left.store.splitlines() if line not in known]
+        more = [line for line in left.store.splitlines() if line not in known]
         yield f"not the same store: {more[:4]}"
     if len(left.orphans) != len(before.orphans):
         yield f"spare keys {left.orphans}"

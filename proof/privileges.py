@@ -606,7 +606,7 @@ def least_privilege(_scale: Scale, documents: Mapping[str, Any] | None = None) -
     documents = documents or policies(resources)
     with house():
         asked = recorded()
-    roles = {one.function: role_of(resources, one.function) for one in asked}
+    roles = {name: role_of(resources, name) for name in {one.function for one in asked}}
     granted = [grant for grant in grants(documents) if not BY_LAMBDA.issuperset(grant.actions)]
     rows = [row_of(one, tuple(attached(resources, roles[one.function]))) for one in asked]
     verdicts = allowed({**documents, **KEY_POLICY}, rows)

@@ -1,11 +1,18 @@
-// Judges requests against IAM policies: {policies, rows} as JSON on stdin, a list of "Allowed",
-// "ExplicitlyDenied" or "ImplicitlyDenied" on stdout. Rows name their policies.
+// Judges requests against IAM policies: a list of {policies, rows, expected} as JSON on stdin; for
+// each a list of "Allowed", "ExplicitlyDenied" or "ImplicitlyDenied" on stdout. Rows name their
+// policies. Where `expected` says which rows are to be allowed, the first that is otherwise ends it.
 import { readFileSync } from 'node:fs'
 import { runSimulation } from '@cloud-copilot/iam-simulate'
 
-const { policies, rows } = JSON.parse(readFileSync(0, 'utf8'))
+// The evaluator compares letter by letter in this way, and each time V8 makes a collator for it.
+const compare = String.prototype.localeCompare
+const accent = new Intl.Collator(undefined, { sensitivity: 'accent' })
+String.prototype.localeCompare = function (other, locales, options) {
+  const known = locales === undefined && options?.sensitivity === 'accent'
+  return known ? accent.compare(this, other) : compare.call(this, other, locales, options)
+}
 
-async function judge(row, resource = row.resource) {
+async function judge(policies, row, resource = row.resource) {
   const result = await runSimulation(
     {
       request: {
@@ -23,12 +30,22 @@ async function judge(row, resource = row.resource) {
   )
   if (result.resultType === 'error') {
     // Actions that know no resource are asked about everything.
-    if (result.errors.message === 'must.use.wildcard' && resource !== '*') return judge(row, '*')
+    const everything = result.errors.message === 'must.use.wildcard' && resource !== '*'
+    if (everything) return judge(policies, row, '*')
     throw new Error(`${row.action} on ${row.resource}: ${JSON.stringify(result.errors)}`)
   }
   return result.overallResult
 }
 
-const verdicts = []
-for (const row of rows) verdicts.push(await judge(row))
-process.stdout.write(JSON.stringify(verdicts))
+async function answer({ policies, rows, expected }) {
+  const verdicts = []
+  for (const [at, row] of rows.entries()) {
+    verdicts.push(await judge(policies, row))
+    if (expected && expected[at] !== (verdicts[at] === 'Allowed')) break
+  }
+  return verdicts
+}
+
+const answers = []
+for (const question of JSON.parse(readFileSync(0, 'utf8'))) answers.push(await answer(question))
+process.stdout.write(JSON.stringify(answers))
