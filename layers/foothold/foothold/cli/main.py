@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "plan": ("lifecycle", "plan"),
     "regions": ("regions", "app"),
     "package": ("package", "package"),
+    "release": ("release", "app"),
     "pipeline": ("pipeline", "app"),
     "review": ("review", "review"),
     "accept": ("accept", "accept"),

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -10,6 +11,7 @@ from foothold.aws.clients import aws_call, error_code
 from foothold.partitions import partition_of
 from foothold.releases.model import Cell
 from foothold.releases.ports import SetStanding, StackState
+from foothold.stores.register import ArtifactStore
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -207,3 +209,13 @@ def reported_events(cloudformation: Any, **names: str) -> tuple[str, ...]:
                 told.append(f"{where}: {reason}" if where else str(reason))
                 break
     return tuple(dict.fromkeys(told))
+
+
+def object_url(endpoint: str, store: ArtifactStore, key: str) -> str:
+    """The URL of a template in a store, as CloudFormation reads it (AWS CloudFormation API
+    Reference, "CreateChangeSet": TemplateURL). `endpoint` is that of our own S3 client: one that
+    is not AWS's serves all regions, and knows buckets by their path."""
+    suffix = partition_of(store.region).dns_suffix
+    if (urlsplit(endpoint).hostname or "").endswith(f".{suffix}"):
+        return f"https://{store.bucket}.s3.{store.region}.{suffix}/{quote(key)}"
+    return f"{endpoint}/{store.bucket}/{quote(key)}"

@@ -1,0 +1,61 @@
+"""The composition root of rollouts: a caller who may be the deploy roles and the reader roles of
+target accounts."""
+
+import time
+from functools import cached_property, partial
+from secrets import token_hex
+from typing import Any
+
+from botocore.config import Config
+
+from foothold.aws.clients import CONFIG, Clients
+from foothold.caller import THREADS, Caller
+from foothold.releases.gateways.alarms import TargetAlarms
+from foothold.releases.gateways.changesets import TargetChangeSets
+from foothold.releases.gateways.records import RegionalRecords
+from foothold.releases.gateways.stacks import DeployedStacks, object_url
+from foothold.releases.gateways.target_accounts import TargetClients
+from foothold.releases.gateways.trials import OwnTrials
+from foothold.releases.rollout import Rollouts, Say
+
+DEPLOY_ROLE, READER_ROLE = "foothold-deploy", "foothold-reader"  # pipelines/target-account.yaml
+SESSION_NAME = "foothold-rollout"
+# A function that is tried may take its 15 minutes, and is never invoked twice.
+TRYING = CONFIG.merge(Config(read_timeout=910, retries={"total_max_attempts": 1}))
+
+
+class ReleasesCaller(Caller):
+    """A caller who rolls releases out, or takes them back."""
+
+    def rollouts(self, say: Say = lambda _: None) -> Rollouts:
+        """What brings releases to targets; `say` takes lines on how it goes."""
+        deploying = TargetClients(self.session, DEPLOY_ROLE, SESSION_NAME)
+        reading = TargetClients(self.session, READER_ROLE, SESSION_NAME)
+        trying = Clients(self.session, TRYING)
+        get: Any = trying.get  # of services that have no types here, too
+        return Rollouts(
+            releases=self.releases,
+            records=RegionalRecords(self.regional_client, self.account),
+            stores=self.stores,
+            reader=TargetChangeSets(partial(reading.client, "cloudformation")),
+            stacks=DeployedStacks(partial(deploying.client, "cloudformation")),
+            alarms=TargetAlarms(partial(reading.client, "cloudwatch")),
+            trials=OwnTrials(get),
+            home_region=self.home_region,
+            url_of=self._url_of,
+            owner=self.clients.caller,
+            new_id=new_run,
+            clock=time.time,
+            sleep=time.sleep,
+            say=say,
+            threads=THREADS,
+        )
+
+    @cached_property
+    def _url_of(self) -> Any:
+        return partial(object_url, self.regional_client.s3.meta.endpoint_url)
+
+
+def new_run() -> str:
+    """An id of its own: letters and digits, which the name of a change set may have."""
+    return token_hex(8)
