@@ -35,7 +35,7 @@ def run(aws: Embedded, command: str, folder: Path) -> subprocess.CompletedProces
 
 
 def test_all_three_doors_are_commands_that_work(deployed: Embedded, tmp_path: Path) -> None:
-    assert len(COMMANDS) == 5
+    assert len(COMMANDS) == 8
     added = run(deployed, f"foothold regions add {' '.join(REGIONS)}", tmp_path)
     assert added.returncode == 0, added.stderr
     project = tmp_path / "orders"
@@ -47,11 +47,28 @@ def test_all_three_doors_are_commands_that_work(deployed: Embedded, tmp_path: Pa
     s3 = deployed.session(TOOLS, HOME_REGION).client("s3")
     s3.upload_file(archive, bucket, "orders.zip")
     (project / "out").mkdir()
+    shutil.copy(ROOT / "pipelines" / "example.yaml", project / "pipeline.yaml")
     for command in COMMANDS:
         done = run(deployed, command.replace("BUCKET", bucket), project)
         assert done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
     for region in REGIONS:
         assert (project / f"template-export-{region}.yml").is_file()
+        named = (project / f"configuration-Production-{region}.json").read_text()
+        configuration = json.loads(named)
+        assert configuration["Parameters"]["Stage"] == "production"
+        store, release = f"foothold-{TOOLS}-{region}-an", configuration["Tags"]["foothold:release"]
+        there = (
+            deployed.session(TOOLS, region)
+            .client("s3")
+            .list_objects_v2(Bucket=store, Prefix=f"orders/releases/{release}/")
+        )
+        assert [found["Key"].rpartition("/")[2] for found in there["Contents"]] == [
+            f"configuration-Production-{region}.json",
+            f"configuration-Test-{region}.json",
+            "manifest.json",
+            "release.json",
+            f"template-export-{region}.yml",
+        ]
     manifest = json.loads((project / "out" / "manifest.json").read_text())
     assert set(manifest["regions"]) == {"eu-west-1", "us-east-1"}
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache, partial
 
-from foothold.packaging.manifest import MANIFEST, Manifest, RegionPackage
+from foothold.packaging.manifest import MANIFEST, Manifest, RegionPackage, template_name
 from foothold.packaging.packager import Packaged
 from foothold.releases.keeping import Files, KeptRelease, Releases
 from foothold.releases.model import (
+    RELEASE,
     Release,
     ReleaseRegion,
     ReleaseTarget,
@@ -67,6 +68,18 @@ def _region(package: RegionPackage) -> ReleaseRegion:
         package.template_sha256,
         neutral_digest(package.template_neutral_sha256, objects),
     )
+
+
+def keys_of(release: Release, manifest: Manifest | None) -> dict[str, list[str]]:
+    """All that a release has in its stores, by region: its files, and, as far as there is a
+    manifest, what was packaged."""
+    packaged = {package.region: package for package in manifest.packages} if manifest else {}
+    keys = {}
+    for region in release.regions:
+        files = (RELEASE, template_name(region), MANIFEST, *configurations(release, region))
+        objects = packaged[region].objects if region in packaged else ()
+        keys[region] = [*(release.prefix + name for name in files), *(one.key for one in objects)]
+    return keys
 
 
 def configurations(release: Release, region: str) -> dict[str, Callable[[], bytes]]:

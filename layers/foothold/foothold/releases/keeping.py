@@ -172,6 +172,20 @@ class Releases:
             f"{project}` shows those that there are{_but(unread)}"
         )
 
+    def file(self, release: Release, name: str) -> bytes | None:
+        """A file of a release that is the same in all of its stores, from the first that has it;
+        None where none does. Raises what the last one raised where none answers."""
+        failure: FootholdError | None = None
+        for store in sorted(stores_of(release).values(), key=self._home_first):
+            try:
+                if found := self._records.read(store, release.prefix + name):
+                    return found[0]
+            except FootholdError as error:
+                failure = error
+        if failure:
+            raise failure
+        return None
+
     def gone(self, release: Release, keys: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
         """Of objects, by region, those that are not in the release's store any more, or of which
         it does not tell: one line for each region."""
@@ -194,14 +208,14 @@ class Releases:
             f"{region}: {', '.join(dict.fromkeys(several))}" for region, several in found.items()
         )
 
+    def _home_first(self, store: ArtifactStore) -> tuple[bool, str]:
+        return store.region != self._home_region, store.region
+
     def _ids(self, project: str) -> tuple[Mapping[str, Sequence[ArtifactStore]], dict[str, str]]:
         """By the ids of a project's releases, the stores that have one, home first; and of each
         region whose store did not answer, why. Raises PermanentError where none did."""
         published = self._stores.ready()
-        stores = sorted(
-            published.stores.values(),
-            key=lambda store: (store.region != self._home_region, store.region),
-        )
+        stores = sorted(published.stores.values(), key=self._home_first)
         unread = dict(published.refused)
 
         def listed(store: ArtifactStore) -> Sequence[str]:
