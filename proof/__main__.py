@@ -9,6 +9,7 @@ from rich.console import Console
 from proof import (
     decisions,
     embedded,
+    fanout,
     faults,
     fuzz,
     histories,
@@ -46,6 +47,7 @@ CHECKS: tuple[Check, ...] = (
     Check("privileges", "granted = needed, every action and resource", privileges.least_privilege),
     Check("chains", "no role tags somebody's key, then owns it", privileges.two_in_a_row),
     Check("roles", "the same for pipelines/ and what declarations become", roles.role_privileges),
+    Check("waves", "pipelines with waves, by two rules of AWS Config", fanout.waves),
     Check("owners", "every S3 call names the bucket's owner", watch.owner_named),
     Check("squatting", "foreign bucket, alias, parameter, at every step", watch.squatting),
     Check("secrets", "canaries in logs", watch.secrets),

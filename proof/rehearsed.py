@@ -50,6 +50,9 @@ class JobsDone(Player):
         variables = {"summary": "1 of 1 changes", "link": "https://a.test", "ask": "yes"}
         return {"status": "Succeeded", "outputVariables": variables}
 
+    def _note(self, detail: Json) -> None:
+        """Nobody asks what the execution has found out."""
+
 
 def rehearsed(definition: Json, project: Json, source: Path, work: Path) -> list[RoleCall]:
     """The calls of two executions of a pipeline: one that creates its stacks, and one that fails

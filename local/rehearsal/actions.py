@@ -25,6 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from foothold.pipelines.declaration import PIPELINE_VARIABLE
+from foothold.releases.gateways.stacks import why_failed
 from local.aws.embedded import TOOLS, Embedded
 from local.rehearsal.buildspec import (
     buildspec,
@@ -42,10 +43,10 @@ from local.rehearsal.stacks import (
     create_change_set,
     deletion,
     ended,
-    why_failed,
 )
 
 JOBS_PATH = "/_rehearsal/jobs/"
+EXECUTIONS_PATH = "/_rehearsal/executions/"
 # AWS CodeBuild User Guide, "Running builds on AWS Lambda compute".
 LAMBDA_MINUTES = 15
 # Until a function that goes on is invoked again; CodePipeline takes longer.
@@ -203,9 +204,8 @@ class Player:
         body = zip_of(self._run.source, files)
         home = self._run.home_region
         self._run.artifacts[name] = self._put(self._pipeline_role, home, name, body)
-        if namespace := action.get("Namespace"):
-            version = self._run.artifacts[name].version
-            self._run.variables[namespace] = source_variables(action, body, version)
+        version = self._run.artifacts[name].version
+        self._gave(action, source_variables(action, body, version))
         return f"{len(files)} files of {self._run.source.name}"
 
     def _build(self, action: Json) -> str:
@@ -218,8 +218,7 @@ class Player:
         log = self._run.work / "build.log"
         minutes = self._project.get("TimeoutInMinutes", LAMBDA_MINUTES)
         run_phases(spec, folder, environment, log, 60 * minutes)
-        if namespace := action.get("Namespace"):
-            self._run.variables[namespace] = exported_variables(spec, log)
+        self._gave(action, exported_variables(spec, log))
         body, count = built_artifact(spec, folder)
         name = action["OutputArtifacts"][0]["Name"]
         self._run.artifacts[name] = self._put(role, home, name, body)
@@ -283,8 +282,7 @@ class Player:
             data["continuationToken"] = token
             time.sleep(GO_ON_SECONDS)
         variables = outcome.get("outputVariables", {})
-        if namespace := action.get("Namespace"):
-            self._run.variables[namespace] = variables
+        self._gave(action, variables)
         notes = [self._taken(name, artifact) for name, artifact in taken.items()]
         return " ".join(notes) or str(variables.get("summary", "done"))
 
@@ -350,9 +348,40 @@ class Player:
             "encryptionKey": {"id": key_arn, "type": "KMS"},
         }
 
+    def _gave(self, action: Json, variables: Mapping[str, str]) -> None:
+        """Keep the variables that an action gave, for later actions and for whoever asks
+        CodePipeline what the execution has found out (AWS CodePipeline API Reference,
+        "ListActionExecutions")."""
+        namespace = action.get("Namespace")
+        if not namespace:
+            return
+        self._run.variables[namespace] = dict(variables)
+        kind = action["ActionTypeId"]
+        self._note(
+            {
+                "pipelineExecutionId": self._run.id,
+                "actionName": action["Name"],
+                "status": "Succeeded",
+                "input": {
+                    "actionTypeId": {name.lower(): kind[name] for name in kind},
+                    "namespace": namespace,
+                },
+                "output": {"outputVariables": dict(variables)},
+            }
+        )
+
+    def _note(self, detail: Json) -> None:
+        """Have the embedded CodePipeline list an action's execution."""
+        self._ask(f"{EXECUTIONS_PATH}{self._run.definition['Name']}", "POST", detail)
+
     def _jobs(self, job: str, method: str = "GET") -> Json:
+        return self._ask(f"{JOBS_PATH}{job}", method)
+
+    def _ask(self, path: str, method: str, body: Json | None = None) -> Json:
         request = urllib.request.Request(  # noqa: S310  # the embedded AWS, on 127.0.0.1
-            f"{self._embedded.endpoint}{JOBS_PATH}{job}", method=method
+            f"{self._embedded.endpoint}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
         )
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # nosec B310
             found: Json = json.load(answer)

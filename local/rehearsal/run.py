@@ -18,13 +18,14 @@ from foothold.errors import PermanentError
 from foothold.pipelines.file import parameter_values, read_template
 from foothold.pipelines.macro import expand_template
 from foothold.pipelines.resources import in_parts
+from foothold.releases.gateways.stacks import described
 from foothold.releases.model import ReleaseTarget, ReleaseTargets
 from foothold.stores.gateways.account import PipelineRegions
 from local.aws.embedded import HOME_REGION, ORGANIZATION, ROOT, TOOLS, Embedded
 from local.rehearsal.actions import Player
 from local.rehearsal.board import DONE, FAILED, PASSED_BY, RUNNING, ActionState, Board, StageState
 from local.rehearsal.execution import ActionFailedError, Changes, Execution, Json, Place
-from local.rehearsal.stacks import deploy_stack, described
+from local.rehearsal.stacks import deploy_stack
 from local.rehearsal.template import Given, resolve
 
 # What of an expansion the embedded AWS can deploy: all but CodePipeline's own and notifications.

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from foothold.errors import PermanentError
+from foothold.releases.gateways.stacks import described, reported_events, standing_of, why_failed
+from foothold.releases.ports import SetStanding
 from local.aws.embedded import HOME_REGION, Embedded
 from local.rehearsal.execution import ActionFailedError, Changes, Json
 
@@ -54,17 +56,6 @@ def deploy_stack(
 def given(parameters: Mapping[str, str]) -> list[dict[str, str]]:
     """The parameters of a stack as CloudFormation takes them."""
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
-
-
-def described(cloudformation: Any, name: str) -> Json:
-    """The stack as CloudFormation describes it; nothing where there is none."""
-    try:
-        (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if "does not exist" in str(error):
-            return {}
-        raise
-    return dict(stack)
 
 
 def ended(cloudformation: Any, name: str) -> str:
@@ -127,12 +118,16 @@ def create_change_set(
         lambda: cloudformation.describe_change_set(**names),
         lambda found: found["Status"] in {"CREATE_COMPLETE", "FAILED"},
     )
-    if found["Status"] == "FAILED":
-        reason = found.get("StatusReason", "")
-        if "didn't contain changes" in reason or "No updates are to be performed" in reason:
+    match standing_of(found):
+        case SetStanding.EMPTY:
             return Changes()
-        more = reported_events(person, **names) if "DescribeEvents" in reason else ()
-        raise ActionFailedError(f"change set of {names['StackName']}: {'; '.join((reason, *more))}")
+        case SetStanding.FAILED if found["Status"] == "FAILED":
+            reason = found.get("StatusReason", "")
+            more = reported_events(person, **names) if "DescribeEvents" in reason else ()
+            said = "; ".join((reason, *more))
+            raise ActionFailedError(f"change set of {names['StackName']}: {said}")
+        case _:
+            pass
     each = [change["ResourceChange"] for change in found["Changes"]]
     actions = [change["Action"] for change in each]
     return Changes(
@@ -144,48 +139,6 @@ def create_change_set(
             for change in each
         ),
     )
-
-
-# What CloudFormation says of resources that it only stopped because another one failed.
-CANCELLED = ("resource creation cancelled", "resource update cancelled")
-
-
-def why_failed(cloudformation: Any, name: str, person: Any = None) -> str:
-    """Each resource that failed in the stack's last operation, the first one first, with its
-    reason; where that only points to DescribeEvents, with what `person` is told there."""
-    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
-    found: list[str] = []
-    for event in events:  # newest first
-        status, logical_id = event["ResourceStatus"], event["LogicalResourceId"]
-        reason = event.get("ResourceStatusReason", status)
-        own = event.get("PhysicalResourceId") == event.get("StackId")
-        if status.endswith("_FAILED") and not own and not reason.lower().startswith(CANCELLED):
-            found.append(f"{logical_id}: {reason}")
-        if own and status in {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"}:
-            break
-        if own and status.endswith("_FAILED") and reason != status:
-            found.append(reason)
-    reasons = list(dict.fromkeys(reversed(found)))
-    if not reasons or any("DescribeEvents" in reason for reason in reasons):
-        reasons += reported_events(person or cloudformation, StackName=name)
-    return "; ".join(reasons) or "no reason given"
-
-
-def reported_events(cloudformation: Any, **names: str) -> tuple[str, ...]:
-    """What the failed events of an operation say: validations and hooks, too (AWS CloudFormation
-    API Reference, "DescribeEvents"). Nothing where CloudFormation does not tell."""
-    try:
-        events = cloudformation.describe_events(**names, Filters={"FailedEvents": True})
-    except (ClientError, BotoCoreError):
-        return ()
-    told = []
-    for event in events.get("OperationEvents", ()):
-        for kind in ("ValidationStatusReason", "HookStatusReason", "ResourceStatusReason"):
-            if reason := event.get(kind):
-                where = event.get("ValidationPath") or event.get("LogicalResourceId") or ""
-                told.append(f"{where}: {reason}" if where else str(reason))
-                break
-    return tuple(dict.fromkeys(told))
 
 
 def wait_for(look: Callable[[], Found], done: Callable[[Found], bool]) -> Found:

@@ -10,11 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from foothold.releases.gateways.stacks import why_failed
 from local.rehearsal.board import DONE, FAILED, Board
 from local.rehearsal.buildspec import buildspec, missing_arguments, run_phases
 from local.rehearsal.execution import ActionFailedError
 from local.rehearsal.run import resources_of
-from local.rehearsal.stacks import deletion, why_failed
+from local.rehearsal.stacks import deletion
 
 Json = dict[str, Any]
 

@@ -14,6 +14,7 @@ from ministack.core.responses import get_account_id, get_region
 from local.aws.shims.iam import authorize_on
 
 JOBS_PATH = "/_rehearsal/jobs/"
+EXECUTIONS_PATH = "/_rehearsal/executions/"
 JOB_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 # AWS CodePipeline API Reference, "FailureDetails" and "PutJobSuccessResult".
 MESSAGE_LENGTH = 5000
@@ -41,11 +42,13 @@ class RefusedError(Exception):
 def codepipeline() -> None:
     """CodePipeline keeps pipelines, and a job worker can say how its job went, once.
 
-    Who wants to know which artifact stores the pipelines use, can. The rehearsal opens a job, and
-    asks after it, on a path of its own that AWS does not have (AWS CodePipeline API Reference).
+    Who wants to know which artifact stores the pipelines use, can; and what an execution's actions
+    gave. The rehearsal opens a job, asks after it, and notes what an action gave, on paths of its
+    own that AWS does not have (AWS CodePipeline API Reference).
     """
     pipelines: dict[tuple[str, str], Json] = {}
     jobs: dict[str, Json] = {}
+    executions: dict[str, list[Json]] = {}
     router.SERVICE_PATTERNS["codepipeline"] = {"target_prefixes": ["CodePipeline_20150709"]}
     iam_actions.SERVICE_TO_IAM_NAMESPACE["codepipeline"] = "codepipeline"
     # The API's own pattern where no pipeline is named (AWS CodePipeline User Guide, "CodePipeline
@@ -61,6 +64,8 @@ def codepipeline() -> None:
             status = 200
             if operation in {"PutJobSuccessResult", "PutJobFailureResult"}:
                 found = _put_job_result(jobs, operation, asked)
+            elif operation == "ListActionExecutions":
+                found = _of_executions(executions, asked)
             else:
                 found = _of_pipelines(pipelines, operation, asked)
         except RefusedError as error:
@@ -73,17 +78,43 @@ def codepipeline() -> None:
     serve = app.app
 
     async def with_jobs(scope: Json, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(JOBS_PATH):
+        if scope["type"] != "http" or not scope["path"].startswith((JOBS_PATH, EXECUTIONS_PATH)):
             await serve(scope, receive, send)
             return
-        job = scope["path"].removeprefix(JOBS_PATH)
-        if scope["method"] == "POST":
-            jobs[job] = {"status": "InProgress"}
-        status = 200 if job in jobs else 404
+        found: Json | None = {}
+        if scope["path"].startswith(EXECUTIONS_PATH):
+            pipeline = scope["path"].removeprefix(EXECUTIONS_PATH)
+            executions.setdefault(pipeline, []).append(json.loads(await _body(receive)))
+        else:
+            job = scope["path"].removeprefix(JOBS_PATH)
+            if scope["method"] == "POST":
+                jobs[job] = {"status": "InProgress"}
+            found = jobs.get(job)
+        status = 404 if found is None else 200
         await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": json.dumps(jobs.get(job)).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(found).encode()})
 
     app.app = with_jobs
+
+
+async def _body(receive: Any) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _of_executions(executions: dict[str, list[Json]], asked: Json) -> Json:
+    """What the actions of an execution gave, the latest first."""
+    execution = (asked.get("filter") or {}).get("pipelineExecutionId")
+    found = [
+        detail
+        for detail in reversed(executions.get(asked.get("pipelineName", ""), ()))
+        if execution in (None, detail["pipelineExecutionId"])
+    ]
+    return {"actionExecutionDetails": found}
 
 
 def _of_pipelines(pipelines: dict[tuple[str, str], Json], operation: str, asked: Json) -> Json:

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.aws.embedded import FOREIGN, TOOLS, Embedded
-from local.rehearsal.actions import JOBS_PATH
+from local.rehearsal.actions import EXECUTIONS_PATH, JOBS_PATH
 from tests.embedded.shims.world import CLOSED, make_role, may, outcome
 
 
@@ -121,3 +121,22 @@ def test_pipelines_can_be_listed(embedded: Embedded) -> None:
 
 def test_upstream_lists_no_pipelines(ministack: Embedded) -> None:
     assert outcome(ministack.session().client("codepipeline").list_pipelines), CLOSED
+
+
+def test_what_the_actions_of_an_execution_gave_is_listed_the_latest_first(
+    embedded: Embedded, codepipeline: Any
+) -> None:
+    details = [
+        {"pipelineExecutionId": execution, "actionName": name, "output": {"outputVariables": {}}}
+        for execution, name in (("1", "Source"), ("2", "Source"), ("1", "Build"))
+    ]
+    for detail in details:
+        request = urllib.request.Request(  # noqa: S310  # 127.0.0.1
+            f"{embedded.endpoint}{EXECUTIONS_PATH}orders", json.dumps(detail).encode()
+        )
+        urllib.request.urlopen(request).close()  # noqa: S310  # likewise
+    listed = codepipeline.list_action_executions(
+        pipelineName="orders", filter={"pipelineExecutionId": "1"}
+    )["actionExecutionDetails"]
+    assert listed == [details[2], details[0]]
+    assert codepipeline.list_action_executions(pipelineName="x")["actionExecutionDetails"] == []
