@@ -135,6 +135,8 @@ class Cloud:
         self.parameter_tags: dict[tuple[str, str], dict[str, str]] = {}
         self.stacks: dict[str, Json] = {}
         self.pipelines: dict[str, str] = {}  # the bucket that each of them uses
+        # What target accounts have to be executed, by region and stack.
+        self.change_sets: dict[tuple[str, str], Json] = {}
         self.events: list[Json] = []
         self.answers: list[Json] = []
         self.job_answers: list[tuple[str, Json]] = []
@@ -156,6 +158,7 @@ class Cloud:
         other.parameter_tags = copy.deepcopy(self.parameter_tags)
         other.stacks = copy.deepcopy(self.stacks)
         other.pipelines = dict(self.pipelines)
+        other.change_sets = copy.deepcopy(self.change_sets)
         other.events = list(self.events)
         return other
 
@@ -673,6 +676,11 @@ class Cloud:
         bucket = self._bucket(region, asked, write=True)
         body = asked.get("Body", b"")
         body = body if isinstance(body, bytes | bytearray) else body.read()
+        there = bucket.objects.get(asked["Key"])
+        if "IfNoneMatch" in asked and there:
+            raise Refused("PreconditionFailed", 412)
+        if "IfMatch" in asked and (not there or _etag(there[-1]["Body"]) != asked["IfMatch"]):
+            raise Refused("PreconditionFailed", 412)
         versions = bucket.objects.setdefault(asked["Key"], [])
         if versions and asked.get("IfNoneMatch") == "*":
             raise Refused("PreconditionFailed", 412)
@@ -687,7 +695,7 @@ class Cloud:
                 "ChecksumSHA256": asked.get("ChecksumSHA256"),
             }
         )
-        return {"ETag": '"e"', "VersionId": versions[-1]["VersionId"]}
+        return {"ETag": _etag(bytes(body)), "VersionId": versions[-1]["VersionId"]}
 
     def _object(self, region: str, asked: Mapping[str, Any], missing: str) -> Json:
         versions = self._bucket(region, asked).objects.get(asked["Key"])
@@ -703,12 +711,12 @@ class Cloud:
         told = {
             name: one[name] for name in ("SSEKMSKeyId", "ChecksumSHA256", "VersionId") if one[name]
         }
-        return {"ContentLength": len(one["Body"]), "ETag": '"e"', **told}
+        return {"ContentLength": len(one["Body"]), "ETag": _etag(one["Body"]), **told}
 
     def _s3_GetObject(self, region: str, asked: Mapping[str, Any]) -> Json:
         body = self._object(region, asked, "NoSuchKey")["Body"]
         stream = StreamingBody(io.BytesIO(body), len(body))
-        return {"Body": stream, "ContentLength": len(body), "ETag": '"e"'}
+        return {"Body": stream, "ContentLength": len(body), "ETag": _etag(body)}
 
     def _s3_DeleteObjects(self, region: str, asked: Mapping[str, Any]) -> Json:
         bucket = self._bucket(region, asked, write=True)
@@ -836,7 +844,15 @@ class Cloud:
             return {"Stacks": copy.deepcopy(found)}
         return {"Stacks": [copy.deepcopy(stack) for stack in self.stacks.values()]}
 
+    def _cloudformation_DescribeChangeSet(self, region: str, asked: Mapping[str, Any]) -> Json:
+        found = self.change_sets.get((region, asked["StackName"]))
+        if not found or found["ChangeSetName"] != asked["ChangeSetName"]:
+            raise Refused("ChangeSetNotFound", 404)
+        return copy.deepcopy(found)
+
     def _cloudformation_GetTemplate(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        if "ChangeSetName" in asked:
+            return {"TemplateBody": "Resources: {}"}
         if asked["StackName"] not in self.stacks:
             raise Refused("ValidationError")
         return {"TemplateBody": "Transform: [FootholdPipeline]"}
@@ -954,6 +970,10 @@ def _lines(things: Mapping[str, Json]) -> Iterator[str]:
 
 def _objects(bucket: Bucket) -> Json:
     return {key: str(versions[-1]["Body"])[:80] for key, versions in bucket.objects.items()}
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def _policies(bucket: Bucket) -> Json:

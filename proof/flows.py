@@ -155,6 +155,28 @@ def packaged(request: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
     return lambda: handler("package")(request(), Context(300.0))
 
 
+def released(do: str, **more: Any) -> dict[str, Any]:
+    """A job of CodePipeline that asks for this action of a release."""
+    request = saved(f"codepipeline_{do}")
+    configuration = request["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"]
+    given = json.loads(configuration["UserParameters"]) | {"targets": targets().digest} | more
+    configuration["UserParameters"] = json.dumps(given)
+    return request
+
+
+def of_a_release(do: str, function: str) -> Callable[[], Any]:
+    return lambda: handler(function)(released(do), Context(300.0))
+
+
+@lru_cache
+def targets() -> Any:
+    """What the pipeline of the saved jobs releases to."""
+    from foothold.releases.model import ReleaseTarget, ReleaseTargets
+
+    test = ReleaseTarget("Test", "222222222222", "orders", ((HOME, REGION),))
+    return ReleaseTargets("orders", HOME, (test,))
+
+
 # --- Worlds -----------------------------------------------------------------------------------
 
 
@@ -353,6 +375,43 @@ def with_build(cloud: Cloud) -> Cloud:
     return cloud
 
 
+def deploying() -> Cloud:
+    """A pipeline has made its change sets."""
+    return publishing(converged(HOME, REGION))
+
+
+def publishing(cloud: Cloud) -> Cloud:
+    published = (targets().text, "String")
+    cloud.parameters[HOME, "/foothold/pipelines/orders/1"] = published
+    queue = {
+        "Action": "Add",
+        "LogicalResourceId": "Queue",
+        "ResourceType": "AWS::SQS::Queue",
+        "Scope": [],
+        "Details": [],
+    }
+    for region in (HOME, REGION):
+        cloud.change_sets[region, "orders"] = {
+            "ChangeSetName": "foothold-orders-11111111-aaaa-2222-bbbb-333333333333",
+            "ChangeSetId": f"arn:aws:cloudformation:{region}:222222222222:changeSet/foothold/1",
+            "StackName": "orders",
+            "Status": "CREATE_COMPLETE",
+            "ExecutionStatus": "AVAILABLE",
+            "Changes": [{"Type": "Resource", "ResourceChange": queue}],
+            "Parameters": [],
+            "Tags": [],
+        }
+    return cloud
+
+
+def approved() -> Cloud:
+    """What the pipeline would do was reviewed."""
+    cloud = deploying()
+    assert run(Flow("review", of_a_release("review", "review")), cloud) is None
+    assert cloud.job_answers[-1][0] == "success", cloud.job_answers
+    return cloud.copy()
+
+
 def order_signed_application() -> dict[str, Any]:
     """Packages of what holds an application of the repository, with a function to be signed."""
     return {**saved("package_direct"), "signing_profiles": {"Hello": "Production"}}
@@ -472,6 +531,20 @@ FLOWS: tuple[Flow, ...] = (
         with_targets,
         job_answers=1,
         function="package",
+    ),
+    Flow(
+        "a job asks for a review",
+        of_a_release("review", "review"),
+        deploying,
+        job_answers=1,
+        function="review",
+    ),
+    Flow(
+        "a job guards what was reviewed",
+        of_a_release("guard", "review"),
+        approved,
+        job_answers=1,
+        function="review",
     ),
     Flow(
         "somebody asks for packages",

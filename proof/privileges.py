@@ -30,11 +30,14 @@ from proof.flows import (
     claimed,
     command,
     converged,
+    deploying,
     event,
     job,
     macro,
+    of_a_release,
     order_signed_application,
     packaged,
+    publishing,
     requested,
     retired,
     run,
@@ -151,7 +154,12 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
         case "sts" if call.operation == "GetCallerIdentity":
             return  # nobody needs a permission for it
         case "sts":
-            yield Asked(f"sts:{call.operation}", asked["RoleArn"], {})
+            owner = asked["RoleArn"].split(":")[4]
+            of_it = {
+                "aws:ResourceAccount": owner,
+                "aws:ResourceOrgID": ENVIRONMENT["FOOTHOLD_ORGANIZATION_IDS"],
+            }
+            yield Asked(f"sts:{call.operation}", asked["RoleArn"], of_it)
         case "cloudformation":
             yield from _cloudformation(cloud, call, asked)
         case "service-quotas":
@@ -350,6 +358,10 @@ def _built_beside_an_adopted_store() -> Cloud:
     return with_build(_adopted_beside_another())
 
 
+def _deploying_beside_an_adopted_store() -> Cloud:
+    return publishing(_adopted_beside_another())
+
+
 def _packaged_beside_an_adopted_store() -> Cloud:
     cloud = _built_beside_an_adopted_store()
     run(Flow("packages", packaged(job), function="package"), cloud)
@@ -387,6 +399,19 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
     ),
     (Flow("a job fails", packaged(job), partial(converged, HOME), function="package"), None),
     (Flow("packages again", packaged(job), _packaged_before, function="package"), None),
+    (
+        Flow("nothing was reviewed", of_a_release("guard", "review"), deploying, function="review"),
+        None,
+    ),
+    (
+        Flow(
+            "a review knows an adopted store",
+            of_a_release("review", "review"),
+            _deploying_beside_an_adopted_store,
+            function="review",
+        ),
+        None,
+    ),
     (
         Flow(
             "a pipeline has an adopted store",
@@ -484,13 +509,16 @@ VALUES = {
     "NamePrefix": "foothold",
 }
 LISTS = {
+    "OrganizationIds": ENVIRONMENT["FOOTHOLD_ORGANIZATION_IDS"].split(","),
     "Tags": ENVIRONMENT["FOOTHOLD_TAGS"].split(","),
     "AdoptableBuckets": [f"arn:aws:s3:::{OLD_BUCKET}"],
     "AdoptableKeys": [OLD_KEY],
     "StackReaderRoleArns": ENVIRONMENT["FOOTHOLD_STACK_READER_ROLE_ARNS"].split(","),
 }
 # Everything is given that can be.
-CONDITIONS = frozenset({"HasAdoptableBuckets", "HasStackReaders", "HasTags", "TakesTurns"})
+CONDITIONS = frozenset(
+    {"HasAdoptableBuckets", "HasOrganizations", "HasStackReaders", "HasTags", "TakesTurns"}
+)
 OF_TEMPLATE = PartlyGiven({**VALUES, **LISTS}, ATTRIBUTES)
 
 

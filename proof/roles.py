@@ -305,6 +305,8 @@ KNOWN_WIDE = {
     "logs:DescribeResourcePolicies": "knows no resource",
     "secretsmanager:GetRandomPassword": "knows no resource",
     "ecr:GetAuthorizationToken": "knows no resource",
+    "cloudwatch:DescribeAlarms": "names composite alarms for every resource only",
+    "cloudwatch:DescribeAlarmHistory": "like it",
     "kms:GenerateDataKey*": "both of its kind, of named keys, as CodePipeline's page has it",
     "kms:ReEncrypt*": "both of its kind, of named keys, as CodePipeline's page has it",
 }
@@ -478,6 +480,7 @@ def of_pages(roles: Roles) -> Iterator[Ask]:
             yield ask(role, "codepipeline:StartPipelineExecution", pipeline, "a rule's target")
     for account in (TEST, PRODUCTION):
         yield from by_cloudformation(account)
+        yield from by_releases(account)
 
 
 def each(who: str, service: str, names: Iterable[str], resource: str, why: str) -> Iterator[Ask]:
@@ -588,6 +591,24 @@ def by_cloudformation(account: str) -> Iterator[Ask]:
         aws = f"arn:aws:cloudformation:{store.region}:aws"
         serverless = f"{aws}:stack/transform/Serverless-2016-10-31"  # see `judgeable`
         yield ask(deploy, "cloudformation:CreateChangeSet", serverless, why, owner=account)
+
+
+def by_releases(account: str) -> Iterator[Ask]:
+    """What a review reads, and a rollout watches and does, in a target account. CloudFormation has
+    a permission of its own for the tags of a stack, which a change set brings (Service
+    Authorization Reference, "AWS CloudFormation": TagResource, cloudformation:CreateAction)."""
+    deploy, reader = (f"arn:aws:iam::{account}:role/{name}" for name in (READERS[0], REVIEWER))
+    stack = f"arn:aws:cloudformation:eu-west-1:{account}:stack/orders/1"
+    yield from each(reader, "cloudformation", READS, stack, "a review")
+    alarm = f"arn:aws:cloudwatch:eu-west-1:{account}:alarm:orders"
+    for name in ("DescribeAlarmHistory", "DescribeAlarms"):
+        yield ask(reader, f"cloudwatch:{name}", alarm, "a wave is watched")
+    for name in ("TagResource", "UntagResource"):
+        yield ask(deploy, f"cloudformation:{name}", stack, "a release's tags")
+
+
+REVIEWER = "foothold-reader"
+READS = ("DescribeChangeSet", "DescribeStackResources", "DescribeStacks", "GetTemplate")
 
 
 # What the handlers of each resource type call, as their schemas in the CloudFormation registry have
@@ -900,6 +921,7 @@ def of_trust() -> Iterator[Ask]:
             ask("lambda.amazonaws.com", assume, execution, "another service"),
         )
         yield from (replace(one, allowed=False) for one in refused)
+        yield from of_readers(account)
     trusted = {PIPELINES_ROLE: (cloudformation, codebuild)}
     for name in SOURCES:
         prefix = f"{tools}/foothold-{name.lower()}"
@@ -915,6 +937,32 @@ def of_trust() -> Iterator[Ask]:
         yield ask(events, assume, role, "a rule of its own account", aws_SourceAccount=own)
         foreign_rule = ask(events, assume, role, "another account's rule", aws_SourceAccount=OTHER)
         yield replace(foreign_rule, allowed=False)
+
+
+def of_readers(account: str) -> Iterator[Ask]:
+    """Who reads in a target account, and which function deploys there besides pipelines."""
+    assume, tools = "sts:AssumeRole", f"arn:aws:iam::{TOOLS}:role"
+    deploy, reader = (f"arn:aws:iam::{account}:role/{name}" for name in (READERS[0], REVIEWER))
+    review, rollout = f"{tools}/foothold/review/R-1", f"{tools}/foothold/rollout/R-1"
+    yield ask(review, assume, reader, "the review function")
+    yield ask(rollout, assume, reader, "the rollout function")
+    yield ask(rollout, assume, deploy, "the rollout function takes a wave back")
+    yield ask(f"{tools}/foothold-hub-pipeline", assume, reader, "a pipeline that is named")
+    unnamed = ask(f"{tools}/foothold-other-pipeline", assume, reader, "a pipeline not named")
+    yield replace(unnamed, allowed=account == PRODUCTION)
+    elsewhere = {"organization": ANOTHER_ORGANIZATION}
+    of_another = review.replace(TOOLS, MANAGEMENT), rollout.replace(TOOLS, MANAGEMENT)
+    refused = (
+        ask(review, assume, deploy, "the review function changes nothing"),
+        ask(review, assume, reader, "Tools has left the organisation", **elsewhere),
+        ask(rollout, assume, deploy, "Tools has left the organisation", **elsewhere),
+        ask(f"{tools}/admin", assume, reader, "another role of Tools"),
+        ask(f"{tools}/foothold/review", assume, reader, "a role of that name, at the top"),
+        ask(of_another[0], assume, reader, "that path in another account"),
+        ask(of_another[1], assume, deploy, "that path in another account"),
+        ask(deploy, assume, reader, "another role of the account"),
+    )
+    yield from (replace(one, allowed=False) for one in refused)
 
 
 def of_service(service: str, role: str, account: str) -> Iterator[Ask]:

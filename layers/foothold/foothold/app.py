@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from foothold.jobs.gateway import PipelineJobs
     from foothold.packaging.jobs import PackageFunction
     from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
+    from foothold.releases.actions import Reviews
     from foothold.stores.operator.commands import OperatorCommands
 
 
@@ -266,6 +267,28 @@ class App:
             clock=self._clock.monotonic,
             sleep=self._clock.sleep,
             has_codepipeline=self.pipeline_regions,
+        )
+
+    # Releases.
+
+    @cached_property
+    def reviews(self) -> "Reviews":
+        from foothold.releases.actions import Reviews  # noqa: PLC0415  one function's own
+        from foothold.releases.gateways.changesets import TargetChangeSets  # noqa: PLC0415  likewise
+        from foothold.releases.gateways.records import RegionalRecords  # noqa: PLC0415  likewise
+        from foothold.releases.gateways.target_accounts import READER_ROLE, TargetClients  # noqa: PLC0415  likewise
+
+        plane = self.control_plane
+        client = RegionalClient(self.session, self.clients.home_region, AT_ONCE)
+        readers = TargetClients(
+            self.session, READER_ROLE, "foothold-review", clock=self._clock.time
+        )
+        return Reviews(
+            plane.names,
+            lambda path: self.parameters.below(plane.home_region, path),
+            self.stores,
+            RegionalRecords(client, lambda: plane.account),
+            TargetChangeSets(lambda *place: readers.client("cloudformation", *place)),
         )
 
     # Packaging.

@@ -15,22 +15,29 @@ from foothold.errors import PermanentError
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One AWS partition: `name` as it stands in an ARN, `dns_suffix` as in an endpoint."""
+    """One AWS partition: `name` as it stands in an ARN, `dns_suffix` as in an endpoint; `console`
+    is the console's host, empty where no AWS page names it."""
 
     name: str
     dns_suffix: str
     region_pattern: str
+    console: str = ""
 
 
 PARTITIONS = (
-    Partition("aws-cn", "amazonaws.com.cn", r"cn-\w+-\d+"),
-    Partition("aws-us-gov", "amazonaws.com", r"us-gov-\w+-\d+"),
+    Partition("aws-cn", "amazonaws.com.cn", r"cn-\w+-\d+", "console.amazonaws.cn"),
+    Partition("aws-us-gov", "amazonaws.com", r"us-gov-\w+-\d+", "console.amazonaws-us-gov.com"),
     Partition("aws-eusc", "amazonaws.eu", r"eusc-\w+-\w+-\d+"),
     Partition("aws-iso", "c2s.ic.gov", r"us-iso-\w+-\d+"),
     Partition("aws-iso-b", "sc2s.sgov.gov", r"us-isob-\w+-\d+"),
     Partition("aws-iso-e", "cloud.adc-e.uk", r"eu-isoe-\w+-\d+"),
     Partition("aws-iso-f", "csp.hci.ic.gov", r"us-isof-\w+-\d+"),
-    Partition("aws", "amazonaws.com", r"(us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d+"),
+    Partition(
+        "aws",
+        "amazonaws.com",
+        r"(us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-\d+",
+        "console.aws.amazon.com",
+    ),
 )
 
 # The regions that botocore's `partitions.json` names; a test compares them. A region may be younger
