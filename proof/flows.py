@@ -159,22 +159,14 @@ def released(do: str, **more: Any) -> dict[str, Any]:
     """A job of CodePipeline that asks for this action of a release."""
     request = saved(f"codepipeline_{do}")
     configuration = request["CodePipeline.job"]["data"]["actionConfiguration"]["configuration"]
-    given = json.loads(configuration["UserParameters"]) | {"targets": targets().digest} | more
+    given = json.loads(configuration["UserParameters"])
+    given |= {"target": "Prod", "targets": MADE_FOR.digest, **more}
     configuration["UserParameters"] = json.dumps(given)
     return request
 
 
 def of_a_release(do: str, function: str) -> Callable[[], Any]:
     return lambda: handler(function)(released(do), Context(300.0))
-
-
-@lru_cache
-def targets() -> Any:
-    """What the pipeline of the saved jobs releases to."""
-    from foothold.releases.model import ReleaseTarget, ReleaseTargets
-
-    test = ReleaseTarget("Test", "222222222222", "orders", ((HOME, REGION),))
-    return ReleaseTargets("orders", HOME, (test,))
 
 
 # --- Worlds -----------------------------------------------------------------------------------
@@ -381,8 +373,7 @@ def deploying() -> Cloud:
 
 
 def publishing(cloud: Cloud) -> Cloud:
-    published = (targets().text, "String")
-    cloud.parameters[HOME, "/foothold/pipelines/orders/1"] = published
+    cloud.parameters[HOME, "/foothold/pipelines/orders/1"] = (MADE_FOR.text, "String")
     queue = {
         "Action": "Add",
         "LogicalResourceId": "Queue",

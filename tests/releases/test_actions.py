@@ -141,6 +141,15 @@ def test_all_change_sets_of_targets_that_run_together_become_one_review(world: W
     assert len(review.groups) == 1
 
 
+def test_a_review_is_kept_for_machines_and_for_people(world: World) -> None:
+    world.call("review")
+    written = {name: body.decode() for name, body in world.records.below(HOME, PREFIX).items()}
+    assert list(written) == ["review.json", "review.md", "review.html"]
+    assert json.loads(written["review.json"])["release"] == RELEASE
+    assert "Queue" in written["review.md"]
+    assert written["review.html"].startswith("<!doctype html>")
+
+
 def test_a_review_hands_its_summary_its_place_and_its_release_on(world: World) -> None:
     world.call("review")
     result = world.succeeded()

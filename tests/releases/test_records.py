@@ -167,3 +167,19 @@ def test_the_newest_of_many_is_what_was_written_last(
     last = max(sorted(times)[:2], key=lambda key: (times[key], key))
     assert records.newest(NEAR, "shop/reviews/", "review.json") == last
     assert records.newest(NEAR, "shop/reviews/b/", "review.json") == "shop/reviews/b/review.json"
+
+
+def test_a_browser_shows_a_page_that_is_opened_in_the_console(
+    client: RegionalClient, records: RegionalRecords
+) -> None:
+    for name in ("a.html", "a.json", "a"):
+        records.create(NEAR, name, b"x")
+    kinds = {
+        name: client.s3.head_object(Bucket=NEAR.bucket, Key=name)["ContentType"]
+        for name in ("a.html", "a.json", "a")
+    }
+    assert kinds == {
+        "a.html": "text/html; charset=utf-8",
+        "a.json": "application/json",
+        "a": "binary/octet-stream",
+    }

@@ -23,8 +23,10 @@ from foothold.releases.model import (
     ReleaseTargets,
     change_set_name,
 )
+from foothold.releases.page import html
 from foothold.releases.ports import ChangeSetReader, Records
 from foothold.releases.review import Review, differences, fold
+from foothold.releases.shown import markdown
 from foothold.stores.published import Published, Stores
 from foothold.stores.register import ArtifactStore, Names
 
@@ -184,7 +186,11 @@ class _Files:
 
 
 # The guard's own is the first, so that nobody's page says more than was reviewed.
-RENDERED: Mapping[str, Callable[[Review], bytes]] = {"review.json": Review.render}
+RENDERED: Mapping[str, Callable[[Review], bytes]] = {
+    "review.json": Review.render,
+    "review.md": lambda review: markdown(review).encode(),
+    "review.html": lambda review: html(review).encode(),
+}
 
 
 def console_link(store: ArtifactStore, key: str) -> str:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from botocore.exceptions import ClientError
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
 # to be written over (Amazon S3 User Guide, "How to prevent object overwrites with conditional
 # writes").
 CONDITION_FAILED = frozenset({"PreconditionFailed", "NoSuchKey"})
+
+
+# What a browser takes an object for that somebody opens in the console.
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/markdown; charset=utf-8",
+    ".yml": "application/yaml",
+}
 
 
 class _Condition(TypedDict, total=False):
@@ -78,6 +88,7 @@ class RegionalRecords:
                     Key=key,
                     ExpectedBucketOwner=self._account(),
                     Body=body,
+                    ContentType=TYPES.get(PurePosixPath(key).suffix, "binary/octet-stream"),
                     ChecksumSHA256=base64.b64encode(hashlib.sha256(body).digest()).decode(),
                     ServerSideEncryption="aws:kms",
                     SSEKMSKeyId=store.key_arn,
