@@ -198,16 +198,21 @@ REQUESTS = Target(
     custom_resource,
     sample=4_000,
 )
+
+
+def of_event_bridge() -> Iterator[Target]:
+    """Each kind of event that the reconcile function is saved with."""
+    kinds: dict[str, list[str]] = {}
+    for name in sorted(file.stem for file in (ROOT / "events").glob("*.json")):
+        event = saved(name)
+        if "detail-type" in event and event["source"] != "aws.codebuild":  # the packager's
+            kinds.setdefault(event["detail-type"], []).append(name)
+    for names in kinds.values():
+        yield Target("reconcile", tuple(names), reconcile)
+
+
 EVENTS = (
-    Target("reconcile", ("regions_requested",), reconcile),
-    Target("reconcile", ("region_opt_in",), reconcile),
-    Target("reconcile", ("parameter_changed",), reconcile),
-    Target("reconcile", ("schedule",), reconcile),
-    Target(
-        "reconcile",
-        ("bucket_deleted", "bucket_policy_changed", "key_deletion_scheduled", "key_disabled"),
-        reconcile,
-    ),
+    *of_event_bridge(),
     Target("reconcile", ("command_plan", "command_retire"), reconcile),
     Target("pipeline_macro", ("macro_expand", "macro_without_properties"), macro),
     Target("package", ("codepipeline_job",), package),
