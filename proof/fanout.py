@@ -63,10 +63,9 @@ def deployments(stage: Json) -> list[Json]:
     ]
 
 
-def stages_of(regions: int, targets: int, **first: Any) -> Stages:
-    """The stages of a pipeline that deploys to so many regions of so many accounts; `first` is what
-    the first target declares besides."""
-    stores = {
+def stores_of(regions: int) -> dict[str, ArtifactStore]:
+    """The stores of so many regions, and of the pipeline's own."""
+    return {
         region: ArtifactStore(
             region,
             f"foothold-{TOOLS}-{region}-an",
@@ -74,6 +73,11 @@ def stages_of(regions: int, targets: int, **first: Any) -> Stages:
         )
         for region in {HOME, *REGIONS[:regions]}
     }
+
+
+def stages_of(regions: int, targets: int, **first: Any) -> Stages:
+    """The stages of a pipeline that deploys to so many regions of so many accounts; `first` is what
+    the first target declares besides."""
     where = {"Stack": "orders", "Regions": REGIONS[:regions]}
     declared = {
         "Name": "orders",
@@ -89,7 +93,7 @@ def stages_of(regions: int, targets: int, **first: Any) -> Stages:
         ],
         "Notifications": {"Topic": f"arn:aws:sns:{HOME}:{TOOLS}:releases"},
     }
-    resources = expand(resolve(read_declaration(declared), stores, HOME))
+    resources = expand(resolve(read_declaration(declared), stores_of(regions), HOME))
     found: Stages = resources["Pipeline"]["Properties"]["Stages"]
     return found
 

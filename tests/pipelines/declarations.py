@@ -104,8 +104,47 @@ approvals = st.one_of(
     st.booleans(),
     st.fixed_dictionaries(
         {},
-        optional={"Topic": st.just(TOPIC), "Note": texts, "TimeoutMinutes": st.integers(5, 86_400)},
+        optional={
+            "When": st.sampled_from(["always", "changes", "risk"]),
+            "Topic": st.just(TOPIC),
+            "Note": texts,
+            "TimeoutMinutes": st.integers(5, 86_400),
+        },
     ),
+)
+watched = st.fixed_dictionaries(
+    {},
+    optional={
+        "Waves": st.lists(st.integers(1, 5), min_size=1, max_size=3),
+        "Bake": st.fixed_dictionaries(
+            {"Minutes": st.integers(1, 1380)}, optional={"Alarms": st.just(["errors"])}
+        ),
+        "OnFailure": st.sampled_from(["stop", "rollback"]),
+        "Tests": st.just([{"Name": "smoke", "Project": "smoke", "EachRegion": True}]),
+    },
+)
+in_one_stage = st.fixed_dictionaries({}, optional={"WaveSize": st.integers(1, 5)})
+configurations = st.fixed_dictionaries(
+    {},
+    optional={
+        "Tags": st.dictionaries(
+            st.from_regex("[a-z]{3,9}", fullmatch=True),
+            st.sampled_from(["text", 7, "a b", "#{codepipeline.PipelineExecutionId}"]),
+            max_size=3,
+        ),
+        "StackPolicy": st.just(
+            {
+                "Statement": [
+                    {
+                        "Effect": "Deny",
+                        "Action": "Update:Replace",
+                        "Principal": "*",
+                        "Resource": "LogicalResourceId/Table",
+                    }
+                ]
+            }
+        ),
+    },
 )
 parameters = st.dictionaries(
     st.from_regex("[A-Za-z][A-Za-z0-9]{0,9}", fullmatch=True),
@@ -127,6 +166,9 @@ builds = st.fixed_dictionaries(
 )
 
 
+FIRST = 222  # the first target's account
+
+
 @st.composite
 def declarations(draw: st.DrawFn) -> Json:
     """A declaration of the whole range that is accepted, for the stores of `KNOWN`."""
@@ -141,6 +183,9 @@ def declarations(draw: st.DrawFn) -> Json:
         )
     )
     places = st.lists(st.sampled_from(sorted(KNOWN)), min_size=1, unique=True)
+    package = draw(st.sampled_from(["function", "buildspec"]))
+    own = st.one_of(watched, in_one_stage)
+    together = st.just({"Parallel": True})
     targets = [
         {
             "Name": name,
@@ -148,16 +193,20 @@ def declarations(draw: st.DrawFn) -> Json:
             "Stack": "orders",
             "Regions": draw(st.one_of(st.just("follow"), places)),
             "Parameters": draw(parameters),
-            "Approval": draw(approvals),
-            **draw(st.fixed_dictionaries({}, optional={"WaveSize": st.integers(1, 5)})),
+            **(draw(configurations) if package == "function" else {}),
+            **(
+                draw(together)
+                if number > FIRST and draw(st.booleans())
+                else {"Approval": draw(approvals), **draw(own)}
+            ),
         }
-        for number, name in enumerate(names, start=222)
+        for number, name in enumerate(names, start=FIRST)
     ]
     return {
         "Name": draw(st.from_regex("[A-Za-z][A-Za-z0-9-]{0,39}", fullmatch=True)),
         "Source": draw(sources),
         "Build": draw(builds),
-        "Package": draw(st.sampled_from(["function", "buildspec"])),
+        "Package": package,
         "Targets": targets,
         "Notifications": {"Topic": TOPIC},
     }

@@ -176,11 +176,18 @@ def test_the_declarations_of_the_page_are_understood() -> None:
     assert made.build.buildspec == "buildspec.yaml"
 
 
-def test_one_region_goes_first_as_the_page_shows() -> None:
+def test_targets_run_together_as_the_page_shows() -> None:
     [shown] = [yaml.safe_load(block) for block in BLOCKS if block.startswith("Targets:")]
-    first, rest = pipeline(declared(*shown["Targets"], Notifications={"Topic": TOPIC})).targets
-    assert {*first.regions, *rest.regions} == set(KNOWN)
-    assert not {*first.regions} & {*rest.regions}
+    made = pipeline(declared(*shown["Targets"], Notifications={"Topic": TOPIC}))
+    [together] = made.groups
+    assert [each.name for each in together] == ["Europe", "America"]
+    assert together[1].waves == together[0].waves
+
+
+def test_a_target_deploys_in_the_waves_that_the_page_shows() -> None:
+    [shown] = [yaml.safe_load(block) for block in BLOCKS if block.startswith("Waves:")]
+    made = pipeline(declared(target(Regions="follow", **shown), Notifications={"Topic": TOPIC}))
+    assert made.targets[0].stages == ("Test", "Test-Approve", "Test-1", "Test-2")
 
 
 def test_the_target_of_the_page_follows_all_regions_but_one() -> None:

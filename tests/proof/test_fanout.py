@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from foothold.pipelines.file import parameter_values, read_template
+from foothold.pipelines.macro import expand_template
 from proof.cloud import HOME
 from proof.fanout import (
     REGIONS,
@@ -12,8 +14,10 @@ from proof.fanout import (
     deployments,
     region_fanout,
     stages_of,
+    stores_of,
     waves,
 )
+from proof.house import ROOT
 from proof.result import Scale
 
 
@@ -80,3 +84,13 @@ def test_every_pipeline_with_waves_satisfies_both_rules() -> None:
     result = waves(Scale())
     assert result.failures == ()
     assert result.cases > 100
+
+
+@pytest.mark.parametrize("file", ["pipelines/example.yaml", "examples/ledger/pipeline.yaml"])
+def test_the_pipelines_that_are_shown_satisfy_both_rules(file: str) -> None:
+    fragment = read_template(ROOT / file)
+    stores = stores_of(16)
+    fragment = expand_template(fragment, stores, HOME, parameter_values(fragment, []))
+    found = fragment["Resources"]["Pipeline"]["Properties"]["Stages"]
+    assert not list(region_fanout(found, HOME))
+    assert not list(deployment_count(found))
