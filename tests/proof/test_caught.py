@@ -13,6 +13,7 @@ from foothold.aws.pace import Pace
 from foothold.aws.patience import Patience
 from foothold.errors import PermanentError
 from foothold.packaging.gateways import archive
+from foothold.releases.access import Access
 from foothold.stores import events, planner, reconcile
 from foothold.stores.custom_resource import reply as cfn_reply
 from foothold.stores.gateways.kms import KmsKeys
@@ -28,6 +29,7 @@ from proof import (
     privileges,
     races,
     report,
+    reviews,
     static,
     watch,
 )
@@ -264,6 +266,44 @@ def test_a_weak_policy_is_caught_by_our_guard_rules() -> None:
     key = static.rendered()["Resources"]["Key"]["Properties"]["KeyPolicy"]
     key["Statement"][1]["Action"] = "kms:*"
     assert list(static.guarded(static.rendered({"key": key})))
+
+
+@pytest.mark.parametrize(
+    ("what", "broken", "told"),
+    [
+        ("review.NEUTRAL", (frozenset[str](),), "None is odd"),
+        ("review._OwnNames.neutral", lambda *_: "", " is odd, and [] is told"),
+        ("review.is_tags_only", lambda _: True, "is told as {}"),
+        ("review.is_tags_only", lambda _: False, "or more than it"),
+        ("review.FATES", {}, "what becomes of the data"),
+        ("review.RISKS", frozenset(), "asks nobody, although it is risky"),
+        ("review.judge_access", lambda _: (Access.SAME, ()), "asks nobody, although it is risky"),
+        ("gateways.changesets._nested", lambda *_: None, "is told as"),
+    ],
+)
+def test_a_review_that_tells_it_otherwise_is_caught(
+    what: str, broken: Any, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"foothold.releases.{what}", broken)
+    assert any(told in failure for failure in reviews.worlds_of(20, range(24)).failures)
+
+
+@pytest.mark.parametrize("said", [Access.SAME, Access.NARROWER, Access.WIDER])
+def test_a_policy_that_is_called_something_else_is_caught(
+    said: Access, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reviews, "compare_policies", lambda *_: said)
+    pairs = [
+        reviews.Pair(
+            {"Version": "2012-10-17", "Statement": []},
+            {
+                "Version": "2012-10-17",
+                "Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"},
+            },
+            of_bucket=False,
+        )
+    ]
+    assert reviews.pairs_judged(pairs).failures
 
 
 def test_a_proof_that_breaks_or_checks_nothing_has_failed() -> None:
