@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 LINTERS := lint-types lint-checkov lint-template lint-security lint-code lint-imports
 .PHONY: setup demo check test prove prove-full lint $(LINTERS) local local-down bench-stores \
-	bench-package bench-pipeline lock clean
+	bench-package bench-pipeline bench-review lock clean
 .DELETE_ON_ERROR:
 
 setup: $(BIN)/foothold .venv-emulator/complete
@@ -83,6 +83,9 @@ bench-stores: setup
 
 bench-pipeline: setup
 	$(BIN)/python benchmarks/pipeline.py
+
+bench-review: setup
+	$(BIN)/python benchmarks/review.py
 
 bench-package: setup
 	$(BIN)/python benchmarks/package.py

@@ -19,6 +19,7 @@ from tests.embedded import test_package_docs as packaging
 from tests.embedded import test_readme as readme
 from tests.pages import ALL, PROGRAMS, Command, commands_of
 from tests.pipelines import test_docs as pipeline
+from tests.releases import test_review_cli as review
 
 RUN = {
     *(command.line for command in on_the_embedded_aws.LIFECYCLE),
@@ -26,6 +27,7 @@ RUN = {
     *(" ".join(words) for words in readme.QUICK),
     *packaging.COMMANDS,
     *(" ".join(words) for words in pipeline.RUN),
+    *(command.line for command in review.SHOWN),
 }
 # How it begins, and why no test runs it as it is printed.
 NOT_RUN = {

@@ -14,6 +14,7 @@ from foothold.errors import PermanentError
 from foothold.releases.changes import Action, ChangeSet, ResourceChange, SetState
 from foothold.releases.model import Cell, ReleaseTarget, ReleaseTargets
 from foothold.releases.review import Review, fold
+from tests.pages import Command, commands_of
 from tests.releases.memory import REGIONS, MemoryRecords, store
 
 HOME = REGIONS[0]
@@ -56,6 +57,11 @@ class Called:
         return TARGETS
 
 
+SHOWN = [
+    command for command in commands_of("release.md", "foothold") if command.words[1] == "review"
+]
+
+
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     caller = Called()
@@ -78,6 +84,21 @@ def stacks(result: Result) -> list[Any]:
 def test_the_newest_execution_is_shown_or_the_one_that_is_named() -> None:
     assert stacks(run("shop", "Test", "--json")) == ["Test-new"]
     assert stacks(run("shop", "Test", "--execution", "old", "--json")) == ["Test-old"]
+
+
+@pytest.mark.parametrize("shown", SHOWN, ids=str)
+def test_the_commands_of_the_page_work_as_they_are_printed(
+    shown: Command, called: Called, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = "0a1b2c3d-1111-2222-3333-444455556666"
+    kept = fold("shop", "Prod", execution, read([Cell("222222222222", "eu-west-1", "shop")], "x"))
+    key = f"shop/reviews/Prod/{execution}/review.json"
+    assert called.records.create(store(HOME), key, kept.render())
+    monkeypatch.chdir(tmp_path)
+    result = run(*shown.words[2:])
+    assert result.exit_code == 0, result.output
+    written = tmp_path / "review.html"
+    assert bool(result.stdout) != written.exists()
 
 
 @pytest.mark.usefixtures("called")

@@ -655,7 +655,7 @@ class _Folded:
             self._tags_only.append(len(every) - len(noteworthy))
         self._classes: list[dict[str, int]] = [{} for _ in sets]
         for name in sorted({name for each in self._changes for name in each}):
-            self._classify(name, [_facts_of(name, each.get(name)) for each in self._changes])
+            self._classify(name, [_facts_of(each.get(name)) for each in self._changes])
         self._classify("", [{"": f"{one.state} {one.new_stack} {one.reason}"} for one in sets])
 
     def _classify(self, name: str, facts: Sequence[Facts | None]) -> None:
@@ -749,7 +749,7 @@ class _Folded:
             where = "only here" if usual is None else "not here, as in most"
             yield f"{name} ({change.type}) is {kind} {where}"
             return
-        ours, theirs = dict(_facts(name, here)), dict(_facts(name, usual))
+        ours, theirs = dict(_facts(here)), dict(_facts(usual))
         for key in sorted({*ours, *theirs}):
             told = ours.get(key), theirs.get(key)
             if self._is_other(told, numbers, self._ways.get((name, key), frozenset())):
@@ -765,16 +765,16 @@ class _Folded:
         return one != other
 
 
-def _facts_of(name: str, change: ResourceChange | None) -> Facts | None:
-    return None if change is None else dict(_facts(name, change))
+def _facts_of(change: ResourceChange | None) -> Facts | None:
+    return None if change is None else dict(_facts(change))
 
 
-def _facts(name: str, change: ResourceChange) -> Iterator[tuple[str, str]]:
+def _facts(change: ResourceChange) -> Iterator[tuple[str, str]]:
     """All that has to be equal of what becomes of a resource, but for own names."""
-    effect = _effect(name, change)
-    yield "", " ".join(filter(None, (effect.kind, change.type)))
+    access, why = judge_access(change)
+    yield "", f"{_kind(change, access)} {change.type}"
     yield " action", change.action
-    yield " access", " ".join((effect.access, *effect.why))
+    yield " access", " ".join((access, *why))
     yield " data", change.policy or "not told"
     yield " drift", change.drift or "not told"
     for one in change.properties:
