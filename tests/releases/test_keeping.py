@@ -27,7 +27,7 @@ def releases(records: MemoryRecords, threads: int = 4) -> Releases:
 
 
 def keep(records: MemoryRecords, each: Release, threads: int = 4) -> KeptRelease:
-    return releases(records, threads).keep(each, files(each))
+    return releases(records, threads).keep(each, lambda: files(each))
 
 
 def failing(records: MemoryRecords, *regions: str, with_: Exception | None = None) -> None:

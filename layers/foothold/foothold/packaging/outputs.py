@@ -10,7 +10,7 @@ from pathlib import Path
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import MANIFEST, template_name
 from foothold.packaging.packager import Packaged
-from foothold.packaging.release import all_configurations
+from foothold.packaging.release import configurations
 from foothold.releases.model import RELEASE, Release
 
 
@@ -31,7 +31,7 @@ def write_outputs(packaged: Packaged, folder: Path, release: Release | None = No
     A failed region's template of an earlier run is taken away: nobody should deploy it together
     with this run's. Raises PermanentError where the folder cannot be written to.
     """
-    configured = all_configurations(release) if release else {}
+    configured = _configured(release) if release else {}
     templates = {
         package.region: folder / package.template for package in packaged.manifest.packages
     }
@@ -49,6 +49,11 @@ def write_outputs(packaged: Packaged, folder: Path, release: Release | None = No
             f"cannot write to {folder}: {error.strerror}: {error.filename}"
         ) from error
     return OutputFiles(templates, folder / MANIFEST, tuple(folder / name for name in configured))
+
+
+def _configured(release: Release) -> dict[str, Callable[[], bytes]]:
+    """The template configurations of all regions, whose files have names of their own."""
+    return {name: make for each in configurations(release).values() for name, make in each.items()}
 
 
 def _write_whole(path: Path, body: bytes) -> None:
@@ -72,7 +77,7 @@ def zip_outputs(packaged: Packaged, release: Release, target: Path) -> None:
         for package in packaged.manifest.packages
     }
     made |= {
-        **all_configurations(release),
+        **_configured(release),
         MANIFEST: packaged.manifest.render,
         RELEASE: release.render,
     }

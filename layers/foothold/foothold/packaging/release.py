@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
+from typing import Any
 
 from foothold.packaging.manifest import MANIFEST, Manifest, RegionPackage, template_name
 from foothold.packaging.packager import Packaged
@@ -42,7 +43,7 @@ def keep_release(
     release = replace(
         release_of(packaged.manifest, targets), source=source, packaged_at=at, packaged_by=caller
     )
-    return releases.keep(release, _files(packaged, release))
+    return releases.keep(release, lambda: _files(packaged, release))
 
 
 def not_kept(kept: KeptRelease) -> dict[str, str]:
@@ -74,47 +75,44 @@ def keys_of(release: Release, manifest: Manifest | None) -> dict[str, list[str]]
     """All that a release has in its stores, by region: its files, and, as far as there is a
     manifest, what was packaged."""
     packaged = {package.region: package for package in manifest.packages} if manifest else {}
-    keys = {}
-    for region in release.regions:
-        files = (RELEASE, template_name(region), MANIFEST, *configurations(release, region))
+    prefix, keys = release.prefix, {}
+    for region, configured in configurations(release).items():
+        files = (RELEASE, template_name(region), MANIFEST, *configured)
         objects = packaged[region].objects if region in packaged else ()
-        keys[region] = [*(release.prefix + name for name in files), *(one.key for one in objects)]
+        keys[region] = [*(prefix + name for name in files), *(one.key for one in objects)]
     return keys
 
 
-def configurations(release: Release, region: str) -> dict[str, Callable[[], bytes]]:
-    """The template configurations of a region by their files' names, each made when asked for."""
+def configurations(release: Release) -> Files:
+    """The template configurations of each region's targets, by their files' names."""
+    id_ = release.id
     return {
-        configuration_name(target.name, region): partial(_configuration, release, target, region)
-        for target in release.targets
-        if region in target.regions
-    }
-
-
-def all_configurations(release: Release) -> dict[str, Callable[[], bytes]]:
-    """Those of all regions."""
-    return {
-        name: render
+        region: {
+            configuration_name(target.name, region): partial(
+                _configuration, target.configuration, region, release.project, id_
+            )
+            for target in release.targets
+            if region in target.regions
+        }
         for region in release.regions
-        for name, render in configurations(release, region).items()
     }
 
 
-def _configuration(release: Release, target: ReleaseTarget, region: str) -> bytes:
+def _configuration(of: Callable[..., Any], *which: str) -> bytes:
     """The same bytes for the same release, in whatever order its parts were given."""
-    value = target.configuration(region, release.project, release.id)
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(of(*which), indent=2, sort_keys=True, ensure_ascii=False)
+    return text.encode() + b"\n"
 
 
 def _files(packaged: Packaged, release: Release) -> Files:
-    manifest = packaged.manifest
-    in_order = sorted(manifest.packages, key=lambda package: package.region)
-    render = cache(replace(manifest, packages=tuple(in_order)).render)
+    in_order = sorted(packaged.manifest.packages, key=lambda package: package.region)
+    manifest = replace(packaged.manifest, packages=tuple(in_order)).render()
+    configured = configurations(release)
     return {
         package.region: {
             package.template: packaged.templates[package.region].render,
-            MANIFEST: render,
-            **configurations(release, package.region),
+            MANIFEST: lambda: manifest,
+            **configured[package.region],
         }
-        for package in manifest.packages
+        for package in in_order
     }

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from foothold.errors import FootholdError, PermanentError, TemporaryError
@@ -43,6 +44,21 @@ class FoundReleases:
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
+class _EachAlone:
+    """Work for regions. A region's failure is that region's only; its first one counts, and ends
+    the work for it."""
+
+    def __init__(self) -> None:
+        self.failed: dict[str, str] = {}
+
+    def __call__(self, region: str, work: Callable[[], Answer]) -> Answer | None:
+        try:
+            return None if region in self.failed else work()
+        except FootholdError as error:
+            self.failed.setdefault(region, str(error))
+            return None
+
+
 class Releases:
     """The releases of all projects. `threads` is how many requests are under way at a time, over
     all regions; the store of `home_region` is asked first."""
@@ -57,56 +73,58 @@ class Releases:
 
     # Keeping
 
-    def keep(self, release: Release, files: Files) -> KeptRelease:
+    def keep(self, release: Release, files: Callable[[], Files]) -> KeptRelease:
         """Write what is missing of a release in every store that it serves.
 
-        `files` has the release's files of each of its regions, without `release.json`. A region
-        whose store refuses, or holds anything else under such a name, is left out and named.
+        `files` gives the release's files of each of its regions, without `release.json`, where any
+        is missing. A region whose store refuses, or holds anything else under such a name, is left
+        out and named.
         """
-        stores = stores_of(release)
-        failed: dict[str, str] = {}
+        stores, prefix, alone = stores_of(release), release.prefix, _EachAlone()
 
-        def alone(region: str, work: Callable[[], Answer]) -> Answer | None:
-            """A region's failure is that region's only; its first one counts."""
-            try:
-                return None if region in failed else work()
-            except FootholdError as error:
-                failed.setdefault(region, str(error))
-                return None
-
-        def there(region: str) -> Release | None:
-            return alone(region, lambda: self._if_told(stores[region], release.prefix))
+        def look(region: str) -> bytes | None:
+            return alone(region, lambda: self._if_told(stores[region], prefix))
 
         def write(region: str, name: str, render: Callable[[], bytes]) -> None:
-            alone(region, lambda: self._write(stores[region], release.prefix + name, render()))
+            alone(region, lambda: self._write(stores[region], prefix + name, render()))
 
         with ThreadPoolExecutor(self._threads) as pool:
-            found = dict(zip(stores, pool.map(there, stores), strict=True))
-            first = next((each for each in found.values() if each), release)
+            found = dict(zip(stores, pool.map(look, stores), strict=True))
+            known: dict[bytes, Release] = {}
+            for region, body in found.items():
+                # The same bytes in all stores, unless two were at work at once.
+                if body is not None and body not in known:
+                    read = alone(region, partial(_release, stores[region], prefix, body))
+                    known |= {body: read} if read else {}
+            first = next(iter(known.values()), release)
             kept = replace(
                 release,
                 source=first.source,
                 packaged_at=first.packaged_at,
                 packaged_by=first.packaged_by,
             )
-            missing = [region for region, each in found.items() if each is None]
-            body = kept.render()
-            of_all = [(region, *each) for region in missing for each in files[region].items()]
-            for work in (of_all, [(region, RELEASE, lambda: body) for region in missing]):
-                list(pool.map(lambda each: write(*each), work))
-        return KeptRelease(kept, failed)
+            missing = [region for region, body in found.items() if body is None]
+            if missing:
+                made, own = files(), kept.render()
+                for work in (
+                    [(region, *each) for region in missing for each in made[region].items()],
+                    [(region, RELEASE, lambda: own) for region in missing],
+                ):
+                    list(pool.map(lambda each: write(*each), work))
+        return KeptRelease(kept, alone.failed)
 
-    def _if_told(self, store: ArtifactStore, prefix: str) -> Release | None:
+    def _if_told(self, store: ArtifactStore, prefix: str) -> bytes | None:
         """None also where S3 refuses to tell, which it does to whoever may not list the bucket
         (Amazon S3 API Reference, "GetObject"): whether it is there shows when it is written."""
         try:
             found = self._records.read(store, prefix + RELEASE)
         except PermanentError:
             return None
-        return _release(store, prefix, found)
+        return found[0] if found else None
 
     def _there(self, store: ArtifactStore, prefix: str) -> Release | None:
-        return _release(store, prefix, self._records.read(store, prefix + RELEASE))
+        found = self._records.read(store, prefix + RELEASE)
+        return _release(store, prefix, found[0]) if found else None
 
     def _write(self, store: ArtifactStore, key: str, body: bytes) -> None:
         """Write an object once. Raises PermanentError where something else has its name."""
@@ -250,12 +268,10 @@ class Releases:
         return None
 
 
-def _release(store: ArtifactStore, prefix: str, found: tuple[bytes, str] | None) -> Release | None:
-    """What was read of a `release.json`. Raises PermanentError for what is not this release."""
-    if found is None:
-        return None
+def _release(store: ArtifactStore, prefix: str, body: bytes) -> Release:
+    """What a `release.json` says. Raises PermanentError for what is not this release."""
     where = f"{prefix}{RELEASE} in {store.bucket}"
-    release = Release.parse(found[0], where)
+    release = Release.parse(body, where)
     if release.prefix != prefix:
         raise PermanentError(f"{where} holds another release, {release.prefix}: take it away")
     return release
