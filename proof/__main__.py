@@ -20,6 +20,7 @@ from proof import (
     races,
     reviews,
     roles,
+    rollouts,
     static,
     watch,
 )
@@ -34,6 +35,9 @@ CHECKS: tuple[Check, ...] = (
     Check("pairs", "two errors or crashes, in one run or in two", faults.pairs_of_faults),
     Check("histories", "events doubled, reordered, 30 % lost, among edits", histories.histories),
     Check("races", "8 workers on one region, call by call", races.races),
+    Check("approvals", "replace, approve, execute: only what was reviewed", rollouts.reviews),
+    Check("alarms", "alarms of a wave, at any minute, flapping, no data", rollouts.alarms),
+    Check("rollouts", "a rollout killed after every call, and asked again", rollouts.kills),
     Check(
         "requests", "custom resource requests, mutated and made up", fuzz.custom_resource_requests
     ),

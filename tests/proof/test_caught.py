@@ -13,7 +13,10 @@ from foothold.aws.pace import Pace
 from foothold.aws.patience import Patience
 from foothold.errors import PermanentError
 from foothold.packaging.gateways import archive
+from foothold.releases import rollout
 from foothold.releases.access import Access
+from foothold.releases.model import change_set_name
+from foothold.releases.rollout import Rollouts
 from foothold.stores import events, planner, reconcile
 from foothold.stores.custom_resource import reply as cfn_reply
 from foothold.stores.gateways.kms import KmsKeys
@@ -30,6 +33,7 @@ from proof import (
     races,
     report,
     reviews,
+    rollouts,
     static,
     watch,
 )
@@ -304,6 +308,39 @@ def test_a_policy_that_is_called_something_else_is_caught(
         )
     ]
     assert reviews.pairs_judged(pairs).failures
+
+
+def test_a_change_set_that_is_executed_by_its_name_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def by_name(work: Any, review: Any) -> None:
+        name = change_set_name(review.project, review.execution)
+        work.ids = {one.cell: name for one in review.reviewed}
+
+    monkeypatch.setattr(Rollouts, "_bind", staticmethod(by_name))
+    assert "not reviewed" in rollouts.reviews(SCALE).failures[0]
+
+
+def test_a_bake_that_looks_at_the_present_only_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    alarm = Rollouts._alarm
+
+    def now(self: Rollouts, targets: Any, cells: Any, _: float) -> str:
+        return alarm(self, targets, cells, self._clock())
+
+    monkeypatch.setattr(Rollouts, "_alarm", now)
+    assert any("after an alarm" in line for line in rollouts.alarms(SCALE).failures)
+
+
+def test_a_bake_that_is_too_short_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "baked_until", lambda _, baking: baking + 59)
+    assert any(" began " in line for line in rollouts.alarms(SCALE).failures)
+
+
+def test_a_rollout_that_forgets_what_it_was_about_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rollout, "continued", lambda *both: both[1])
+    assert any("another end" in line for line in rollouts.kills(SCALE).failures)
 
 
 def test_a_proof_that_breaks_or_checks_nothing_has_failed() -> None:

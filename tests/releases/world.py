@@ -211,12 +211,15 @@ class World:
 
     def standing(self, cell: Cell, change_set_id: str) -> SetStanding:
         self.call("standing", cell)
-        found = self.sets.get(change_set_id)
+        named = {one.name: one for one in self.sets.values() if one.cell == cell}
+        found = self.sets.get(change_set_id) or named.get(change_set_id)
         return found.standing if found else SetStanding.GONE
 
     def execute(self, cell: Cell, change_set_id: str) -> None:
+        """By its id, or by its name as CloudFormation does it, too."""
         self.call("execute", cell)
-        found = self.sets.get(change_set_id)
+        named = {one.name: one for one in self.sets.values() if one.cell == cell}
+        found = self.sets.get(change_set_id) or named.get(change_set_id)
         if found is None or found.standing in {SetStanding.FAILED, SetStanding.GONE}:
             raise PermanentError(f"{change_set_id} cannot be executed")
         if found.standing is not SetStanding.READY:
