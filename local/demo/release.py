@@ -71,8 +71,22 @@ def packaged(work: Path) -> dict[str, Any]:
     foothold("package", "--project", PROJECT, "--targets", str(work / "pipeline.yaml"),
              "--template", str(work / ".aws-sam" / "build" / "template.yaml"),
              "--output", str(out))  # fmt: skip
-    release: dict[str, Any] = json.loads((out / "release.json").read_text())
+    release = told("release", "show", PROJECT)
     return {**release, "manifest": json.loads((out / "manifest.json").read_text())}
+
+
+def told(*command: str) -> dict[str, Any]:
+    """What a command answers a script."""
+    answer = subprocess.run(
+        [BINARIES / "foothold", *command, "--json"], cwd=ROOT, env=environment(), check=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return found
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, **Embedded().environment()}
 
 
 def stopped_by_an_alarm(embedded: Embedded, release: Mapping[str, Any]) -> None:
@@ -80,11 +94,10 @@ def stopped_by_an_alarm(embedded: Embedded, release: Mapping[str, Any]) -> None:
     DemoError where the rollout goes on."""
     command = ("release", "deploy", PROJECT, release["id"], "--target", TARGET, "--approve")
     show("foothold", *command)
-    environment = {**os.environ, **embedded.environment()}
     (target,) = release["targets"]
     (first,) = target["waves"][0]
     with subprocess.Popen(
-        [BINARIES / "foothold", *command], cwd=ROOT, env=environment
+        [BINARIES / "foothold", *command], cwd=ROOT, env=environment()
     ) as deployment:
         wait(lambda: release_of(embedded, first) == release["id"] or deployment.poll() is not None)
         console.print(f"[bold]An alarm of {first} is raised: {ALARM}[/]")
