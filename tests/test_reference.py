@@ -76,6 +76,7 @@ def test_every_parameter_of_the_template_is_read_by_its_name() -> None:
         names.reconcile_function,
         names.package_function,
         names.review_function,
+        names.rollout_function,
         names.region_policy,
         names.pipeline_regions,
     }

@@ -80,7 +80,12 @@ class World:
 
     def reviews(self) -> Reviews:
         return Reviews(
-            Names("/foothold"), self.parameters, self.records, self.records, self.change_sets
+            Names("/foothold"),
+            self.parameters,
+            self.records,
+            self.records,
+            self.change_sets,
+            lambda _: pytest.fail("nobody wants to go back"),
         )
 
     def parameters(self, path: str) -> Mapping[str, str]:

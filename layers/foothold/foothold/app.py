@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol
 
 import boto3
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from foothold.jobs.gateway import PipelineJobs
     from foothold.packaging.jobs import PackageFunction
     from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
-    from foothold.releases.actions import Reviews
+    from foothold.releases.actions import Bakes, Reviews
     from foothold.stores.operator.commands import OperatorCommands
 
 
@@ -276,6 +276,7 @@ class App:
         from foothold.releases.actions import Reviews  # noqa: PLC0415  one function's own
         from foothold.releases.gateways.changesets import TargetChangeSets  # noqa: PLC0415  likewise
         from foothold.releases.gateways.records import RegionalRecords  # noqa: PLC0415  likewise
+        from foothold.releases.gateways.stacks import DeployedStacks  # noqa: PLC0415  likewise
         from foothold.releases.gateways.target_accounts import READER_ROLE, TargetClients  # noqa: PLC0415  likewise
 
         plane = self.control_plane
@@ -288,7 +289,24 @@ class App:
             lambda path: self.parameters.below(plane.home_region, path),
             self.stores,
             RegionalRecords(client, lambda: plane.account),
-            TargetChangeSets(lambda *place: readers.client("cloudformation", *place)),
+            TargetChangeSets(partial(readers.client, "cloudformation")),
+            DeployedStacks(partial(readers.client, "cloudformation")).state,
+        )
+
+    @cached_property
+    def bakes(self) -> "Bakes":
+        from foothold.releases.actions import Bakes  # noqa: PLC0415  one function's own
+        from foothold.releases_caller import ReleasesCaller  # noqa: PLC0415  likewise
+
+        plane, time = self.control_plane, self._clock.time
+        caller = ReleasesCaller(plane.parameter_root, lambda: self.session, plane)
+        return Bakes(
+            plane.names,
+            lambda path: self.parameters.below(plane.home_region, path),
+            caller.stores,
+            caller.records,
+            caller.rollouts(),
+            time,
         )
 
     # Packaging.

@@ -2,8 +2,10 @@
 stage. Each is one call for one job, and may be called twice.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Literal
 from urllib.parse import quote
 
@@ -19,17 +21,31 @@ from foothold.reading import CLOSED
 from foothold.releases.changes import ChangeSet
 from foothold.releases.model import (
     RELEASE_TAG,
+    Cell,
+    OnFailure,
     ReleaseTarget,
     ReleaseTargets,
     change_set_name,
 )
 from foothold.releases.page import html
-from foothold.releases.ports import ChangeSetReader, Records
+from foothold.releases.ports import ChangeSetReader, Records, StackState
 from foothold.releases.review import Review, differences, fold
+from foothold.releases.rollout import Rollouts
+from foothold.releases.rollout_plan import (
+    Before,
+    Past,
+    Watch,
+    Watched,
+    baked_until,
+    ran,
+    ran_before,
+    waves_of,
+)
 from foothold.releases.shown import markdown
 from foothold.stores.published import Published, Stores
 from foothold.stores.register import ArtifactStore, Names
 
+THREADS = 32  # stacks that are looked at at a time
 WRITES = 3  # how often a review is begun anew because another call was at work
 HELP = "Foothold writes them when it expands a pipeline: deploy the pipeline's stack again"
 
@@ -53,15 +69,24 @@ class ReviewAction(_Action):
     do: Literal["review", "guard"]
 
 
+class BakeAction(_Action):
+    """`wave` is the one that was just deployed, from 1."""
+
+    do: Literal["bake"]
+    wave: Annotated[int, Field(ge=1)]
+
+
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """What the review function does. `parameters` reads those below a path at home."""
+    """What the review function does. `parameters` reads those below a path at home, `state_of`
+    looks at a stack."""
 
     names: Names
     parameters: Callable[[str], Mapping[str, str]]
     stores: Stores
     records: Records
     change_sets: ChangeSetReader
+    state_of: Callable[[Cell], StackState | None]
 
     def review(self, asked: ReviewAction) -> JobResult:
         """Read all change sets, and leave the review where the guard and people find it.
@@ -71,20 +96,15 @@ class Reviews:
         says so.
         """
         published, targets, together = self._asked(asked)
-        home = self._home(published, targets)
-        files = _Files(self.records, home, asked)
+        files = _Files(self.records, home_of(published, targets), asked)
+        names = {each.region: (each.bucket, each.key_arn) for each in published.stores.values()}
         for _ in range(WRITES):
             there = files.read()
             sets = self._read(asked, together)
-            review = fold(
-                asked.project,
-                asked.target,
-                asked.execution,
-                sets,
-                _release_of(sets),
-                {each.region: (each.bucket, each.key_arn) for each in published.stores.values()},
-            )
-            if files.written(review, there):
+            release = _release_of(sets)
+            review = fold(asked.project, asked.target, asked.execution, sets, release, names)
+            before = self._before(together, release, there[BEFORE])
+            if files.written(review, before, there):
                 return JobResult(review.summary, self._variables(review, together, files))
         raise TemporaryError("other calls write this review all the time: retry the stage")
 
@@ -92,7 +112,7 @@ class Reviews:
         """Compare the change sets with those that were reviewed in this execution. Raises
         PermanentError where anything is otherwise, or where nothing was reviewed."""
         published, targets, together = self._asked(asked)
-        files = _Files(self.records, self._home(published, targets), asked)
+        files = _Files(self.records, home_of(published, targets), asked)
         reviewed = files.review()
         found = differences(reviewed, self._read(asked, together))
         if found:
@@ -107,14 +127,29 @@ class Reviews:
     ) -> tuple[Published, ReleaseTargets, Sequence[ReleaseTarget]]:
         return self.stores.ready(), *published_targets(self.names, self.parameters, asked)
 
-    @staticmethod
-    def _home(published: Published, targets: ReleaseTargets) -> ArtifactStore:
-        region = targets.home_region
-        if region not in published.stores:
-            raise PermanentError(
-                published.refused.get(region, f"{region} has no artifact store to keep reviews in")
-            )
-        return published.stores[region]
+    def _before(
+        self, together: Sequence[ReleaseTarget], release: str, there: tuple[bytes, str] | None
+    ) -> Before:
+        """What the stacks run now, where somebody may want to go back to it."""
+        cells = [
+            cell
+            for target in together
+            if target.on_failure is OnFailure.ROLLBACK
+            for cell in target.cells
+        ]
+        if not cells:
+            return {}
+
+        def running(cell: Cell) -> str | None:
+            try:
+                return ran(self.state_of(cell))
+            except PermanentError:
+                return ""  # what it runs is not known
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            observed = dict(zip(cells, pool.map(running, cells), strict=True))
+        earlier = parse_before(there[0]) if there else {}
+        return ran_before(observed, release, Past(release, back=False, before=(*earlier.items(),)))
 
     def _read(self, asked: ReviewAction, together: Sequence[ReleaseTarget]) -> list[ChangeSet]:
         name = change_set_name(asked.project, asked.execution)
@@ -132,6 +167,17 @@ class Reviews:
             "ask": "yes" if asks else "no",
             "release": review.release or "unknown",
         }
+
+
+def home_of(published: Published, targets: ReleaseTargets) -> ArtifactStore:
+    """The store that reviews and rollouts are kept in. Raises PermanentError where there is none
+    that may be used."""
+    region = targets.home_region
+    if region not in published.stores:
+        raise PermanentError(
+            published.refused.get(region, f"{region} has no artifact store to keep reviews in")
+        )
+    return published.stores[region]
 
 
 def published_targets(
@@ -160,19 +206,27 @@ class _Files:
         self.prefix = f"{asked.project}/reviews/{asked.target}/{asked.execution}/"
 
     def read(self) -> Mapping[str, tuple[bytes, str] | None]:
-        return {name: self._records.read(self.home, self.prefix + name) for name in RENDERED}
+        names = (*RENDERED, BEFORE)
+        return {name: self._records.read(self.home, self.prefix + name) for name in names}
 
-    def written(self, review: Review, there: Mapping[str, tuple[bytes, str] | None]) -> bool:
+    def written(
+        self, review: Review, before: Before, there: Mapping[str, tuple[bytes, str] | None]
+    ) -> bool:
         """Whether the review stands there now, in the place of what was there when its reading
         began; not where something else was written since."""
-        for name, render in RENDERED.items():
-            key, body, before = self.prefix + name, render(review), there[name]
-            if before is None:
-                if not self._records.create(self.home, key, body):
-                    return False
-            elif before[0] != body and not self._records.replace(self.home, key, body, before[1]):
-                return False
-        return True
+        bodies = {name: render(review) for name, render in RENDERED.items()}
+        if before:
+            bodies[BEFORE] = render_before(before)
+        return all(
+            replaced(self._records, self.home, self.prefix + name, body, there[name])
+            for name, body in bodies.items()
+        )
+
+    def before(self) -> Before:
+        found = self._records.read(self.home, self.prefix + BEFORE)
+        if found is None:
+            raise PermanentError("it is not known what its stacks ran before, so they stay as is")
+        return parse_before(found[0])
 
     def review(self) -> Review:
         key = f"{self.prefix}review.json"
@@ -183,6 +237,33 @@ class _Files:
                 "was approved: start the pipeline again"
             )
         return Review.parse(found[0], f"{key} in {self.home.bucket}")
+
+
+def replaced(
+    records: Records, store: ArtifactStore, key: str, body: bytes, there: tuple[bytes, str] | None
+) -> bool:
+    """Whether the body stands there now, in the place of what was `there`."""
+    if there is None:
+        return records.create(store, key, body)
+    return there[0] == body or records.replace(store, key, body, there[1])
+
+
+# What the stacks ran before this execution.
+BEFORE = "before.json"
+
+
+def render_before(before: Before) -> bytes:
+    return json.dumps([[asdict(cell), release] for cell, release in before.items()]).encode()
+
+
+def parse_before(body: bytes) -> Before:
+    """Raises PermanentError for what `render_before` does not give."""
+    try:
+        return {Cell(**cell): release for cell, release in json.loads(body)}
+    except (TypeError, ValueError):
+        raise PermanentError(
+            f"{BEFORE} is none that Foothold wrote: start the pipeline again"
+        ) from None
 
 
 # The guard's own is the first, so that nobody's page says more than was reviewed.
@@ -203,6 +284,114 @@ def console_link(store: ArtifactStore, key: str) -> str:
     return f"https://{host}/s3/object/{store.bucket}?region={store.region}&prefix={place}"
 
 
+# --- Watching a wave ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Baking:
+    """How far watching a wave is, from one call of CodePipeline to the next. `run` is the first
+    call's job; with a `trouble` the wave is being taken back."""
+
+    run: str
+    watch: Watch
+    trouble: str = ""
+
+    def render(self) -> bytes:
+        return json.dumps([self.run, self.watch.render(), self.trouble]).encode()
+
+    @classmethod
+    def parse(cls, body: bytes) -> "Baking":
+        """Raises PermanentError for what `render` does not give."""
+        try:
+            run, watch, trouble = json.loads(body)
+            return cls(str(run), Watch.parse(watch), str(trouble))
+        except (TypeError, ValueError):
+            raise PermanentError("the record of this wave is none that Foothold wrote") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Bakes:
+    """What the rollout function does: one look at a call, and no waiting within it. A token of
+    CodePipeline holds 2,048 characters, and the trials of many regions more than that: so the
+    token is only the run's name, and its record stands in the home store."""
+
+    names: Names
+    parameters: Callable[[str], Mapping[str, str]]
+    stores: Stores
+    records: Records
+    rollouts: Rollouts
+    clock: Callable[[], float]
+
+    def bake(self, asked: BakeAction, job: str, token: str | None) -> JobResult:
+        """Look at the wave, whose alarms count from the first look on. Raises PermanentError for
+        one that an alarm or a trial has stopped: once it is taken back, where that was declared."""
+        published = self.stores.ready()
+        targets, together = published_targets(self.names, self.parameters, asked)
+        waves = waves_of(together)
+        if asked.wave > len(waves):
+            raise PermanentError(f"{asked.target} has {len(waves)} waves, and no {asked.wave}")
+        home = home_of(published, targets)
+        key = f"{asked.project}/rollouts/{asked.target}/{asked.execution}/wave-{asked.wave}.json"
+        there, run = self.records.read(home, key), token or job
+        now = Baking.parse(there[0]) if there else None
+        if now is None or now.run != run:
+            if token:
+                raise PermanentError("another call of this action took its place: retry the stage")
+            now = Baking(run, Watch(self.clock(), self.clock()))
+        look = _Look(asked, together, waves[asked.wave - 1], self.rollouts, self.clock())
+        try:
+            after, line = look.at(now, _Files(self.records, home, asked).before)
+        except TemporaryError as error:
+            after, line = now, str(error)
+        if after is None:
+            return JobResult(line)
+        # Whoever wrote meanwhile is another call of the same job: the next one goes on from there.
+        replaced(self.records, home, key, after.render(), there)
+        return JobResult(line, continuation=run, percent=look.percent(after))
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at a wave."""
+
+    asked: BakeAction
+    together: Sequence[ReleaseTarget]
+    cells: Sequence[Cell]
+    rollouts: Rollouts
+    time: float
+
+    def at(self, now: Baking, before: Callable[[], Before]) -> tuple[Baking | None, str]:
+        """How it goes on, None where it has ended well, and a line about it."""
+        attempt = f"{self.asked.execution}-{now.run[:8]}"
+        if not now.trouble:
+            seen = self.rollouts.watch(self.together, self.cells, now.watch, attempt)
+            if seen.state is Watched.DONE:
+                return None, seen.line
+            now = replace(now, watch=seen.watch)
+            if seen.state is Watched.GO_ON:
+                return now, seen.line
+            if all(one.on_failure is OnFailure.STOP for one in self.together):
+                raise PermanentError(
+                    f"{seen.line}; wave {self.asked.wave} stays as it is, and no later one begins"
+                )
+            now = replace(now, trouble=seen.line)
+        try:
+            taken = self.rollouts.take_back(self.asked.project, self.cells, before(), attempt)
+        except PermanentError as error:
+            raise PermanentError(f"{now.trouble}; {error}") from error
+        if not taken.is_done:
+            return now, f"{now.trouble}: wave {self.asked.wave} is being taken back"
+        back = ", ".join(map(str, taken.back)) or "nothing"
+        left = "".join(f"; not {cell}: {why}" for cell, why in taken.could_not.items())
+        raise PermanentError(f"{now.trouble}; taken back: {back}{left}")
+
+    def percent(self, now: Baking) -> int:
+        """How much of the time is over."""
+        until = baked_until(self.together, now.watch.baking)
+        whole = max(1.0, until - now.watch.baking)
+        return min(99, int(100 * (self.time - now.watch.baking) / whole))
+
+
 # --- The functions ------------------------------------------------------------------------------
 
 
@@ -219,6 +408,19 @@ def answer_review(
         return reviews().review(action) if action.do == "review" else reviews().guard(action)
 
     return _answered(event, jobs, work, seconds_left, "review")
+
+
+def answer_rollout(
+    event: object, bakes: Callable[[], Bakes], jobs: Jobs, seconds_left: float
+) -> FunctionAnswer:
+    """Look at the wave that a job is about, and answer it, whatever happens; the same otherwise as
+    `answer_review`."""
+
+    def work(job: Job) -> JobResult:
+        action = _action(job, BakeAction)
+        return bakes().bake(action, job.id, job.data().continuation_token)
+
+    return _answered(event, jobs, work, seconds_left, "rollout")
 
 
 def _action(job: Job, model: type[Model]) -> Model:
