@@ -28,6 +28,7 @@ from foothold.errors import (
 if TYPE_CHECKING:
     from mypy_boto3_account import AccountClient
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_codebuild import CodeBuildClient
     from mypy_boto3_codepipeline import CodePipelineClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_iam import IAMClient
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient
     from mypy_boto3_sts.type_defs import GetCallerIdentityResponseTypeDef
@@ -161,6 +163,8 @@ class Clients:
     @overload
     def get(self, service: Literal["cloudformation"], region: str) -> "CloudFormationClient": ...
     @overload
+    def get(self, service: Literal["codebuild"], region: str) -> "CodeBuildClient": ...
+    @overload
     def get(self, service: Literal["codepipeline"], region: str) -> "CodePipelineClient": ...
     @overload
     def get(self, service: Literal["ec2"], region: str) -> Ec2Client: ...
@@ -178,6 +182,8 @@ class Clients:
     ) -> "ResourceGroupsTaggingAPIClient": ...
     @overload
     def get(self, service: Literal["s3"], region: str) -> "S3Client": ...
+    @overload
+    def get(self, service: Literal["service-quotas"], region: str) -> "ServiceQuotasClient": ...
     @overload
     def get(self, service: Literal["ssm"], region: str) -> "SSMClient": ...
     @overload

@@ -1,7 +1,6 @@
 """The tags of CodeBuild projects."""
 
 from contextlib import suppress
-from typing import Any
 
 from foothold.aws.clients import Clients, aws_call
 
@@ -15,9 +14,9 @@ class BuildProjects:
 
     def tag(self, project: str, name: str) -> str | None:
         """The value of a build project's tag; None where it carries no such tag."""
-        get: Any = self._clients.get
+        codebuild = self._clients.get("codebuild", self._region)
         with aws_call(f"read the tags of the CodeBuild project {project}"):
-            found = get("codebuild", self._region).batch_get_projects(names=[project])["projects"]
+            found = codebuild.batch_get_projects(names=[project])["projects"]
         with suppress(IndexError, StopIteration):
             return str(next(tag["value"] for tag in found[0]["tags"] if tag["key"] == name))
         return None

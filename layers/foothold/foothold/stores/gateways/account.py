@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from foothold.aws.clients import Clients, aws_call
 from foothold.errors import FootholdError
@@ -94,7 +94,7 @@ class AccountCapacity:
         service, code = BUCKET_QUOTA
         try:
             with aws_call("read the quota of buckets"):
-                quotas: Any = self._clients.get("service-quotas", quota_region)  # type: ignore[call-overload]  # no stubs asked for
+                quotas = self._clients.get("service-quotas", quota_region)
                 answer = quotas.get_service_quota(ServiceCode=service, QuotaCode=code)
                 pages = self._clients.get("s3", home).get_paginator("list_buckets").paginate()
                 buckets = sum(len(page["Buckets"]) for page in pages)
