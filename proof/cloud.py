@@ -43,6 +43,8 @@ BUCKET_POLICY_BYTES = 20 * 1024  # Amazon S3 User Guide, "Bucket policies"
 KEY_POLICY_BYTES = 32 * 1024  # AWS KMS API Reference, "PutKeyPolicy"
 PARAMETER_BYTES = 4 * 1024  # SSM API Reference, "PutParameter"
 LONGEST_WINDOW = 30  # days; AWS KMS API Reference, "ScheduleKeyDeletion"
+DELETED = "DELETE_COMPLETE"
+READS = ("Get", "List", "Head", "Describe", "Simulate", "AssumeRole")
 PAGE = 10  # SSM API Reference, "GetParametersByPath", "GetParameters"
 
 REGIONAL = frozenset({"kms", "resourcegroupstaggingapi", "s3", "ssm"})
@@ -61,7 +63,8 @@ class Refused(Exception):  # noqa: N818  it is an answer, not a mistake
 @dataclass(frozen=True)
 class Call:
     """One API call, as a client made it. `borrowed`: with other credentials than the function's
-    own, such as a job's. `within` names the function that was invoked to make it, if one was."""
+    own, such as a job's. `within` names the function that was invoked to make it, if one was.
+    `account`: whose role was assumed to make it; empty for the account of the cloud itself."""
 
     service: str
     operation: str
@@ -70,13 +73,14 @@ class Call:
     owner_can_be_named: bool = False
     borrowed: bool = False
     within: str | None = None
+    account: str = ""
 
     def __str__(self) -> str:
         return f"{self.service}:{self.operation} in {self.region}"
 
     @property
     def writes(self) -> bool:
-        return not self.operation.startswith(("Get", "List", "Head", "Describe"))
+        return not self.operation.startswith(READS)
 
 
 @dataclass
@@ -137,12 +141,16 @@ class Cloud:
         self.pipelines: dict[str, str] = {}  # the bucket that each of them uses
         # What target accounts have to be executed, by region and stack.
         self.change_sets: dict[tuple[str, str], Json] = {}
+        self.following: set[str] = set()  # those of them that follow the stores
+        self.bucket_quota = 10_000
+        self.denied: set[str] = set()  # what the function's own role may not do
         self.events: list[Json] = []
         self.answers: list[Json] = []
         self.job_answers: list[tuple[str, Json]] = []
         self.written_to_strangers: list[str] = []
         self.answer_bodies: list[bytes] = []
         self.signing_jobs: dict[str, str] = {}  # the key that each of them wrote
+        self._caller = account
         self._lock = threading.RLock()
 
     def copy(self) -> "Cloud":
@@ -157,8 +165,9 @@ class Cloud:
         other.versions = dict(self.versions)
         other.parameter_tags = copy.deepcopy(self.parameter_tags)
         other.stacks = copy.deepcopy(self.stacks)
-        other.pipelines = dict(self.pipelines)
         other.change_sets = copy.deepcopy(self.change_sets)
+        other.pipelines, other.following = dict(self.pipelines), set(self.following)
+        other.bucket_quota, other.denied = self.bucket_quota, set(self.denied)
         other.events = list(self.events)
         return other
 
@@ -180,6 +189,7 @@ class Cloud:
             return self._invoke(call.params)
         with self._lock:
             self.performed += 1
+            self._caller = call.account or self.account
             usable = self.statuses.get(call.region) in ("ENABLED", "ENABLED_BY_DEFAULT")
             if call.service in REGIONAL and not usable:
                 raise Refused("UnrecognizedClientException", 400, f"no region {call.region}")
@@ -220,7 +230,9 @@ class Cloud:
         }
 
     def _sts_AssumeRole(self, _region: str, asked: Mapping[str, Any]) -> Json:
-        lent = {"AccessKeyId": "lent", "SecretAccessKey": "canary-lent", "SessionToken": "canary"}
+        access_key = f"lent.{asked['RoleArn'].split(':')[4]}"
+        lent = {"AccessKeyId": access_key, "SecretAccessKey": "canary-lent"}
+        lent["SessionToken"] = "canary"
         arn = asked["RoleArn"].replace(":role/", ":assumed-role/")
         return {"Credentials": lent, "AssumedRoleUser": {"Arn": arn, "AssumedRoleId": "A"}}
 
@@ -759,12 +771,17 @@ class Cloud:
     # --- What else the functions look at ----------------------------------------------------------
 
     def _service_quotas_GetServiceQuota(self, _region: str, _asked: Mapping[str, Any]) -> Json:
-        return {"Quota": {"Value": 10_000.0}}
+        return {"Quota": {"Value": float(self.bucket_quota)}}
 
     def _iam_SimulatePrincipalPolicy(self, _region: str, asked: Mapping[str, Any]) -> Json:
-        names = asked["ActionNames"]
-        return {"EvaluationResults": [{"EvalActionName": n, "EvalDecision": "allowed"}
-                                      for n in names]}  # fmt: skip
+        """IAM API Reference, "EvaluationResult": allowed, explicitDeny or implicitDeny."""
+        decisions = {n: "implicitDeny" if n in self.denied else "allowed"
+                     for n in asked["ActionNames"]}  # fmt: skip
+        return {
+            "EvaluationResults": [
+                {"EvalActionName": n, "EvalDecision": decision} for n, decision in decisions.items()
+            ]
+        }
 
     def _codepipeline_PutJobSuccessResult(self, _region: str, asked: Mapping[str, Any]) -> Json:
         return self._job_answered("success", asked)
@@ -791,8 +808,9 @@ class Cloud:
         stores = {"eu": {"type": "S3", "location": self.pipelines[asked["name"]]}}
         return {"pipeline": {"artifactStores": stores}, "metadata": {"pipelineArn": arn}}
 
-    def _codepipeline_ListTagsForResource(self, _region: str, _asked: Mapping[str, Any]) -> Json:
-        return {"tags": []}
+    def _codepipeline_ListTagsForResource(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        follows = asked["resourceArn"].split(":")[5] in self.following
+        return {"tags": [{"key": "foothold:follow", "value": "true"}] if follows else []}
 
     def _codebuild_BatchGetProjects(self, _region: str, asked: Mapping[str, Any]) -> Json:
         tags = [{"key": "foothold:project", "value": "orders"}]
@@ -825,24 +843,50 @@ class Cloud:
         made = {"ApplicationId": asked["ApplicationId"], "TemplateId": "t"}
         return {**made, "Status": "ACTIVE", "TemplateUrl": "https://example.com/template"}
 
-    def _cloudformation_ListStacks(self, _region: str, _asked: Mapping[str, Any]) -> Json:
+    # --- CloudFormation -------------------------------------------------------------------------
+
+    def add_stack(self, stack_id: str, template: str = "Transform: [FootholdPipeline]") -> None:
+        """A stack that stands, in the region and the account that its ARN names."""
+        name = stack_id.split("/")[1]
+        self.stacks[name] = {"StackName": name, "StackId": stack_id, "Template": template}
+        self.stacks[name]["StackStatus"] = "CREATE_COMPLETE"
+
+    def delete_stack(self, stack_id: str, at: float) -> None:
+        """Somebody deletes it, at this time in seconds since the epoch."""
+        gone = {"StackStatus": DELETED, "DeletionTime": datetime.fromtimestamp(at, UTC)}
+        self.stacks[stack_id.split("/")[1]] |= gone
+
+    def _stacks(self, region: str) -> Iterator[Json]:
+        """Those of the caller's account in a region; a stack without an ARN is at home."""
+        for name, stack in self.stacks.items():
+            home = f"arn:aws:cloudformation:{HOME}:{self.account}:stack/{name}/1"
+            stack_id = stack.get("StackId", home)
+            if stack_id.split(":")[3:5] == [region, self._caller]:
+                yield {**stack, "StackId": stack_id}
+
+    def _stack(self, region: str, name: str) -> Json:
+        """By name or, for 90 days after it was deleted, by id (CloudFormation API Reference,
+        "DescribeStacks")."""
+        for stack in self._stacks(region):
+            by_name = stack["StackName"] if stack["StackStatus"] != DELETED else None
+            if name in (by_name, stack["StackId"]):
+                return stack
+        raise Refused("ValidationError", 400, f"Stack with id {name} does not exist")
+
+    def _cloudformation_ListStacks(self, region: str, asked: Mapping[str, Any]) -> Json:
         listed = [
-            {"StackName": name, "StackId": stack.get("StackId", name)}
-            for name, stack in self.stacks.items()
-            if stack.get("StackStatus") != "DELETE_COMPLETE"
+            {name: stack[name] for name in ("StackName", "StackId", "StackStatus")}
+            for stack in self._stacks(region)
+            if stack["StackStatus"] in asked.get("StackStatusFilter", [stack["StackStatus"]])
         ]
         return {"StackSummaries": listed}
 
-    def _cloudformation_DescribeStacks(self, _region: str, asked: Mapping[str, Any]) -> Json:
-        if "StackName" in asked:  # by name or, for 90 days after it was deleted, by id
-            found = [
-                s for n, s in self.stacks.items() if asked["StackName"] in (n, s.get("StackId"))
-            ]
-            if not found:
-                wanted = f"Stack with id {asked['StackName']} does not exist"
-                raise Refused("ValidationError", 400, wanted)
-            return {"Stacks": copy.deepcopy(found)}
-        return {"Stacks": [copy.deepcopy(stack) for stack in self.stacks.values()]}
+    def _cloudformation_DescribeStacks(self, region: str, asked: Mapping[str, Any]) -> Json:
+        if "StackName" in asked:
+            found = [self._stack(region, asked["StackName"])]
+        else:
+            found = [one for one in self._stacks(region) if one["StackStatus"] != DELETED]
+        return {"Stacks": copy.deepcopy(found)}
 
     def _cloudformation_DescribeChangeSet(self, region: str, asked: Mapping[str, Any]) -> Json:
         found = self.change_sets.get((region, asked["StackName"]))
@@ -850,12 +894,11 @@ class Cloud:
             raise Refused("ChangeSetNotFound", 404)
         return copy.deepcopy(found)
 
-    def _cloudformation_GetTemplate(self, _region: str, asked: Mapping[str, Any]) -> Json:
+    def _cloudformation_GetTemplate(self, region: str, asked: Mapping[str, Any]) -> Json:
         if "ChangeSetName" in asked:
             return {"TemplateBody": "Resources: {}"}
-        if asked["StackName"] not in self.stacks:
-            raise Refused("ValidationError")
-        return {"TemplateBody": "Transform: [FootholdPipeline]"}
+        stack = self._stack(region, asked["StackName"])
+        return {"TemplateBody": stack.get("Template", "Transform: [FootholdPipeline]")}
 
     def _cloudformation_UpdateStack(self, _region: str, asked: Mapping[str, Any]) -> Json:
         """Expands the template anew: the stack names the stores that are there now."""
@@ -1002,14 +1045,16 @@ def _answer(
     if service == "s3":
         region = _signing_region(context) or region
     members = model.input_shape.members if model.input_shape else {}
+    access_key = request_signer._credentials.access_key  # noqa: SLF001  nothing else tells
     call = Call(
         service,
         model.name,
         region,
         context["proof_params"],
         "ExpectedBucketOwner" in members,
-        request_signer._credentials.access_key != ACCESS_KEY,  # noqa: SLF001  nothing else tells
+        access_key != ACCESS_KEY,
         Cloud.invoked.get(),
+        access_key.partition(".")[2],
     )
     status, headers = 200, cast("Any", HeadersDict())
     try:

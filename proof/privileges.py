@@ -329,7 +329,7 @@ def _others_alias(call: Call, perform: Perform) -> Json:
 def _in_use() -> Cloud:
     cloud = with_objects()
     cloud.pipelines["orders"] = f"foothold-{ACCOUNT}-{REGION}-an"
-    cloud.stacks["orders"] = {"StackName": "orders", "StackStatus": "CREATE_COMPLETE"}
+    cloud.add_stack(f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/orders/1")
     return cloud
 
 

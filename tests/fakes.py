@@ -1,13 +1,12 @@
 """The services' ports kept in memory. The same suite runs on them and on the AWS gateways."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foothold.errors import BucketMissingError, PermanentError
 from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect
 from foothold.stores.model import STATE_TAG, StoreSpec, Use
-from foothold.stores.ports import PipelineUse
 from foothold.stores.register import ArtifactStore
 from foothold.stores.steps import ObservedKey
 
@@ -30,12 +29,6 @@ class FakeWorld:
     versions: dict[str, int] = field(default_factory=dict)
     openings: dict[str, tuple[str, ...]] = field(default_factory=dict)
     locks: dict[str, str] = field(default_factory=dict)
-    pipelines: dict[str, tuple[PipelineUse, ...]] = field(default_factory=dict)
-    stacks: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    bucket_room: int | None = None
-    missing_services: tuple[str, ...] = ()
-    denied: tuple[str, ...] | None = None
-    gone: dict[str, float | None] = field(default_factory=dict)
     keys_made: int = 0
 
     def call(self, name: str) -> None:
@@ -232,43 +225,3 @@ class FakeStoreBuckets:
     def tags(self, store: ArtifactStore, owner: str) -> Mapping[str, str]:
         assert owner.isdigit()
         return dict(self._read(store, BucketAspect.TAGS))
-
-
-class FakeUsage:
-    def __init__(self, world: FakeWorld) -> None:
-        self.world = world
-
-    def pipelines(self, bucket: str) -> tuple[PipelineUse, ...]:
-        self.world.call("list pipelines")
-        return self.world.pipelines.get(bucket, ())
-
-    def stacks(self, spec: StoreSpec) -> tuple[str, ...]:
-        self.world.call("list stacks")
-        return self.world.stacks.get(spec.region, ())
-
-
-class FakeStacks:
-    """Every stack exists but those in `world.gone`."""
-
-    def __init__(self, world: FakeWorld) -> None:
-        self.world = world
-
-    def gone(self, stack_ids: Collection[str]) -> Mapping[str, float | None]:
-        self.world.call("look for stacks")
-        return {name: at for name, at in self.world.gone.items() if name in stack_ids}
-
-
-class FakeCapacity:
-    def __init__(self, world: FakeWorld) -> None:
-        self.world = world
-
-    def missing_services(self, region: str) -> tuple[str, ...]:
-        return self.world.missing_services
-
-    def bucket_room(self) -> int | None:
-        self.world.call("read quota")
-        return self.world.bucket_room
-
-    def denied(self, spec: StoreSpec) -> tuple[str, ...] | None:
-        self.world.call("read permissions")
-        return self.world.denied

@@ -6,12 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from foothold.aws.clients import Clients
+from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
 from foothold.stores.adoption import Adoptions
 from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.claims import Claims
-from foothold.stores.gateways.account import AccountRegions
+from foothold.stores.gateways.account import AccountCapacity, AccountRegions
 from foothold.stores.gateways.events import StoreAnnouncements
 from foothold.stores.gateways.ssm import SsmParameters
+from foothold.stores.gateways.usage import DeployedUsage
 from foothold.stores.handover import HandOvers
 from foothold.stores.model import ControlPlane, StoreSpec, Use
 from foothold.stores.operator.commands import OperatorCommands
@@ -21,13 +23,11 @@ from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import ArtifactStore
 from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Retirements
+from proof import cloud
 from proof.cloud import Call, Cloud, Json, Perform
 from tests.fakes import (
     FakeBuckets,
-    FakeCapacity,
     FakeKeys,
-    FakeStacks,
-    FakeUsage,
     FakeWorld,
 )
 from tests.stores.worlds import HOME, PLANE, STATUSES, clients_in
@@ -35,10 +35,7 @@ from tests.stores.worlds import HOME, PLANE, STATUSES, clients_in
 REGION = "eu-west-1"
 SPEC = PLANE.spec(REGION)
 READS = (
-    "Get",
-    "List",
-    "Head",
-    "Describe",
+    *cloud.READS,
     "aliased",
     "tagged",
     "find ",
@@ -51,9 +48,9 @@ READS = (
 
 
 def _cloud() -> Cloud:
-    cloud = Cloud(STATUSES, PLANE.account)
-    cloud.clock = 1_000_000.0
-    return cloud
+    made = Cloud(STATUSES, PLANE.account)
+    made.clock = 1_000_000.0
+    return made
 
 
 @dataclass
@@ -98,6 +95,18 @@ class Account:
         return SsmParameters(self.clients)
 
     @property
+    def capacity(self) -> AccountCapacity:
+        return AccountCapacity(self.clients)
+
+    @property
+    def usage(self) -> DeployedUsage:
+        """With a role in each account that a stack is in."""
+        owners = {stack["StackId"].split(":")[4] for stack in self.cloud.stacks.values()}
+        others = sorted(owners - {self.plane.account})
+        roles = [f"arn:aws:iam::{owner}:role/foothold-deploy" for owner in others]
+        return DeployedUsage(self.clients, self.plane.home_region, roles)
+
+    @property
     def reconciler(self) -> Reconciler:
         return Reconciler(
             self.plane,
@@ -106,7 +115,7 @@ class Account:
             self.parameters,
             AccountRegions(self.clients),
             announcements=StoreAnnouncements(self.clients, self.plane.home_region),
-            capacity=FakeCapacity(self.fake),
+            capacity=self.capacity,
             clock=lambda: self.now,
         )
 
@@ -118,7 +127,7 @@ class Account:
             keys=self.keys,
             buckets=self.buckets,
             parameters=self.parameters,
-            usage=FakeUsage(self.fake),
+            usage=self.usage,
             clock=lambda: self.now,
         )
 
@@ -144,11 +153,11 @@ class Account:
 
     @property
     def preflights(self) -> Preflights:
-        return Preflights(self.plane, self.reconciler, FakeCapacity(self.fake))
+        return Preflights(self.plane, self.reconciler, self.capacity)
 
     @property
     def claims(self) -> Claims:
-        stacks = FakeStacks(self.fake)
+        stacks = CloudFormationStacks(self.clients.get("cloudformation", self.plane.home_region))
         return Claims(self.plane, self.reconciler, self.parameters, lambda: self.now, stacks)
 
     def commands(
@@ -173,6 +182,11 @@ class Account:
         assert outcome.store is not None
         self.fake.calls.clear()
         return outcome.store.key_arn
+
+    def deploy(self, name: str, account: str) -> None:
+        """Somebody deploys a stack in REGION from the store there."""
+        stack = f"arn:aws:cloudformation:{REGION}:{account}:stack/{name}/1"
+        self.cloud.add_stack(stack, f"CodeUri: s3://{SPEC.bucket}/code")
 
     def retire(self, region: str = REGION) -> None:
         assert self.retirements.retire(region, self.now + 60).retirement.phase == "retired"

@@ -1,21 +1,34 @@
 """Who wants a region, when it goes by itself, and what is asked before a store is made."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 
+from foothold.aws.clients import Clients
 from foothold.errors import PermanentError
 from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.preflight import Preflight, Preflights, Verdict
 from foothold.stores.register import Phase, Retirement
-from tests.fakes import FakeCapacity
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
 
 ONE = Claim("app.1.Store", "one stack's resource")
 OTHER = Claim("shop.2.Store", "another stack's resource")
 RETIRING = replace(PLANE, retires=True)
+
+
+def take_lambda_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the SDK's own list of endpoints has none of Lambda."""
+    listed = Clients.regions_of
+
+    def regions_of(
+        clients: Clients, service: str, partition: str, **named: bool
+    ) -> Collection[str]:
+        return () if service == "lambda" else listed(clients, service, partition, **named)
+
+    monkeypatch.setattr(Clients, "regions_of", regions_of)
 
 
 def test_by_default_a_store_is_retained_when_its_last_claim_goes(account: Account) -> None:
@@ -41,13 +54,13 @@ def test_where_the_policy_is_retire_a_store_goes_with_its_last_claim() -> None:
 def test_a_store_that_is_used_outlives_its_last_claim_for_as_long_as_that_lasts() -> None:
     account = Account(RETIRING)
     account.claims.ensure([REGION], ONE)
-    account.fake.stacks[REGION] = ("222222222222/shop",)
+    account.deploy("shop", "222222222222")
     account.claims.release(ONE)
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert "is used by stack 222222222222/shop" in str(outcome.error)
     account.buckets.write(SPEC, BucketAspect.POLICY, None)
     assert account.reconciler.keep()[0].steps  # kept meanwhile
-    account.fake.stacks.clear()
+    account.cloud.stacks.clear()
     account.retirements.go_on(account.now + 60)
     assert account.fake.buckets == {}
 
@@ -91,9 +104,11 @@ def test_a_claim_made_meanwhile_calls_the_retirement_off() -> None:
     assert SPEC.retirement_parameter not in account.published()
 
 
-def test_all_enabled_leaves_out_regions_that_lack_a_service(account: Account) -> None:
+def test_all_enabled_leaves_out_regions_that_lack_a_service(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account.parameters.put(HOME, PLANE.names.regions, "all-enabled")
-    account.fake.missing_services = ("lambda",)
+    take_lambda_away(monkeypatch)
     assert account.reconciler.desired_regions() == ()
 
 
@@ -117,7 +132,7 @@ def test_a_region_without_codepipeline_may_have_a_store_and_says_what_it_lacks(
     account: Account,
 ) -> None:
     preflights = Preflights(
-        account.plane, account.reconciler, FakeCapacity(account.fake), lambda region: region == HOME
+        account.plane, account.reconciler, account.capacity, lambda region: region == HOME
     )
     for _ in range(2):  # before the store is made, and when it is there
         home, other = preflights.check([HOME, REGION])
@@ -140,7 +155,7 @@ def checked(account: Account, region: str = REGION) -> Preflight:
 
 
 def test_a_region_that_can_have_a_store_passes(account: Account) -> None:
-    account.fake.bucket_room, account.fake.denied = 7, ()
+    account.cloud.bucket_quota = 7
     found = checked(account)
     assert found.verdict is Verdict.PASSED
     assert {check.name for check in found.checks} == {"store", "services", "quota", "permissions"}
@@ -177,17 +192,17 @@ def test_a_region_that_is_not_enabled_is_told_from_one_that_will_be(
     ],
 )
 def test_a_refused_region_says_which_check_and_what_to_do(
-    account: Account, fault: str, check: str, words: str
+    account: Account, fault: str, check: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     match fault:
         case "foreign":
             account.fake.foreign_buckets.add(SPEC.bucket)
         case "services":
-            account.fake.missing_services = ("lambda",)
+            take_lambda_away(monkeypatch)
         case "quota":
-            account.fake.bucket_room = 0
+            account.cloud.bucket_quota = 0
         case "permissions":
-            account.fake.denied = ("kms:CreateKey",)
+            account.cloud.denied.add("kms:CreateKey")
         case _:
             raise LookupError(fault)
     found = checked(account)
@@ -198,11 +213,13 @@ def test_a_refused_region_says_which_check_and_what_to_do(
 
 
 @pytest.mark.parametrize("fault", ["services", "quota"])
-def test_the_same_is_asked_before_a_store_is_made(account: Account, fault: str) -> None:
+def test_the_same_is_asked_before_a_store_is_made(
+    account: Account, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if fault == "services":
-        account.fake.missing_services = ("lambda",)
+        take_lambda_away(monkeypatch)
     else:
-        account.fake.bucket_room = 0
+        account.cloud.bucket_quota = 0
     (outcome,) = account.reconciler.reconcile([REGION])
     assert isinstance(outcome.error, PermanentError)
     assert account.mutations() == []

@@ -13,10 +13,9 @@ from foothold.errors import PermanentError, TemporaryError
 from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.model import RETIRING_TAG
-from foothold.stores.ports import PipelineUse
 from foothold.stores.steps import RetireVerb
 from tests.stores.accounts import REGION, SPEC, Account
-from tests.stores.worlds import HOME, PLANE
+from tests.stores.worlds import ACCOUNT, HOME, PLANE
 
 CLAIM = Claim("app.1.Store", "a stack's resource")
 ORDER = ["write key tags", "write bucket tags", "DeleteParameters", "delete versions",
@@ -96,8 +95,8 @@ def test_a_region_that_is_wanted_is_not_retired(account: Account, state: str) ->
 
 def test_a_region_that_a_pipeline_or_a_stack_uses_is_not_retired(account: Account) -> None:
     account.store()
-    account.fake.pipelines[SPEC.bucket] = (PipelineUse("shop", follows=False),)
-    account.fake.stacks[REGION] = ("222222222222/shop",)
+    account.cloud.pipelines["shop"] = SPEC.bucket
+    account.deploy("shop", "222222222222")
     before = account.state()
     with pytest.raises(PermanentError, match=r"pipeline shop, stack 222222222222/shop"):
         account.retirements.retire(REGION, account.now + 60)
@@ -109,12 +108,13 @@ def test_a_pipeline_that_follows_is_waited_for_after_the_store_is_withdrawn(
 ) -> None:
     account.store()
     account.fake.versions[SPEC.bucket] = 1
-    account.fake.pipelines[SPEC.bucket] = (PipelineUse("shop", follows=True),)
+    account.cloud.pipelines["shop"] = SPEC.bucket
+    account.cloud.following.add("shop")
     with pytest.raises(TemporaryError, match="shop still names bucket"):
         account.retirements.retire(REGION, account.now + 60)
     assert set(account.published()) == {SPEC.retirement_parameter}
     assert account.fake.versions[SPEC.bucket] == 1
-    account.fake.pipelines.clear()
+    account.cloud.pipelines.clear()
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert outcome.error is None
     assert account.fake.buckets == {}
@@ -124,7 +124,7 @@ def test_what_cannot_be_told_stops_a_retirement(account: Account) -> None:
     account.store()
 
     def refuse(call: str) -> None:
-        if call == "list pipelines":
+        if call == "ListPipelines":
             raise PermanentError("cannot list the pipelines: AccessDenied")
 
     account.fake.before = refuse
@@ -304,11 +304,11 @@ BEFORE = ["DeleteParameters", "delete versions", "delete bucket", "schedule dele
 
 
 def late_stack(account: Account) -> None:
-    account.fake.stacks[REGION] = ("222222222222/late-orders",)
+    account.deploy("late-orders", ACCOUNT)
 
 
 def late_pipeline(account: Account) -> None:
-    account.fake.pipelines[SPEC.bucket] = (PipelineUse("late-shop", follows=False),)
+    account.cloud.pipelines["late-shop"] = SPEC.bucket
 
 
 def late_claim(account: Account) -> None:
@@ -324,7 +324,7 @@ def late_lock(account: Account) -> None:
 
 
 LATE: list[tuple[Callable[[Account], None], str]] = [
-    (late_stack, "is used by stack 222222222222/late-orders"),
+    (late_stack, "is used by stack 123456789012/late-orders"),
     (late_pipeline, "is used by pipeline late-shop"),
     (late_claim, "is wanted by app.1.Late"),
     (late_listing, "is wanted by the list"),
@@ -379,7 +379,7 @@ def test_use_is_looked_at_again_immediately_before_each_phase(
     undisturbed.fake.calls.clear()
     undisturbed.retire()
     calls = undisturbed.fake.calls
-    look = max(n for n, c in enumerate(calls[: calls.index(before)]) if c == "list stacks")
+    look = max(n for n, c in enumerate(calls[: calls.index(before)]) if c == "ListStacks")
 
     key = account.store()
     account.fake.versions[SPEC.bucket] = 1
@@ -401,7 +401,7 @@ def test_use_is_looked_at_again_immediately_before_each_phase(
 
 def test_use_that_cannot_be_read_counts_as_used(account: Account) -> None:
     begun(account)
-    refuse(account, "list stacks", PermanentError("cannot list the stacks: AccessDenied"))
+    refuse(account, "ListStacks", PermanentError("cannot list the stacks: AccessDenied"))
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert outcome.alarms[0].reason == "cannot list the stacks: AccessDenied"
     assert account.fake.versions[SPEC.bucket] == 2500
@@ -411,7 +411,7 @@ def test_use_that_cannot_be_read_for_a_while_stops_the_retirement_until_it_can(
     account: Account,
 ) -> None:
     begun(account)
-    refuse(account, "list stacks", TemporaryError("Throttling"))
+    refuse(account, "ListStacks", TemporaryError("Throttling"))
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert isinstance(outcome.error, TemporaryError)
     assert account.fake.versions[SPEC.bucket] == 2500
@@ -432,7 +432,7 @@ def test_a_retirement_that_was_called_off_can_be_begun_anew_or_forgotten(account
     begun(account)
     late_stack(account)
     account.retirements.go_on(account.now + 60)
-    account.fake.stacks.clear()
+    account.cloud.stacks.clear()
     assert account.retirements.undo(REGION).error is None
     assert SPEC.retirement_parameter not in account.published()
     account.retire()

@@ -96,7 +96,7 @@ def test_why_a_listed_region_is_not_ready_is_noted_but_asks_for_nothing(account:
 def test_a_store_that_is_kept_while_its_retirement_waits_says_why_and_is_written_once() -> None:
     account = Account(replace(PLANE, retires=True))
     account.claims.ensure([REGION], CLAIM)
-    account.fake.stacks[REGION] = ("222222222222/shop",)
+    account.deploy("shop", "222222222222")
     account.claims.release(CLAIM)
     answer(account, Scheduled())
     found = noted(account)[REGION]

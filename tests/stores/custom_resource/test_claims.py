@@ -25,7 +25,13 @@ DAY = 86_400.0
 WHERE = f"arn:aws:cloudformation:{HOME}:{ACCOUNT}:stack"
 TEAM = f"{WHERE}/team-a/1"
 CLAIM = Claim.of(TEAM, "Store")
-OTHERS = Claim.of(f"{WHERE}/team-b/2", "Store")
+OTHER_TEAM = f"{WHERE}/team-b/2"
+OTHERS = Claim.of(OTHER_TEAM, "Store")
+
+
+def stand(account: Account, *stack_ids: str) -> None:
+    for stack_id in stack_ids:
+        account.cloud.add_stack(stack_id)
 
 
 def standing(account: Account) -> list[str]:
@@ -35,7 +41,8 @@ def standing(account: Account) -> list[str]:
 def test_every_claim_is_listed_with_its_stack_and_whether_that_exists(account: Account) -> None:
     account.claims.ensure([REGION], CLAIM)
     account.claims.ensure([REGION], OTHERS)
-    account.fake.gone[TEAM] = 5.0
+    stand(account, TEAM, OTHER_TEAM)
+    account.cloud.delete_stack(TEAM, 5.0)
     first, second = account.claims.standing()
     assert first == HeldClaim(REGION, CLAIM.name, TEAM, "Store", account.now, True, 5.0)
     assert (first.stack, second.stack, second.gone) == ("team-a", "team-b", False)
@@ -58,8 +65,9 @@ def test_the_value_of_a_claim_tells_its_stack_and_its_name_where_that_does_not(
 def test_a_claim_whose_stack_went_a_day_ago_is_dropped_by_the_schedule(account: Account) -> None:
     account.claims.ensure([REGION], CLAIM)
     account.claims.ensure([REGION], OTHERS)
+    stand(account, TEAM, OTHER_TEAM)
     account.now += 10 * DAY
-    account.fake.gone[TEAM] = account.now - DAY + 1
+    account.cloud.delete_stack(TEAM, account.now - DAY + 1)
     assert account.claims.release_of_gone_stacks() == ()
     account.now += 1
     assert [claim.name for claim in account.claims.release_of_gone_stacks()] == [CLAIM.name]
@@ -68,7 +76,6 @@ def test_a_claim_whose_stack_went_a_day_ago_is_dropped_by_the_schedule(account: 
 
 def test_a_stack_that_nobody_remembers_is_gone_since_its_claim_was_made(account: Account) -> None:
     account.claims.ensure([REGION], CLAIM)
-    account.fake.gone[TEAM] = None
     account.now += DAY - 1
     assert account.claims.release_of_gone_stacks() == ()
     account.now += 1
@@ -90,10 +97,9 @@ def test_a_stack_that_is_not_ours_to_read_counts_as_existing(
     claim = Claim.of(stack_id, "Store")  # written by whatever wrote it: none is taken from there
     account.parameters.put(HOME, f"/foothold/claims/{REGION}/{claim.name}", claim.value)
     account.now += 100 * DAY
-    account.fake.gone[stack_id] = None
     account.fake.calls.clear()
     assert account.claims.release_of_gone_stacks() == ()
-    assert "look for stacks" not in account.fake.calls
+    assert "ListStacks" not in account.fake.calls
 
 
 def test_a_claim_that_is_garbage_counts_as_existing_and_can_be_released(account: Account) -> None:
@@ -108,11 +114,10 @@ def test_a_claim_that_is_garbage_counts_as_existing_and_can_be_released(account:
 
 def test_stacks_that_cannot_be_read_drop_nothing_and_stop_nothing(account: Account) -> None:
     account.claims.ensure([REGION], CLAIM)
-    account.fake.gone[TEAM] = None
     account.now += 100 * DAY
 
     def refuse(call: str) -> None:
-        if call == "look for stacks":
+        if call == "ListStacks":
             raise PermanentError("cannot list the stacks that exist: AccessDenied")
 
     account.fake.before = refuse
