@@ -19,8 +19,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import dropwhile, islice
 from typing import Any, ClassVar, cast
 
 import botocore.handlers
@@ -90,6 +91,15 @@ class Bucket:
     settings: Json = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     objects: dict[str, list[Json]] = field(default_factory=dict)
+    grants: list[Json] = field(default_factory=list)
+
+    def fill(self, number: int) -> None:
+        """So many versions of one object, and no others."""
+        self.objects = {"build": [{"Body": b"", "VersionId": f"v{n}"} for n in range(number)]}
+
+    @property
+    def version_count(self) -> int:
+        return sum(map(len, self.objects.values()))
 
 
 @dataclass
@@ -103,6 +113,7 @@ class Key:
     state: str = "Enabled"
     rotation: bool = False
     window: int | None = None
+    usage: str = "ENCRYPT_DECRYPT"
 
 
 Perform = Callable[[], Json]
@@ -133,6 +144,7 @@ class Cloud:
         self.performed = 0
         self.buckets: dict[str, Bucket] = {}
         self.keys: dict[str, Key] = {}
+        self.keys_made = 0
         self.aliases: dict[tuple[str, str], str] = {}
         self.parameters: dict[tuple[str, str], tuple[str, str]] = {}
         self.versions: dict[tuple[str, str], tuple[int, float]] = {}  # and when it was written
@@ -143,6 +155,7 @@ class Cloud:
         self.change_sets: dict[tuple[str, str], Json] = {}
         self.following: set[str] = set()  # those of them that follow the stores
         self.bucket_quota = 10_000
+        self.versions_a_page = 1000  # at most
         self.denied: set[str] = set()  # what the function's own role may not do
         self.events: list[Json] = []
         self.answers: list[Json] = []
@@ -158,8 +171,19 @@ class Cloud:
         other = Cloud(self.statuses, self.account)
         other.clock, other.tag_index_lag = self.clock, self.tag_index_lag
         other.performed = self.performed
-        other.buckets = copy.deepcopy(self.buckets)
-        other.keys = copy.deepcopy(self.keys)
+        # What is written is never changed in its place, but another put there.
+        other.buckets = {
+            name: replace(
+                bucket,
+                settings=dict(bucket.settings),
+                tags=dict(bucket.tags),
+                objects={key: list(versions) for key, versions in bucket.objects.items()},
+                grants=list(bucket.grants),
+            )
+            for name, bucket in self.buckets.items()
+        }
+        other.keys = {arn: replace(key, tags=dict(key.tags)) for arn, key in self.keys.items()}
+        other.keys_made = self.keys_made
         other.aliases = dict(self.aliases)
         other.parameters = dict(self.parameters)
         other.versions = dict(self.versions)
@@ -167,6 +191,7 @@ class Cloud:
         other.stacks = copy.deepcopy(self.stacks)
         other.change_sets = copy.deepcopy(self.change_sets)
         other.pipelines, other.following = dict(self.pipelines), set(self.following)
+        other.versions_a_page = self.versions_a_page
         other.bucket_quota, other.denied = self.bucket_quota, set(self.denied)
         other.events = list(self.events)
         return other
@@ -350,12 +375,19 @@ class Cloud:
     def add_key(
         self, region: str, tags: Mapping[str, str], policy: Json, owner: str | None = None
     ) -> Key:
-        number = f"{len(self.keys):012d}"
+        number = f"{self.keys_made:012d}"
+        self.keys_made += 1
         owner = owner or self.account
         arn = f"arn:{partition_of(region).name}:kms:{region}:{owner}:key/0000-{number}"
         born = self.clock + self.performed / 1000
         self.keys[arn] = key = Key(arn, owner, self.performed, born, policy, dict(tags))
         return key
+
+    def end_key(self, arn: str) -> None:
+        """The waiting period is over: the key goes, and its aliases with it (AWS KMS Developer
+        Guide, "Delete an AWS KMS key")."""
+        del self.keys[arn]
+        self.aliases = {name: at for name, at in self.aliases.items() if at != arn}
 
     def _key(self, region: str, name: str, *states: str) -> Key:
         """The key that an ARN, an id or an alias means, if it is in one of these states."""
@@ -381,8 +413,8 @@ class Cloud:
             "Enabled": key.state == "Enabled",
             "CreationDate": created,
             "KeyManager": "CUSTOMER",
-            "KeyUsage": "ENCRYPT_DECRYPT",
-            "KeySpec": "SYMMETRIC_DEFAULT",
+            "KeyUsage": key.usage,
+            "KeySpec": "SYMMETRIC_DEFAULT" if key.usage == "ENCRYPT_DECRYPT" else "RSA_2048",
             "Origin": "AWS_KMS",
             "MultiRegion": False,
         }
@@ -586,15 +618,13 @@ class Cloud:
         if len(text.encode()) > BUCKET_POLICY_BYTES:
             raise Refused("PolicyTooLarge")
         bucket = self._bucket(region, asked)
-        for statement in json.loads(text)["Statement"]:
+        for statement in _statements(text):
             resources = statement["Resource"]
             named = [resources] if isinstance(resources, str) else resources
             if any(arn.split(":::")[1].split("/")[0] != asked["Bucket"] for arn in named):
                 raise Refused("MalformedPolicy")
-            public = statement["Principal"] in ("*", {"AWS": "*"})
-            open_to_all = statement["Effect"] == "Allow" and public and "Condition" not in statement
             blocked = bucket.settings.get("public access", {}).get("BlockPublicPolicy")
-            if open_to_all and blocked:
+            if _is_public(statement) and blocked:
                 raise Refused("AccessDenied", 403)
         return self._set(region, asked, "policy", text)
 
@@ -662,18 +692,27 @@ class Cloud:
         return {"LocationConstraint": None if found == "us-east-1" else found}
 
     def _s3_ListObjectVersions(self, region: str, asked: Mapping[str, Any]) -> Json:
-        bucket = self._bucket(region, asked)
+        """The next page begins with the first version that was not returned, and may be shorter
+        than was asked for (Amazon S3 API Reference, "ListObjectVersions": NextKeyMarker,
+        MaxKeys)."""
+        first = (asked.get("KeyMarker", ""), asked.get("VersionIdMarker", ""))
+        all_of_them: Iterator[tuple[str, Json]] = (
+            (key, one)
+            for key, versions in sorted(self._bucket(region, asked).objects.items())
+            for one in versions
+        )
+        if first[0]:
+            all_of_them = dropwhile(lambda at: (at[0], at[1]["VersionId"]) != first, all_of_them)
+        size = min(asked.get("MaxKeys", 1000), self.versions_a_page)
         found = [
             {"Key": key, "VersionId": one["VersionId"], "Size": len(one["Body"])}
-            for key, versions in sorted(bucket.objects.items())
-            for one in versions
+            for key, one in islice(all_of_them, size + 1)
         ]
-        size = asked.get("MaxKeys", 1000)
         answer: Json = {"IsTruncated": len(found) > size}
         if found[:size]:
             answer["Versions"] = found[:size]
-        if answer["IsTruncated"]:
-            answer |= {"NextKeyMarker": found[size]["Key"], "NextVersionIdMarker": "next"}
+        for left in found[size:]:
+            answer |= {"NextKeyMarker": left["Key"], "NextVersionIdMarker": left["VersionId"]}
         return answer
 
     def _s3_ListObjectsV2(self, region: str, asked: Mapping[str, Any]) -> Json:
@@ -732,16 +771,18 @@ class Cloud:
 
     def _s3_DeleteObjects(self, region: str, asked: Mapping[str, Any]) -> Json:
         bucket = self._bucket(region, asked, write=True)
+        going: dict[str, set[str | None]] = {}
         for one in asked["Delete"]["Objects"]:
-            left = [
-                version
-                for version in bucket.objects.get(one["Key"], [])
-                if "VersionId" in one and version["VersionId"] != one["VersionId"]
-            ]
+            going.setdefault(one["Key"], set()).add(one.get("VersionId"))
+        for key, ids in going.items():
+            versions = bucket.objects.get(key, []) if None not in ids else []
+            left = [one for one in versions if one["VersionId"] not in ids]
             if left:
-                bucket.objects[one["Key"]] = left
+                bucket.objects[key] = left
             else:
-                bucket.objects.pop(one["Key"], None)
+                bucket.objects.pop(key, None)
+        if asked["Delete"].get("Quiet"):
+            return {}
         return {"Deleted": [dict(one) for one in asked["Delete"]["Objects"]]}
 
     def _s3_ListMultipartUploads(self, region: str, asked: Mapping[str, Any]) -> Json:
@@ -761,12 +802,12 @@ class Cloud:
 
     def _s3_GetBucketAcl(self, region: str, asked: Mapping[str, Any]) -> Json:
         self._bucket(region, asked)
-        return {"Owner": {"ID": "us"}, "Grants": []}
+        return {"Owner": {"ID": "us"}, "Grants": self.buckets[asked["Bucket"]].grants}
 
     def _s3_GetBucketPolicyStatus(self, region: str, asked: Mapping[str, Any]) -> Json:
-        if "policy" not in self._bucket(region, asked).settings:
-            raise Refused("NoSuchBucketPolicy", 404)
-        return {"PolicyStatus": {"IsPublic": False}}
+        found = self._setting(region, asked, "policy", "NoSuchBucketPolicy", "Policy")
+        public = any(map(_is_public, _statements(found["Policy"])))
+        return {"PolicyStatus": {"IsPublic": public}}
 
     # --- What else the functions look at ----------------------------------------------------------
 
@@ -917,6 +958,20 @@ class Cloud:
                 region = root.rpartition("/")[2]
                 stores[region] = ArtifactStore(region, value, key[0])
         return stores_digest(stores)
+
+
+def _statements(policy: str) -> list[Json]:
+    """One alone may stand there without a list (IAM User Guide, "IAM JSON policy elements:
+    Statement")."""
+    found = json.loads(policy)["Statement"]
+    return found if isinstance(found, list) else [found]
+
+
+def _is_public(statement: Json) -> bool:
+    """As far as our policies and those in the tests go (Amazon S3 User Guide, "The meaning of
+    'public'")."""
+    everybody = statement["Principal"] in ("*", {"AWS": "*"})
+    return statement["Effect"] == "Allow" and everybody and "Condition" not in statement
 
 
 def _pairs(tags: list[Json]) -> dict[str, str]:

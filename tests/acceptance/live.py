@@ -17,8 +17,7 @@ from foothold.stores.operator.messages import parse_command
 from foothold.stores.operator.regions import OperatorRegions
 from foothold.stores.register import ArtifactStore, Names
 from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
-from tests.fakes import FakeStoreBuckets
-from tests.stores.accounts import REGION, Account
+from tests.stores.accounts import REGION, Account, made_once
 from tests.stores.worlds import ACCOUNT, HOME
 
 ANOTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/another"
@@ -33,6 +32,17 @@ REFUSED = (
 )
 
 
+@made_once
+def deployed() -> Account:
+    """The account in which the control plane was deployed, with its own store."""
+    account = Account()
+    account.cloud.add_parameter(HOME, f"{ROOT}/service-token", "arn:aws:lambda:...")
+    account.cloud.add_parameter(HOME, f"{ROOT}/package-function", "package")
+    account.store(HOME)
+    account.claims.ensure([HOME], _claim("foothold"))
+    return account
+
+
 @dataclass
 class Live:
     """`acceptance.run.LiveAccount`, `Requests`, `ControlPlaneFunction` and a clock.
@@ -41,7 +51,7 @@ class Live:
     the name of every call that the operator is about to make, and may raise.
     """
 
-    account_: Account = field(default_factory=Account)
+    account_: Account = field(default_factory=deployed)
     broken: frozenset[str] = frozenset()
     stacks: dict[str, str] = field(default_factory=dict)
     objects: dict[tuple[str, str], str | None] = field(default_factory=dict)
@@ -55,14 +65,7 @@ class Live:
     inside: int = 0
 
     def __post_init__(self) -> None:
-        fake = self.account_.fake
-        cloud = self.account_.cloud
-        cloud.add_parameter(HOME, f"{ROOT}/service-token", "arn:aws:lambda:...")
-        cloud.add_parameter(HOME, f"{ROOT}/package-function", "package")
-        self.account_.store(HOME)
-        self.account_.claims.ensure([HOME], _claim("foothold"))
-        self.made.clear()
-        fake.before = self._outside
+        self.account_.watch(self._outside)
 
     # --- Who is at work
 
@@ -231,7 +234,7 @@ class Live:
 
     def tagged_keys(self, region: str) -> Collection[str]:
         self.call("tag:GetResources")
-        return () if "delay-tag" in self.broken else tuple(self.account_.fake.keys)
+        return () if "delay-tag" in self.broken else tuple(self.account_.cloud.keys)
 
     def invoke(self, function: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         self.call("lambda:InvokeFunction")
@@ -267,7 +270,7 @@ class Live:
     def acceptance(self) -> Acceptance:
         parameters = ListedParameters(self)
         regions = AccountRegions(self.account_.clients)
-        buckets = FakeStoreBuckets(self.account_.fake)
+        buckets = self.account_.store_buckets
         stores = PublishedStores(
             partial(read_where_deployed, parameters, HOME, NAMES),
             Trust(HOME, buckets, lambda: ACCOUNT),
@@ -305,8 +308,8 @@ class Live:
             *self.stacks,
             *self.aliases,
             *self.pipelines,
-            *(name for name in self.account_.fake.buckets if REGION in name),
-            *(key for bucket, key in self.objects if bucket in self.account_.fake.buckets),
+            *(name for name in self.account_.cloud.buckets if REGION in name),
+            *(key for bucket, key in self.objects if bucket in self.account_.cloud.buckets),
         ]
 
 

@@ -1,21 +1,24 @@
-"""One account and the control plane in it, kept in memory."""
+"""One account and the control plane in it, on our own model of AWS."""
 
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
 from foothold.aws.clients import Clients
 from foothold.pipelines.gateways.cloudformation import CloudFormationStacks
 from foothold.stores.adoption import Adoptions
-from foothold.stores.aspects import BucketAspect, KeyAspect
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.gateways.account import AccountCapacity, AccountRegions
 from foothold.stores.gateways.events import StoreAnnouncements
+from foothold.stores.gateways.kms import KmsKeys
+from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.gateways.usage import DeployedUsage
 from foothold.stores.handover import HandOvers
-from foothold.stores.model import ControlPlane, StoreSpec, Use
+from foothold.stores.model import ControlPlane, StoreSpec
 from foothold.stores.operator.commands import OperatorCommands
 from foothold.stores.policies import key_policy
 from foothold.stores.preflight import Preflights
@@ -23,28 +26,11 @@ from foothold.stores.reconcile import Reconciler
 from foothold.stores.register import ArtifactStore
 from foothold.stores.requests import OpenRequests
 from foothold.stores.retirement import Retirements
-from proof import cloud
-from proof.cloud import Call, Cloud, Json, Perform
-from tests.fakes import (
-    FakeBuckets,
-    FakeKeys,
-    FakeWorld,
-)
-from tests.stores.worlds import HOME, PLANE, STATUSES, clients_in
+from proof.cloud import Cloud
+from tests.stores.worlds import HOME, PLANE, STATUSES, Watched, clients_in
 
 REGION = "eu-west-1"
 SPEC = PLANE.spec(REGION)
-READS = (
-    *cloud.READS,
-    "aliased",
-    "tagged",
-    "find ",
-    "look ",
-    "read ",
-    "get ",
-    "list ",
-    "head ",
-)
 
 
 def _cloud() -> Cloud:
@@ -53,20 +39,12 @@ def _cloud() -> Cloud:
     return made
 
 
-@dataclass
-class Account:
-    """An account kept in memory, and the control plane in it."""
+@dataclass(kw_only=True)
+class Account(Watched):
+    """An account on the model of AWS, and the control plane in it."""
 
     plane: ControlPlane = PLANE
-    fake: FakeWorld = field(default_factory=FakeWorld)
     cloud: Cloud = field(default_factory=_cloud)
-
-    def __post_init__(self) -> None:
-        def meet(call: Call, perform: Perform) -> Json:
-            self.fake.call(call.operation)
-            return perform()
-
-        self.cloud.meet = meet
 
     @property
     def clients(self) -> Clients:
@@ -83,12 +61,12 @@ class Account:
         self.cloud.clock = now
 
     @property
-    def keys(self) -> FakeKeys:
-        return FakeKeys(self.fake)
+    def keys(self) -> KmsKeys:
+        return KmsKeys(self.clients)
 
     @property
-    def buckets(self) -> FakeBuckets:
-        return FakeBuckets(self.fake)
+    def buckets(self) -> S3Buckets:
+        return S3Buckets(self.clients)
 
     @property
     def parameters(self) -> SsmParameters:
@@ -180,7 +158,7 @@ class Account:
         (outcome,) = self.reconciler.reconcile([region])
         assert outcome.error is None
         assert outcome.store is not None
-        self.fake.calls.clear()
+        self.begin_anew()
         return outcome.store.key_arn
 
     def deploy(self, name: str, account: str) -> None:
@@ -192,15 +170,20 @@ class Account:
         assert self.retirements.retire(region, self.now + 60).retirement.phase == "retired"
 
     def key(self, arn: str) -> str:
-        return self.fake.keys[arn].state
+        return self.cloud.keys[arn].state
 
     def set_key(self, arn: str, state: str) -> None:
-        self.fake.keys[arn] = replace(self.fake.keys[arn], state=state)
+        self.cloud.keys[arn].state = state
 
-    def delete_key_for_good(self, arn: str) -> None:
-        """What KMS does when the window has passed: the key goes, and its aliases with it."""
-        del self.fake.keys[arn]
-        self.fake.aliases = {at: to for at, to in self.fake.aliases.items() if to != arn}
+    def fill(self, number: int, bucket: str = SPEC.bucket) -> None:
+        self.cloud.buckets[bucket].fill(number)
+
+    def versions(self, bucket: str = SPEC.bucket) -> int:
+        return self.cloud.buckets[bucket].version_count
+
+    def drop_policy(self, bucket: str = SPEC.bucket) -> None:
+        """Somebody takes the bucket's policy away."""
+        del self.cloud.buckets[bucket].settings["policy"]
 
     def published(self, spec: StoreSpec = SPEC) -> dict[str, str]:
         at_home = self.parameters.below(HOME, spec.home_path)
@@ -210,25 +193,41 @@ class Account:
         told = [json.loads(event["Detail"]) for event in self.cloud.events]
         return [ArtifactStore(one["region"], one["bucket"], one["keyArn"]) for one in told]
 
-    def mutations(self) -> list[str]:
-        return [call for call in self.fake.calls if not call.startswith(READS)]
-
-    def state(self) -> object:
+    def state(self) -> dict[str, dict[Any, Any]]:
         """Everything there is, to compare."""
-        fake = self.fake
-        return (
-            dict(fake.keys), dict(fake.aliases), dict(self.cloud.parameters), dict(fake.versions),
-            {name: dict(settings) for name, settings in fake.buckets.items()},
-        )  # fmt: skip
+        cloud = self.cloud
+        buckets = {
+            name: {**vars(each), "objects": each.version_count, "tags": dict(each.tags)}
+            | {"settings": dict(each.settings), "grants": list(each.grants)}
+            for name, each in cloud.buckets.items()
+        }
+        return {
+            "keys": {arn: {**vars(key), "tags": dict(key.tags)} for arn, key in cloud.keys.items()},
+            "aliases": dict(cloud.aliases),
+            "buckets": buckets,
+            "parameters": dict(cloud.parameters),
+        }
 
     def put_theirs(self) -> tuple[str, str]:
         """A bucket and a key that Foothold did not make, and that could be adopted."""
-        arn = self.keys.create(SPEC, key_policy(SPEC), Use.UNUSED)
-        self.fake.key_settings[arn, KeyAspect.TAGS] = {"owner": "platform"}
-        self.fake.buckets["old-artifacts"] = {
-            BucketAspect.TAGS: {"owner": "platform"},
-            BucketAspect.ENCRYPTION: {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn},
-        }
-        self.fake.versions["old-artifacts"] = 7
-        self.fake.calls.clear()
+        tags = {"owner": "platform"}
+        arn = self.cloud.add_key(REGION, tags, dict(key_policy(SPEC))).arn
+        self.add_bucket("old-artifacts", REGION, arn, tags).fill(7)
         return "old-artifacts", arn
+
+
+def made_once(make: Callable[[], Account]) -> Callable[[], Account]:
+    """What gives a copy of the account that `make` makes, which takes less time than to make it."""
+    first = cache(make)
+
+    def copied() -> Account:
+        return replace(first(), cloud=first().cloud.copy())
+
+    return copied
+
+
+@made_once
+def stored() -> Account:
+    account = Account()
+    account.store()
+    return account

@@ -1,16 +1,18 @@
 """A bucket and a key that exist already become a region's store."""
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from foothold.errors import PermanentError
-from foothold.stores.aspects import Aspect, BucketAspect, KeyAspect
+from foothold.stores.aspects import BucketAspect
+from foothold.stores.gateways.s3 import EVERYBODY
+from proof.cloud import DEFAULT_ENCRYPTION, STRANGER
 from tests.stores.accounts import REGION, SPEC, Account
-from tests.stores.worlds import HOME
+from tests.stores.worlds import HOME, encrypted_with
 
-KEY = "arn:aws:kms:eu-west-1:123456789012:key/0"
+OTHER_KEY = "arn:aws:kms:eu-west-1:123456789012:key/9"
 
 
 def test_an_adopted_store_is_published_and_kept_like_the_others(account: Account) -> None:
@@ -18,10 +20,10 @@ def test_an_adopted_store_is_published_and_kept_like_the_others(account: Account
     outcome = account.adoptions.adopt(REGION, bucket, key)
     assert outcome.error is None
     assert set(account.published().values()) >= {bucket, key}
-    assert account.fake.versions[bucket] == 7
-    assert SPEC.bucket not in account.fake.buckets
+    assert account.versions(bucket) == 7
+    assert SPEC.bucket not in account.cloud.buckets
     assert account.reconciler.plan([REGION]) == {REGION: ()}
-    account.fake.buckets[bucket][BucketAspect.POLICY] = None
+    account.drop_policy(bucket)
     (kept,) = account.reconciler.keep([REGION])
     assert [step.aspect for step in kept.steps] == [BucketAspect.POLICY]
 
@@ -38,11 +40,11 @@ def test_retiring_an_adopted_store_gives_bucket_and_key_back_whole(account: Acco
     bucket, key = account.put_theirs()
     account.adoptions.adopt(REGION, bucket, key)
     account.retire()
-    assert account.fake.versions[bucket] == 7
+    assert account.versions(bucket) == 7
     assert account.key(key) == "Enabled"
-    assert account.fake.aliases == {}
-    assert account.fake.key_settings[key, KeyAspect.TAGS] == {"owner": "platform"}
-    assert account.fake.buckets[bucket][BucketAspect.TAGS] == {"owner": "platform"}
+    assert account.cloud.aliases == {}
+    assert account.cloud.keys[key].tags == {"owner": "platform"}
+    assert account.cloud.buckets[bucket].tags == {"owner": "platform"}
     own = account.store()  # and the region can have a store of Foothold's own
     assert own != key
 
@@ -51,33 +53,35 @@ def test_an_adoption_cut_short_names_the_key_and_makes_no_other(account: Account
     bucket, key = account.put_theirs()
 
     def die(call: str) -> None:
-        if call == "write key tags":
+        if call == "TagResource":
             raise PermanentError("cut short")
 
-    account.fake.before = die
+    account.watch(die)
     with pytest.raises(PermanentError, match="cut short"):
         account.adoptions.adopt(REGION, bucket, key)
-    account.fake.before = lambda _call: None
+    account.serve()
     (outcome,) = account.reconciler.keep([REGION])
     assert key in str(outcome.error)
-    assert list(account.fake.keys) == [key]
+    assert list(account.cloud.keys) == [key]
     assert account.adoptions.adopt(REGION, bucket, key).error is None
 
 
 def test_an_adopted_bucket_that_is_gone_is_not_made_again(account: Account) -> None:
     bucket, key = account.put_theirs()
     account.adoptions.adopt(REGION, bucket, key)
-    account.fake.buckets.clear()
+    account.cloud.buckets.clear()
     (outcome,) = account.reconciler.keep([REGION])
     assert "old-artifacts, which was adopted for eu-west-1, is gone" in str(outcome.error)
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
 
 
 Spoil = Callable[[Account, str, str], object]
 
 
-def set_aspect(aspect: Aspect, value: object) -> Spoil:
-    return lambda account, bucket, _key: account.fake.buckets[bucket].update({aspect: value})
+def set_up(setting: str, value: object) -> Spoil:
+    return lambda account, bucket, _key: account.cloud.buckets[bucket].settings.update(
+        {setting: value}
+    )
 
 
 PARTNER = {
@@ -86,26 +90,32 @@ PARTNER = {
         "Action": "s3:GetObject", "Resource": "arn:aws:s3:::old-artifacts/*",
     }
 }  # fmt: skip
-OTHER_KEY = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY.replace("/0", "/9")}
+OPEN = {"Grantee": {"Type": "Group", "URI": EVERYBODY[0]}, "Permission": "READ"}
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda a, b, _k: a.fake.foreign_buckets.add(b), "belongs to another account"),
-        (lambda a, _b, _k: a.fake.buckets.clear(), "there is no bucket"),
-        (lambda a, b, _k: a.fake.openings.update({b: ("its ACL",)}), r"is public \(its ACL\)"),
-        (set_aspect(BucketAspect.ENCRYPTION, {"SSEAlgorithm": "AES256"}), "encrypts with AES256"),
         (
-            set_aspect(BucketAspect.ENCRYPTION, OTHER_KEY),
+            lambda a, b, _k: setattr(a.cloud.buckets[b], "owner", STRANGER),
+            "belongs to another account",
+        ),
+        (lambda a, _b, _k: a.cloud.buckets.clear(), "there is no bucket"),
+        (lambda a, b, _k: a.cloud.buckets[b].grants.append(OPEN), r"is public \(its ACL lets"),
+        (set_up("encryption", DEFAULT_ENCRYPTION), "encrypts with AES256"),
+        (
+            set_up("encryption", encrypted_with(OTHER_KEY)),
             "encrypts with arn:aws:kms:.*/9, not with",
         ),
-        (set_aspect(BucketAspect.TAGS, {"foothold:stack": "x"}), "belongs to x in eu-west-1"),
-        (set_aspect(BucketAspect.POLICY, PARTNER), r"Foothold's would not \(Partner\)"),
-        (lambda a, _b, _k: a.fake.keys.clear(), "there is no key"),
+        (
+            lambda a, b, _k: a.cloud.buckets[b].tags.update({"foothold:stack": "x"}),
+            "belongs to x in eu-west-1",
+        ),
+        (set_up("policy", json.dumps(PARTNER)), r"Foothold's would not \(Partner\)"),
+        (lambda a, _b, _k: a.cloud.keys.clear(), "there is no key"),
         (lambda a, _b, k: a.set_key(k, "Disabled"), "is Disabled: enable it"),
         (
-            lambda a, _b, k: a.fake.keys.update({k: replace(a.fake.keys[k], fit=False)}),
+            lambda a, _b, k: setattr(a.cloud.keys[k], "usage", "SIGN_VERIFY"),
             "not a symmetric customer managed key",
         ),
         (lambda a, _b, _k: a.store(), "has the store foothold-123456789012-eu-west-1-an already"),
@@ -138,14 +148,12 @@ def test_a_key_of_another_region_account_or_by_another_name_is_refused(
     bucket, _ = account.put_theirs()
     with pytest.raises(PermanentError, match="is not a key in eu-west-1 of account 123456789012"):
         account.adoptions.adopt(REGION, bucket, key)
-    assert account.mutations() == []
+    assert account.mutations == []
 
 
 def test_policies_are_replaced_where_that_is_asked_for(account: Account) -> None:
     bucket, key = account.put_theirs()
-    account.fake.buckets[bucket][BucketAspect.POLICY] = {
-        "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}]
-    }
+    account.cloud.buckets[bucket].settings["policy"] = json.dumps(PARTNER)
     outcome = account.adoptions.adopt(REGION, bucket, key, replace_policies=True)
     assert outcome.error is None
 

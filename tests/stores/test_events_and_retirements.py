@@ -44,7 +44,7 @@ def test_a_touched_store_is_repaired_from_a_whole_look(account: Account) -> None
 
 def test_a_call_in_a_region_that_nobody_wants_makes_no_store(account: Account) -> None:
     assert answer(account, StoreTouched(REGION, "PutBucketPolicy")) == ()
-    assert account.mutations() == []
+    assert account.mutations == []
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ def test_the_events_of_a_retirement_do_not_undo_it(account: Account, name: str) 
 
 
 def test_the_schedule_goes_on_with_a_retirement() -> None:
-    account = Account(RETIRING)
+    account = Account(plane=RETIRING)
     claim = Claim("app.1.Store", "a stack's resource")
     account.claims.ensure([REGION], claim)
     account.claims.release(claim)
     outcomes = answer(account, Scheduled())
     assert RetireVerb.DELETE_BUCKET in [step.verb for outcome in outcomes for step in outcome.steps]
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
 
 
 def test_the_record_of_a_retirement_starts_it_without_waiting_for_the_schedule() -> None:
-    account = Account(RETIRING)
+    account = Account(plane=RETIRING)
     claim = Claim("app.1.Store", "a stack's resource")
     account.claims.ensure([REGION], claim)
     account.claims.release(claim)
     answer(account, ParameterChanged(SPEC.retirement_parameter, "Create", HOME))
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
 
 
 def test_the_saved_commands_are_understood() -> None:
@@ -94,7 +94,7 @@ def test_the_event_of_a_record_that_somebody_wrote_raises_the_alarm_at_once(
     account.parameters.put(HOME, SPEC.retirement_parameter, json.dumps(forged))
     outcomes = answer(account, ParameterChanged(SPEC.retirement_parameter, "Create", HOME))
     assert [step.verb for outcome in outcomes for step in outcome.alarms] == [KeepVerb.DISTRUST]
-    assert account.fake.buckets
+    assert account.cloud.buckets
 
 
 def test_the_events_of_a_hand_over_are_no_fault_unless_somebody_still_wants_the_region(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from foothold.partitions import PARTITIONS, partition_of
-from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.aspects import BucketAspect
 from foothold.stores.gateways.account import QUOTA_REGION
 from tests.stores.accounts import Account
 from tests.stores.worlds import PLANE
@@ -22,19 +22,19 @@ from tests.stores.worlds import PLANE
 def test_a_store_is_made_repaired_retired_and_brought_back_in_every_partition(
     home: str, region: str, partition: str, suffix: str
 ) -> None:
-    account = Account(replace(PLANE, home_region=home))
+    account = Account(plane=replace(PLANE, home_region=home))
     account.cloud.statuses = dict.fromkeys((home, region), "ENABLED_BY_DEFAULT")
     spec = account.plane.spec(region)
     key = account.store(region)
     assert key.startswith(f"arn:{partition}:kms:{region}:")
-    document = str(account.fake.key_settings[key, KeyAspect.POLICY])
-    document += str(account.fake.buckets[spec.bucket][BucketAspect.POLICY])
+    document = str(account.cloud.keys[key].policy)
+    document += str(account.cloud.buckets[spec.bucket].settings["policy"])
     assert f"s3.{region}.{suffix}'" in document
     assert f"arn:{partition}:iam::*:role/" in document
     others = [other.name for other in PARTITIONS if other.name != partition]
     assert not [name for name in others if f"arn:{name}:" in document]
 
-    account.buckets.write(spec, BucketAspect.POLICY, None)
+    account.drop_policy(spec.bucket)
     (repaired,) = account.reconciler.keep([region])
     assert [step.aspect for step in repaired.steps] == [BucketAspect.POLICY]
     account.retire(region)

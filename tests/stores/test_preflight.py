@@ -7,10 +7,10 @@ import pytest
 
 from foothold.aws.clients import Clients
 from foothold.errors import PermanentError
-from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.preflight import Preflight, Preflights, Verdict
 from foothold.stores.register import Phase, Retirement
+from proof.cloud import STRANGER
 from tests.stores.accounts import REGION, SPEC, Account
 from tests.stores.worlds import HOME, PLANE
 
@@ -40,7 +40,7 @@ def test_by_default_a_store_is_retained_when_its_last_claim_goes(account: Accoun
 
 
 def test_where_the_policy_is_retire_a_store_goes_with_its_last_claim() -> None:
-    account = Account(RETIRING)
+    account = Account(plane=RETIRING)
     for claim in (ONE, OTHER):
         account.claims.ensure([REGION], claim)
     account.claims.release(ONE)
@@ -48,21 +48,21 @@ def test_where_the_policy_is_retire_a_store_goes_with_its_last_claim() -> None:
     account.claims.release(OTHER)
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert outcome.error is None
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
 
 
 def test_a_store_that_is_used_outlives_its_last_claim_for_as_long_as_that_lasts() -> None:
-    account = Account(RETIRING)
+    account = Account(plane=RETIRING)
     account.claims.ensure([REGION], ONE)
     account.deploy("shop", "222222222222")
     account.claims.release(ONE)
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert "is used by stack 222222222222/shop" in str(outcome.error)
-    account.buckets.write(SPEC, BucketAspect.POLICY, None)
+    account.drop_policy()
     assert account.reconciler.keep()[0].steps  # kept meanwhile
     account.cloud.stacks.clear()
     account.retirements.go_on(account.now + 60)
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
 
 
 def test_a_wish_for_a_retirement_is_heard_only_where_the_policy_is_retire(
@@ -78,7 +78,7 @@ def test_a_wish_for_a_retirement_is_heard_only_where_the_policy_is_retire(
 
 
 def test_a_store_kept_by_a_late_stack_goes_with_the_next_claim() -> None:
-    account = Account(RETIRING)
+    account = Account(plane=RETIRING)
     account.claims.ensure([REGION], ONE)
     called_off = Retirement(Phase.CALLED_OFF, 0, reason="it was used")
     account.parameters.put(HOME, SPEC.retirement_parameter, called_off.text)
@@ -87,7 +87,7 @@ def test_a_store_kept_by_a_late_stack_goes_with_the_next_claim() -> None:
 
 
 def test_a_listed_region_outlives_its_claims() -> None:
-    account = Account(RETIRING)
+    account = Account(plane=RETIRING)
     account.parameters.put(HOME, PLANE.names.regions, REGION)
     account.claims.ensure([REGION], ONE)
     account.claims.release(ONE)
@@ -95,7 +95,7 @@ def test_a_listed_region_outlives_its_claims() -> None:
 
 
 def test_a_claim_made_meanwhile_calls_the_retirement_off() -> None:
-    account = Account(RETIRING)
+    account = Account(plane=RETIRING)
     account.claims.ensure([REGION], ONE)
     account.claims.release(ONE)
     assert account.retirements.unfinished() == (REGION,)
@@ -121,10 +121,10 @@ def test_all_enabled_without_the_permission_to_list_changes_nothing(account: Acc
             raise PermanentError("cannot list the account's regions: AccessDenied")
 
     before = account.state()
-    account.fake.before = refuse
+    account.watch(refuse)
     with pytest.raises(PermanentError, match="cannot list the account's regions"):
         account.reconciler.keep()
-    account.fake.before = lambda _call: None
+    account.serve()
     assert account.state() == before
 
 
@@ -148,9 +148,9 @@ def test_a_region_without_codepipeline_may_have_a_store_and_says_what_it_lacks(
 
 
 def checked(account: Account, region: str = REGION) -> Preflight:
-    account.fake.calls.clear()
+    account.begin_anew()
     (found,) = account.preflights.check([region])
-    assert account.mutations() == []
+    assert account.mutations == []
     return found
 
 
@@ -196,7 +196,7 @@ def test_a_refused_region_says_which_check_and_what_to_do(
 ) -> None:
     match fault:
         case "foreign":
-            account.fake.foreign_buckets.add(SPEC.bucket)
+            account.cloud.add_bucket(SPEC.bucket, REGION, STRANGER)
         case "services":
             take_lambda_away(monkeypatch)
         case "quota":
@@ -222,4 +222,4 @@ def test_the_same_is_asked_before_a_store_is_made(
         account.cloud.bucket_quota = 0
     (outcome,) = account.reconciler.reconcile([REGION])
     assert isinstance(outcome.error, PermanentError)
-    assert account.mutations() == []
+    assert account.mutations == []

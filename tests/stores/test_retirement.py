@@ -10,26 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foothold.errors import PermanentError, TemporaryError
-from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.model import RETIRING_TAG
+from foothold.stores.policies import key_policy
 from foothold.stores.steps import RetireVerb
-from tests.stores.accounts import REGION, SPEC, Account
+from tests.stores.accounts import REGION, SPEC, Account, made_once, stored
 from tests.stores.worlds import ACCOUNT, HOME, PLANE
 
 CLAIM = Claim("app.1.Store", "a stack's resource")
-ORDER = ["write key tags", "write bucket tags", "DeleteParameters", "delete versions",
-         "delete bucket", "schedule deletion", "delete alias"]  # fmt: skip
+ORDER = ["TagResource", "PutBucketTagging", "DeleteParameters", "DeleteObjects",
+         "DeleteBucket", "ScheduleKeyDeletion", "DeleteAlias"]  # fmt: skip
 
 
 def test_a_region_is_retired_in_the_order_that_loses_nothing(account: Account) -> None:
     key = account.store()
-    account.fake.versions[SPEC.bucket] = 1500
+    account.fill(1500)
     account.retire()
-    done = [call for call in dict.fromkeys(account.mutations()) if call != "PutParameter"]
+    done = [call for call in dict.fromkeys(account.mutations) if call != "PutParameter"]
     assert done == ORDER
     assert account.key(key) == "PendingDeletion"
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
     assert set(account.published()) == {SPEC.retirement_parameter}
 
 
@@ -66,14 +67,14 @@ def test_a_retired_region_can_be_asked_for_again(account: Account) -> None:
     account.retire()
     account.claims.ensure([REGION], CLAIM)
     assert account.key(key) == "Enabled"
-    assert len(account.fake.keys) == 1
+    assert len(account.cloud.keys) == 1
     assert REGION in account.reconciler.desired_regions()
 
 
 def test_a_region_asked_for_after_its_key_is_gone_gets_a_new_one(account: Account) -> None:
     key = account.store()
     account.retire()
-    account.delete_key_for_good(key)
+    account.cloud.end_key(key)
     with pytest.raises(PermanentError, match="foothold regions add eu-west-1"):
         account.retirements.undo(REGION)
     assert account.store() != key
@@ -107,17 +108,17 @@ def test_a_pipeline_that_follows_is_waited_for_after_the_store_is_withdrawn(
     account: Account,
 ) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 1
+    account.fill(1)
     account.cloud.pipelines["shop"] = SPEC.bucket
     account.cloud.following.add("shop")
     with pytest.raises(TemporaryError, match="shop still names bucket"):
         account.retirements.retire(REGION, account.now + 60)
     assert set(account.published()) == {SPEC.retirement_parameter}
-    assert account.fake.versions[SPEC.bucket] == 1
+    assert account.versions() == 1
     account.cloud.pipelines.clear()
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert outcome.error is None
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
 
 
 def test_what_cannot_be_told_stops_a_retirement(account: Account) -> None:
@@ -127,7 +128,7 @@ def test_what_cannot_be_told_stops_a_retirement(account: Account) -> None:
         if call == "ListPipelines":
             raise PermanentError("cannot list the pipelines: AccessDenied")
 
-    account.fake.before = refuse
+    account.watch(refuse)
     before = account.state()
     with pytest.raises(PermanentError, match="AccessDenied"):
         account.retirements.retire(REGION, account.now + 60)
@@ -137,7 +138,7 @@ def test_what_cannot_be_told_stops_a_retirement(account: Account) -> None:
 def test_a_region_without_a_store_is_not_retired(account: Account) -> None:
     with pytest.raises(PermanentError, match="eu-west-1 has no artifact store"):
         account.retirements.retire(REGION, account.now + 60)
-    assert account.mutations() == []
+    assert account.mutations == []
 
 
 def test_a_retired_region_is_not_retired_again(account: Account) -> None:
@@ -156,10 +157,10 @@ def test_undo_of_what_is_not_retired_is_refused(account: Account) -> None:
 def test_a_bucket_of_another_stack_is_never_drained(account: Account) -> None:
     account.store()
     account.buckets.write(SPEC, BucketAspect.TAGS, {"foothold:stack": "another"})
-    account.fake.versions[SPEC.bucket] = 5
+    account.fill(5)
     with pytest.raises(PermanentError, match="not Foothold's"):
         account.retirements.retire(REGION, account.now + 60)
-    assert account.fake.versions[SPEC.bucket] == 5
+    assert account.versions() == 5
 
 
 @pytest.mark.parametrize("text", ["garbage", "{}", '{"phase": "gone"}', "[]", "null", "7"])
@@ -180,7 +181,7 @@ def test_a_record_edited_to_nonsense_changes_nothing_and_is_named(
 def test_a_record_that_names_somebody_elses_key_does_it_no_harm(account: Account) -> None:
     key = account.store()
     account.retire()
-    theirs = account.keys.create(SPEC, {})
+    theirs = account.keys.create(SPEC, key_policy(SPEC))
     account.keys.untag(SPEC, theirs, list(SPEC.tags))
     text = json.loads(account.published()[SPEC.retirement_parameter])
     text |= {"phase": "retiring", "key_arn": theirs}
@@ -202,52 +203,62 @@ def killing(account: Account, after: int) -> None:
         if calls > after:
             raise Killed
 
-    account.fake.before = count
+    account.watch(count)
+
+
+@made_once
+def filled() -> Account:
+    """A store with three pages of versions."""
+    account = stored()
+    account.cloud.versions_a_page = 10
+    account.fill(25)
+    return account
+
+
+@made_once
+def drained() -> Account:
+    account = filled()
+    account.retire()
+    return account
 
 
 @settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")))
-@given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=40))
+@given(st.integers(min_value=0, max_value=80), st.integers(min_value=0, max_value=80))
 def test_a_retirement_killed_anywhere_goes_on_by_itself(first: int, second: int) -> None:
-    undisturbed = Account()
-    undisturbed.store()
-    undisturbed.fake.versions[SPEC.bucket] = 2500
-    undisturbed.retire()
-    account = Account()
-    account.store()
-    account.fake.versions[SPEC.bucket] = 2500
+    account, undisturbed = filled(), drained()
     for after in (first, second):
         killing(account, after)
         with contextlib.suppress(Killed, PermanentError):
             account.retirements.retire(REGION, account.now + 60)
-    account.fake.before = lambda _call: None
+    account.serve()
     if SPEC.retirement_parameter not in account.published():
         account.retirements.retire(REGION, account.now + 60)  # killed before it was recorded
     account.reconciler.keep()
     account.retirements.go_on(account.now + 60)
     for either in (account, undisturbed):  # the count forgets the pages of a run that was killed
         record = json.loads(either.published()[SPEC.retirement_parameter])
-        assert record.pop("deleted") <= 2500
+        assert record.pop("deleted") <= 25
         either.parameters.put(HOME, SPEC.retirement_parameter, json.dumps(record))
     assert account.state() == undisturbed.state()
 
 
 @settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")))
-@given(st.integers(min_value=0, max_value=40), st.integers(min_value=0, max_value=60))
+@given(st.integers(min_value=0, max_value=80), st.integers(min_value=0, max_value=60))
 def test_an_undo_killed_anywhere_is_finished_by_the_schedule(taken: int, killed: int) -> None:
-    account = Account()
-    key = account.store()
+    account = stored()
+    (key,) = account.cloud.keys
     killing(account, taken)
     with contextlib.suppress(Killed):
         account.retirements.retire(REGION, account.now + 60)
     killing(account, killed)
     with contextlib.suppress(Killed, PermanentError):
         account.retirements.undo(REGION)
-    account.fake.before = lambda _call: None
+    account.serve()
     if account.published().get(SPEC.retirement_parameter, "restoring").count("restoring") == 0:
         account.retirements.undo(REGION)  # killed before it was recorded
     account.reconciler.keep()
     assert account.key(key) == "Enabled"
-    assert len(account.fake.keys) == 1
+    assert len(account.cloud.keys) == 1
     assert account.reconciler.plan([REGION]) == {REGION: ()}
     assert REGION in account.reconciler.desired_regions()
     assert SPEC.retirement_parameter not in account.published()
@@ -257,13 +268,13 @@ def test_a_bucket_is_drained_in_slices_of_time_that_remember_how_far_they_came(
     account: Account,
 ) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 25_000
+    account.fill(25_000)
 
     def tick(call: str) -> None:
-        if call == "delete versions":
+        if call == "DeleteObjects":
             account.now += 1.0
 
-    account.fake.before = tick
+    account.watch(tick)
     deleted = []
     while True:
         progress = account.retirements.retire(REGION, account.now + 10)
@@ -275,32 +286,32 @@ def test_a_bucket_is_drained_in_slices_of_time_that_remember_how_far_they_came(
 
 def test_a_hundred_thousand_versions_take_a_hundred_pages(account: Account) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 100_000
+    account.fill(100_000)
     account.retire()
-    assert account.fake.calls.count("delete versions") == 100
+    assert account.calls.count("DeleteObjects") == 100
 
 
 def test_a_region_wanted_again_while_it_is_drained_stops_the_retirement(account: Account) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 25_000
+    account.fill(25_000)
 
     def want(call: str) -> None:
-        if call == "delete versions" and account.fake.versions[SPEC.bucket] == 25_000:
-            account.fake.before = lambda _call: None
+        if call == "DeleteObjects" and account.versions() == 25_000:
+            account.serve()
             account.claims.ensure([REGION], CLAIM)
 
-    account.fake.before = want
+    account.watch(want)
     with pytest.raises(TemporaryError, match="called off"):
         account.retirements.retire(REGION, account.now + 60)
-    assert account.fake.versions[SPEC.bucket] == 15_000  # looked at every ten pages
+    assert account.versions() == 15_000  # looked at every ten pages
     assert account.reconciler.plan([REGION]) == {REGION: ()}
     assert account.retirements.go_on(account.now + 60) == ()
 
 
 # --- Looking again ------------------------------------------------------------------------------
 
-BEFORE = ["DeleteParameters", "delete versions", "delete bucket", "schedule deletion",
-          "delete alias"]  # fmt: skip
+BEFORE = ["DeleteParameters", "DeleteObjects", "DeleteBucket", "ScheduleKeyDeletion",
+          "DeleteAlias"]  # fmt: skip
 
 
 def late_stack(account: Account) -> None:
@@ -320,7 +331,9 @@ def late_listing(account: Account) -> None:
 
 
 def late_lock(account: Account) -> None:
-    account.fake.locks[SPEC.bucket] = "COMPLIANCE for 1 days"
+    retention = {"Mode": "COMPLIANCE", "Days": 1}
+    lock = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": retention}}
+    account.cloud.buckets[SPEC.bucket].settings["object lock"] = lock
 
 
 LATE: list[tuple[Callable[[Account], None], str]] = [
@@ -334,7 +347,7 @@ LATE: list[tuple[Callable[[Account], None], str]] = [
 def begun(account: Account) -> str:
     """A store that is withdrawn, and not drained yet; returns its key."""
     key = account.store()
-    account.fake.versions[SPEC.bucket] = 2500
+    account.fill(2500)
     progress = account.retirements.retire(REGION, account.now)  # no time for a single page
     assert progress.retirement.phase == "retiring"
     assert set(account.published()) == {SPEC.retirement_parameter}
@@ -352,7 +365,7 @@ def test_whoever_comes_after_a_retirement_began_calls_it_off_with_the_reason(
     assert step.verb is RetireVerb.CALL_OFF
     assert words in step.reason
     assert (outcome.store and outcome.store.key_arn, outcome.error) == (key, None)
-    assert account.fake.versions[SPEC.bucket] == 2500
+    assert account.versions() == 2500
     assert (
         account.published().items()
         >= {
@@ -375,25 +388,25 @@ def test_use_is_looked_at_again_immediately_before_each_phase(
     """A stack comes with the last look but one at the phase; the phase itself sees it."""
     undisturbed = Account()
     undisturbed.store()
-    undisturbed.fake.versions[SPEC.bucket] = 1
-    undisturbed.fake.calls.clear()
+    undisturbed.fill(1)
+    undisturbed.begin_anew()
     undisturbed.retire()
-    calls = undisturbed.fake.calls
+    calls = undisturbed.calls
     look = max(n for n, c in enumerate(calls[: calls.index(before)]) if c == "ListStacks")
 
     key = account.store()
-    account.fake.versions[SPEC.bucket] = 1
-    account.fake.calls.clear()
+    account.fill(1)
+    account.begin_anew()
 
     def arrive(_call: str) -> None:
-        if len(account.fake.calls) == look:
+        if len(account.calls) == look:
             late_stack(account)
 
-    account.fake.before = arrive
+    account.watch(arrive)
     with pytest.raises(PermanentError, match=r"called off: .*late-orders"):
         account.retirements.retire(REGION, account.now + 60)
-    account.fake.before = lambda _call: None
-    assert before not in account.fake.calls[:look]
+    account.serve()
+    assert before not in account.calls[:look]
     assert account.key(key) == "Enabled"
     assert account.reconciler.plan([REGION]) == {REGION: ()}
     assert bool(account.announced()) is (before not in BEFORE[:2])  # its artifacts are gone
@@ -404,7 +417,7 @@ def test_use_that_cannot_be_read_counts_as_used(account: Account) -> None:
     refuse(account, "ListStacks", PermanentError("cannot list the stacks: AccessDenied"))
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert outcome.alarms[0].reason == "cannot list the stacks: AccessDenied"
-    assert account.fake.versions[SPEC.bucket] == 2500
+    assert account.versions() == 2500
 
 
 def test_use_that_cannot_be_read_for_a_while_stops_the_retirement_until_it_can(
@@ -414,10 +427,10 @@ def test_use_that_cannot_be_read_for_a_while_stops_the_retirement_until_it_can(
     refuse(account, "ListStacks", TemporaryError("Throttling"))
     (outcome,) = account.retirements.go_on(account.now + 60)
     assert isinstance(outcome.error, TemporaryError)
-    assert account.fake.versions[SPEC.bucket] == 2500
-    account.fake.before = lambda _call: None
+    assert account.versions() == 2500
+    account.serve()
     account.retirements.go_on(account.now + 60)
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
 
 
 def refuse(account: Account, what: str, error: Exception) -> None:
@@ -425,7 +438,7 @@ def refuse(account: Account, what: str, error: Exception) -> None:
         if call == what:
             raise error
 
-    account.fake.before = fail
+    account.watch(fail)
 
 
 def test_a_retirement_that_was_called_off_can_be_begun_anew_or_forgotten(account: Account) -> None:
@@ -436,7 +449,15 @@ def test_a_retirement_that_was_called_off_can_be_begun_anew_or_forgotten(account
     assert account.retirements.undo(REGION).error is None
     assert SPEC.retirement_parameter not in account.published()
     account.retire()
-    assert account.fake.buckets == {}
+    assert account.cloud.buckets == {}
+
+
+@made_once
+def used_late() -> Account:
+    account = Account()
+    begun(account)
+    late_stack(account)
+    return account
 
 
 @settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")), deadline=None)
@@ -444,17 +465,16 @@ def test_a_retirement_that_was_called_off_can_be_begun_anew_or_forgotten(account
 def test_a_call_off_killed_anywhere_is_finished_by_the_schedule_and_keeps_its_reason(
     killed: int,
 ) -> None:
-    account = Account()
-    key = begun(account)
-    late_stack(account)
+    account = used_late()
+    (key,) = account.cloud.keys
     killing(account, killed)
     with contextlib.suppress(Killed):
         account.retirements.go_on(account.now + 60)
-    account.fake.before = lambda _call: None
+    account.serve()
     account.reconciler.keep()
     account.retirements.go_on(account.now + 60)
     account.reconciler.keep()
-    assert account.fake.versions[SPEC.bucket] == 2500
+    assert account.versions() == 2500
     assert account.reconciler.plan([REGION]) == {REGION: ()}
     assert marks(account, key) == (None, None)
     record = json.loads(account.published()[SPEC.retirement_parameter])
@@ -463,7 +483,7 @@ def test_a_call_off_killed_anywhere_is_finished_by_the_schedule_and_keeps_its_re
 
 def test_a_locked_bucket_is_noticed_before_anything_is_withdrawn(account: Account) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 1
+    account.fill(1)
     late_lock(account)
     before = account.state()
     with pytest.raises(PermanentError, match=r"object lock \(COMPLIANCE for 1 days\).*yourself"):
@@ -473,11 +493,11 @@ def test_a_locked_bucket_is_noticed_before_anything_is_withdrawn(account: Accoun
 
 def test_a_version_that_nobody_may_delete_calls_the_retirement_off(account: Account) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 2500
-    refuse(account, "delete versions", PermanentError("AccessDenied: k: Object is on hold"))
+    account.fill(2500)
+    refuse(account, "DeleteObjects", PermanentError("AccessDenied: k: Object is on hold"))
     with pytest.raises(PermanentError, match="called off: AccessDenied: k: Object is on hold"):
         account.retirements.retire(REGION, account.now + 60)
-    account.fake.before = lambda _call: None
+    account.serve()
     assert account.reconciler.plan([REGION]) == {REGION: ()}
 
 
@@ -485,10 +505,9 @@ def test_a_version_that_nobody_may_delete_calls_the_retirement_off(account: Acco
 
 
 def marks(account: Account, key: str) -> tuple[str | None, str | None]:
-    bucket = account.fake.buckets.get(SPEC.bucket, {}).get(BucketAspect.TAGS) or {}
-    return bucket.get(RETIRING_TAG), account.fake.key_settings[key, KeyAspect.TAGS].get(
-        RETIRING_TAG
-    )
+    bucket = account.cloud.buckets.get(SPEC.bucket)
+    on_bucket = bucket.tags.get(RETIRING_TAG) if bucket else None
+    return on_bucket, account.cloud.keys[key].tags.get(RETIRING_TAG)
 
 
 def forge(account: Account, phase: str, **fields: object) -> None:
@@ -502,12 +521,12 @@ def test_a_record_that_somebody_wrote_takes_nothing_away_and_raises_an_alarm(
     account: Account, phase: str, wanted: bool
 ) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 7
+    account.fill(7)
     if wanted:
         account.parameters.put(HOME, PLANE.names.regions, REGION)
     forge(account, phase)
-    account.fake.buckets[SPEC.bucket][BucketAspect.POLICY] = None
-    account.fake.calls.clear()
+    account.drop_policy()
+    account.begin_anew()
     (outcome,) = account.reconciler.keep()
     assert outcome.error is None
     assert [step.aspect for step in outcome.steps[1:]] == [BucketAspect.POLICY]  # kept as ever
@@ -515,7 +534,7 @@ def test_a_record_that_somebody_wrote_takes_nothing_away_and_raises_an_alarm(
     assert SPEC.retirement_parameter in alarm.reason
     assert f"`foothold regions retire {REGION} --undo` deletes the parameter" in alarm.reason
     assert account.retirements.go_on(account.now + 60) == ()
-    assert not set(account.fake.calls) & set(BEFORE)
+    assert not set(account.calls) & set(BEFORE)
     assert account.retirements.undo(REGION).error is None
     assert account.reconciler.keep()[0].alarms == ()
 
@@ -526,9 +545,9 @@ def test_a_forged_record_of_a_broken_store_does_not_keep_it_from_being_repaired(
 ) -> None:
     account.store()
     if lost in ("bucket", "both"):
-        account.fake.buckets.clear()
+        account.cloud.buckets.clear()
     if lost in ("alias", "both"):
-        account.fake.aliases.clear()
+        account.cloud.aliases.clear()
     forge(account, "retired")
     (outcome,) = account.reconciler.keep()
     assert outcome.store is not None
@@ -543,7 +562,7 @@ def test_a_record_with_another_begin_than_the_marks_proves_nothing(account: Acco
     (outcome,) = account.reconciler.keep()
     assert outcome.alarms
     assert marks(account, key) == (None, None)
-    assert account.fake.versions[SPEC.bucket] == 2500
+    assert account.versions() == 2500
 
 
 def test_a_mark_on_the_bucket_alone_proves_nothing(account: Account) -> None:
@@ -558,12 +577,12 @@ def test_a_mark_on_the_bucket_alone_proves_nothing(account: Account) -> None:
 @settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")), deadline=None)
 @given(st.integers(min_value=0, max_value=30))
 def test_a_retirement_killed_before_it_was_recorded_leaves_no_mark(killed: int) -> None:
-    account = Account()
-    key = account.store()
+    account = stored()
+    (key,) = account.cloud.keys
     killing(account, killed)
     with contextlib.suppress(Killed):
         account.retirements.retire(REGION, account.now + 60)
-    account.fake.before = lambda _call: None
+    account.serve()
     account.reconciler.keep()
     if SPEC.retirement_parameter not in account.published():
         assert marks(account, key) == (None, None)
@@ -582,29 +601,35 @@ def test_an_adopted_store_is_given_back_only_by_a_retirement_that_was_begun(
     assert account.state() == before
 
 
+@made_once
+def adopted() -> Account:
+    account = Account()
+    account.adoptions.adopt(REGION, *account.put_theirs())
+    return account
+
+
 @settings(max_examples=int(os.environ.get("FOOTHOLD_EXAMPLES", "60")), deadline=None)
 @given(st.integers(min_value=0, max_value=60))
 def test_giving_back_killed_anywhere_goes_on_by_itself(killed: int) -> None:
-    account = Account()
-    bucket, key = account.put_theirs()
-    account.adoptions.adopt(REGION, bucket, key)
+    account = adopted()
+    (bucket,), (key,) = account.cloud.buckets, account.cloud.keys
     killing(account, killed)
     with contextlib.suppress(Killed):
         account.retirements.retire(REGION, account.now + 60)
-    account.fake.before = lambda _call: None
+    account.serve()
     if SPEC.retirement_parameter in account.published():
         account.reconciler.keep()
         account.retirements.go_on(account.now + 60)
     else:
         account.retire()
-    assert account.fake.buckets[bucket][BucketAspect.TAGS] == {"owner": "platform"}
-    assert account.fake.key_settings[key, KeyAspect.TAGS] == {"owner": "platform"}
+    assert account.cloud.buckets[bucket].tags == {"owner": "platform"}
+    assert account.cloud.keys[key].tags == {"owner": "platform"}
     assert set(account.published()) == {SPEC.retirement_parameter}
 
 
 def test_a_preview_says_what_would_go_and_changes_nothing(account: Account) -> None:
     key = account.store()
-    account.fake.versions[SPEC.bucket] = 7
+    account.fill(7)
     before = account.state()
     preview = account.retirements.preview(REGION)
     assert (preview.bucket, preview.versions, preview.key_arn) == (SPEC.bucket, 7, key)
@@ -629,7 +654,7 @@ def test_a_preview_of_what_is_used_is_the_refusal(account: Account) -> None:
 
 def test_a_plan_says_what_a_retirement_has_left_to_do_and_does_nothing(account: Account) -> None:
     account.store()
-    account.fake.versions[SPEC.bucket] = 1
+    account.fill(1)
     before = account.state()
     assert [step.verb for step in account.retirements.plan(REGION)] == [
         RetireVerb.WITHDRAW_HOME, RetireVerb.WITHDRAW_REGIONAL, RetireVerb.DRAIN_BUCKET,

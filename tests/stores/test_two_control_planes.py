@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foothold.errors import FootholdError, NotOursError, PermanentError
-from foothold.stores.aspects import BucketAspect, KeyAspect
+from foothold.stores.aspects import BucketAspect
 from foothold.stores.custom_resource.request import Claim
 from foothold.stores.model import HOME_TAG, STACK_TAG, ControlPlane
-from tests.stores.accounts import REGION, SPEC, Account
+from tests.stores.accounts import REGION, SPEC, Account, made_once, stored
 from tests.stores.test_retirement import Killed, killing
 from tests.stores.worlds import HOME, PLANE
 
@@ -39,31 +39,24 @@ def name(plane: ControlPlane) -> str:
 
 def beside(account: Account, plane: ControlPlane) -> Account:
     """The second control plane, in the same account."""
-    return Account(plane, account.fake, account.cloud)
+    return Account(plane=plane, cloud=account.cloud)
 
 
+@made_once
 def first() -> Account:
     account = Account()
     account.store(HOME)
     account.store()
     account.claims.ensure([REGION], CLAIM)
-    account.fake.versions[SPEC.bucket] = 7
-    account.fake.calls.clear()
+    account.fill(7)
+    account.begin_anew()
     return account
 
 
-def firsts_own(account: Account, before: Account) -> list[object]:
+def firsts_own(account: Account, before: Account) -> dict[str, object]:
     """What the first control plane had, as it is now."""
-    now, then = account.fake, before.fake
-    now_, then_ = account.cloud, before.cloud
-    return [
-        {name: now.buckets.get(name) for name in then.buckets},
-        {name: now.versions.get(name) for name in then.versions},
-        {arn: now.keys.get(arn) for arn in then.keys},
-        {at: now.key_settings.get(at) for at in then.key_settings},
-        {at: now.aliases.get(at) for at in then.aliases},
-        {at: now_.parameters.get(at) for at in then_.parameters},
-    ]
+    now, then = account.state(), before.state()
+    return {kind: {name: now[kind].get(name) for name in then[kind]} for kind in then}
 
 
 @pytest.mark.parametrize("plane", others(), ids=name)
@@ -78,7 +71,7 @@ def test_two_control_planes_never_touch_what_is_the_others(plane: ControlPlane) 
         lambda: second.retirements.undo(REGION),
         lambda: second.claims.ensure([REGION], Claim("theirs.2.Store", "theirs")),
         lambda: second.claims.release(Claim("theirs.2.Store", "theirs")),
-        lambda: second.adoptions.adopt(REGION, SPEC.bucket, next(iter(account.fake.keys))),
+        lambda: second.adoptions.adopt(REGION, SPEC.bucket, next(iter(account.cloud.keys))),
         lambda: second.hand_overs.hand_over(REGION, plane.stack, plane.home_region),
         second.reconciler.keep,
     ):
@@ -141,7 +134,7 @@ RECEIVERS = [plane for plane in others() if plane.prefix == "foothold"]
 def test_a_store_that_was_handed_over_is_the_others_with_all_it_holds(plane: ControlPlane) -> None:
     account = Account()
     key = account.store()
-    account.fake.versions[SPEC.bucket] = 7
+    account.fill(7)
     account.hand_overs.hand_over(REGION, plane.stack, plane.home_region)
     assert account.published() == {}
     assert account.reconciler.keep() == ()
@@ -149,7 +142,7 @@ def test_a_store_that_was_handed_over_is_the_others_with_all_it_holds(plane: Con
     (outcome,) = second.reconciler.reconcile([REGION])
     assert outcome.store is not None, outcome.error
     assert (outcome.store.bucket, outcome.store.key_arn) == (SPEC.bucket, key)
-    assert account.fake.versions[SPEC.bucket] == 7
+    assert account.versions() == 7
     assert account.announced() == []
     assert second.reconciler.plan([REGION]) == {REGION: ()}
     with pytest.raises(PermanentError):
@@ -201,7 +194,7 @@ def test_what_is_not_there_or_not_ours_is_not_handed_over() -> None:
 def test_a_store_whose_key_lost_its_alias_is_mended_before_it_is_handed_over() -> None:
     account = Account()
     account.store()
-    account.fake.aliases.clear()
+    account.cloud.aliases.clear()
     with pytest.raises(PermanentError, match="mend the store first"):
         account.hand_overs.hand_over(REGION, "platform", SECOND)
 
@@ -210,8 +203,8 @@ def test_a_store_of_before_there_were_home_regions_is_claimed_by_handing_it_to_o
     account = Account()
     key = account.store()
     for tags in (
-        account.fake.buckets[SPEC.bucket][BucketAspect.TAGS],
-        account.fake.key_settings[key, KeyAspect.TAGS],
+        account.cloud.buckets[SPEC.bucket].tags,
+        account.cloud.keys[key].tags,
     ):
         del tags[HOME_TAG]
     (outcome,) = account.reconciler.keep()
@@ -225,12 +218,12 @@ def test_a_store_of_before_there_were_home_regions_is_claimed_by_handing_it_to_o
 
 @given(st.integers(min_value=0, max_value=30))
 def test_a_hand_over_killed_anywhere_is_finished_by_repeating_it(killed: int) -> None:
-    account = Account()
-    key = account.store()
+    account = stored()
+    (key,) = account.cloud.keys
     killing(account, killed)
     with contextlib.suppress(Killed):
         account.hand_overs.hand_over(REGION, "platform", SECOND)
-    account.fake.before = lambda _call: None
+    account.serve()
     account.reconciler.keep()  # whatever it makes of it meanwhile
     for _ in range(2):
         account.hand_overs.hand_over(REGION, "platform", SECOND)
@@ -246,4 +239,4 @@ def test_an_adopted_store_is_handed_over_and_adopted_again() -> None:
     account.hand_overs.hand_over(REGION, "platform", SECOND)
     second = beside(account, replace(PLANE, stack="platform", home_region=SECOND))
     assert second.adoptions.adopt(REGION, bucket, key).error is None
-    assert account.fake.versions[bucket] == 7
+    assert account.versions(bucket) == 7

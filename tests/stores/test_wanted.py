@@ -41,7 +41,7 @@ def noted(account: Account) -> dict[str, OpenRequest | None]:
 
 
 def refuse_buckets(call: str) -> None:
-    if call == "create bucket":
+    if call == "CreateBucket":
         raise PermanentError("cannot create bucket: AccessDenied")
 
 
@@ -53,7 +53,7 @@ def planes(policy: RegionPolicy) -> ControlPlane:
 
 
 def test_a_request_that_met_a_refusal_is_made_by_the_next_schedule(account: Account) -> None:
-    account.fake.before = refuse_buckets
+    account.watch(refuse_buckets)
     answer(account, RegionsRequested((REGION,)))
     assert noted(account) == {
         REGION: OpenRequest(1_000_000, "cannot create bucket: AccessDenied", asked=True)
@@ -61,13 +61,13 @@ def test_a_request_that_met_a_refusal_is_made_by_the_next_schedule(account: Acco
     assert account.reconciler.desired_regions() == (REGION,)
     account.now += 900
     answer(account, Scheduled())  # still refused: since when does not change
-    account.fake.calls.clear()
+    account.begin_anew()
     answer(account, Scheduled())
-    assert "PutParameter" not in account.fake.calls
+    assert "PutParameter" not in account.calls
     assert noted(account)[REGION] == OpenRequest(
         1_000_000, "cannot create bucket: AccessDenied", asked=True
     )
-    account.fake.before = lambda _call: None
+    account.serve()
     assert answer(account, Scheduled())[REGION].store
     assert noted(account) == {}
 
@@ -75,14 +75,14 @@ def test_a_request_that_met_a_refusal_is_made_by_the_next_schedule(account: Acco
 def test_a_region_that_is_ready_costs_no_write(account: Account) -> None:
     account.store()
     for trigger in (RegionsRequested((REGION,)), Scheduled()):
-        account.fake.calls.clear()
+        account.begin_anew()
         answer(account, trigger)
-        assert account.mutations() == []
+        assert account.mutations == []
 
 
 def test_why_a_listed_region_is_not_ready_is_noted_but_asks_for_nothing(account: Account) -> None:
     account.parameters.put(HOME, PLANE.names.regions, REGION)
-    account.fake.before = refuse_buckets
+    account.watch(refuse_buckets)
     answer(account, ParameterChanged(PLANE.names.regions, "Update", HOME))
     assert noted(account)[REGION] == OpenRequest(
         1_000_000, "cannot create bucket: AccessDenied", asked=False
@@ -94,7 +94,7 @@ def test_why_a_listed_region_is_not_ready_is_noted_but_asks_for_nothing(account:
 
 
 def test_a_store_that_is_kept_while_its_retirement_waits_says_why_and_is_written_once() -> None:
-    account = Account(replace(PLANE, retires=True))
+    account = Account(plane=replace(PLANE, retires=True))
     account.claims.ensure([REGION], CLAIM)
     account.deploy("shop", "222222222222")
     account.claims.release(CLAIM)
@@ -102,15 +102,15 @@ def test_a_store_that_is_kept_while_its_retirement_waits_says_why_and_is_written
     found = noted(account)[REGION]
     assert found
     assert "is used by stack 222222222222/shop" in found.reason
-    account.fake.calls.clear()
+    account.begin_anew()
     answer(account, Scheduled())
-    assert account.mutations() == []
+    assert account.mutations == []
 
 
 def test_a_record_that_is_garbage_asks_for_nothing_and_is_replaced(account: Account) -> None:
     account.parameters.put(HOME, RECORD, "garbage")
     assert account.reconciler.desired_regions() == ()
-    account.fake.before = refuse_buckets
+    account.watch(refuse_buckets)
     answer(account, RegionsRequested((REGION,)))
     assert noted(account)[REGION]
 
@@ -147,7 +147,7 @@ def test_a_region_is_allowed_by_a_pattern_and_the_home_region_always(
 
 
 def test_a_region_that_is_not_allowed_is_refused_at_every_door_and_nothing_is_made() -> None:
-    account = Account(planes(RegionPolicy(("us-*",))))
+    account = Account(plane=planes(RegionPolicy(("us-*",))))
     words = "AllowedRegions, which holds us-\\*"
     outcome = answer(account, RegionsRequested((REGION,)))[REGION]
     assert (outcome.failed, outcome.ignored) == (False, True)
@@ -159,7 +159,7 @@ def test_a_region_that_is_not_allowed_is_refused_at_every_door_and_nothing_is_ma
     account.parameters.put(HOME, PLANE.names.regions, REGION)
     outcome = answer(account, Scheduled())[REGION]
     assert outcome.failed
-    assert set(account.fake.buckets) == {"old-artifacts"}
+    assert set(account.cloud.buckets) == {"old-artifacts"}
 
 
 def test_all_enabled_means_what_is_allowed(account: Account) -> None:
@@ -175,7 +175,7 @@ def test_all_enabled_means_what_is_allowed(account: Account) -> None:
 def test_a_store_that_is_not_allowed_any_more_is_kept_and_its_claim_too(account: Account) -> None:
     account.claims.ensure([REGION], CLAIM)
     account.plane = planes(RegionPolicy(("us-*",)))
-    account.buckets.write(SPEC, "bucket policy", None)  # type: ignore[arg-type]  # an Aspect's text
+    account.drop_policy()
     assert answer(account, Scheduled())[REGION].steps
     assert account.claims.ensure([REGION], CLAIM)
     with pytest.raises(PermanentError, match="AllowedRegions"):
@@ -183,7 +183,7 @@ def test_a_store_that_is_not_allowed_any_more_is_kept_and_its_claim_too(account:
 
 
 def test_no_more_regions_than_the_stack_allows_get_a_store() -> None:
-    account = Account(planes(RegionPolicy(most=3)))
+    account = Account(plane=planes(RegionPolicy(most=3)))
     account.claims.ensure([HOME, REGION], CLAIM)
     account.parameters.put(HOME, PLANE.names.regions, "ap-east-1")
     outcome = answer(account, RegionsRequested(("us-east-1",)))["us-east-1"]
@@ -196,7 +196,7 @@ def test_no_more_regions_than_the_stack_allows_get_a_store() -> None:
 
 
 def test_all_enabled_fills_up_what_the_stack_allows_and_alarms_nobody() -> None:
-    account = Account(planes(RegionPolicy(most=3)))
+    account = Account(plane=planes(RegionPolicy(most=3)))
     account.claims.ensure(["us-east-1"], CLAIM)
     account.parameters.put(HOME, PLANE.names.regions, "all-enabled")
     for _ in range(2):
@@ -249,11 +249,11 @@ def test_whoever_insists_calls_a_retirement_off(account: Account, by: str) -> No
         case _:
             account.retirements.undo(REGION)
     assert SPEC.retirement_parameter not in account.published()
-    assert SPEC.bucket in account.fake.buckets
+    assert SPEC.bucket in account.cloud.buckets
 
 
 def test_a_listed_region_calls_off_a_retirement_that_was_only_asked_for() -> None:
-    account = Account(replace(PLANE, retires=True))
+    account = Account(plane=replace(PLANE, retires=True))
     account.claims.ensure([REGION], CLAIM)
     account.claims.release(CLAIM)
     account.parameters.put(HOME, PLANE.names.regions, REGION)
@@ -265,14 +265,14 @@ def test_a_listed_region_calls_off_a_retirement_that_was_only_asked_for() -> Non
 
 
 def test_a_creation_that_fails_for_one_region_leaves_no_claim_and_no_store_for_the_others() -> None:
-    account = Account(replace(PLANE, retires=True))
+    account = Account(plane=replace(PLANE, retires=True))
     account.store("us-east-1")  # somebody else's doing
     with pytest.raises(PermanentError, match="eu-nowhere-1"):
         account.claims.ensure([REGION, "us-east-1", "eu-nowhere-1"], CLAIM)
     assert account.parameters.below(HOME, PLANE.names.claims) == {}
     assert account.retirements.unfinished() == (REGION,)
     account.retirements.go_on(account.now + 60)
-    assert set(account.fake.buckets) == {PLANE.spec("us-east-1").bucket}
+    assert set(account.cloud.buckets) == {PLANE.spec("us-east-1").bucket}
 
 
 def test_claims_that_were_written_before_one_could_not_be_are_given_back(account: Account) -> None:
@@ -289,7 +289,7 @@ def test_claims_that_were_written_before_one_could_not_be_are_given_back(account
 
     for region in (REGION, "us-east-1"):
         account.store(region)
-    account.fake.before = refuse
+    account.watch(refuse)
     with pytest.raises(TemporaryError, match="TooManyUpdates"):
         account.claims.ensure([HOME, REGION, "us-east-1"], CLAIM)
     below = account.parameters.below(HOME, PLANE.names.claims)

@@ -97,9 +97,9 @@ def test_a_stack_that_is_not_ours_to_read_counts_as_existing(
     claim = Claim.of(stack_id, "Store")  # written by whatever wrote it: none is taken from there
     account.parameters.put(HOME, f"/foothold/claims/{REGION}/{claim.name}", claim.value)
     account.now += 100 * DAY
-    account.fake.calls.clear()
+    account.begin_anew()
     assert account.claims.release_of_gone_stacks() == ()
-    assert "ListStacks" not in account.fake.calls
+    assert "ListStacks" not in account.calls
 
 
 def test_a_claim_that_is_garbage_counts_as_existing_and_can_be_released(account: Account) -> None:
@@ -120,7 +120,7 @@ def test_stacks_that_cannot_be_read_drop_nothing_and_stop_nothing(account: Accou
         if call == "ListStacks":
             raise PermanentError("cannot list the stacks that exist: AccessDenied")
 
-    account.fake.before = refuse
+    account.watch(refuse)
     assert account.claims.release_of_gone_stacks() == ()
     assert standing(account) == [CLAIM.name]
 
@@ -133,7 +133,7 @@ def test_releasing_what_is_not_there_releases_nothing(account: Account) -> None:
 
 
 def test_a_released_region_can_be_retired_and_is_where_the_policy_says_so() -> None:
-    account = Account(replace(PLANE, retires=True))
+    account = Account(plane=replace(PLANE, retires=True))
     account.claims.ensure([REGION], CLAIM)
     account.claims.release_of([(REGION, CLAIM.name)])
     assert account.retirements.unfinished() == (REGION,)

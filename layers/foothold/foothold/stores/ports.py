@@ -1,4 +1,4 @@
-"""What the services need of the world, in their own words. Gateways and test fakes keep them.
+"""What the services need of the world, in their own words. Gateways keep them.
 
 Every method raises TemporaryError or PermanentError, and nothing else of AWS.
 """
