@@ -176,20 +176,76 @@ def test_tags_are_counted_and_never_a_difference() -> None:
     assert len(review.groups[0].effects[0].properties) == 1
 
 
-def test_who_uses_the_arn_of_what_is_not_replaced_does_not_change() -> None:
-    role = change("Role", "AWS::IAM::Role", scope=("Tags",))
-    user = change(
-        "Fn",
-        "AWS::Lambda::Function",
-        scope=("Properties", "Tags"),
-        properties=(PropertyChange("/Properties/Role", cause="Role.Arn", after=KNOWN_AFTER_APPLY),),
-        before={"Role": "arn:r", "Timeout": "1"},
-        after={"Role": KNOWN_AFTER_APPLY, "Timeout": "1"},
-    )
-    review = alone(role, user)
+ROLE = change("Role", "AWS::IAM::Role", scope=("Tags",))
+FOLLOWS = PropertyChange("/Properties/Role", cause="Role.Arn", after=KNOWN_AFTER_APPLY)
+USER = change(
+    "Fn",
+    "AWS::Lambda::Function",
+    scope=("Properties", "Tags"),
+    properties=(FOLLOWS,),
+    before={"Role": "arn:r", "Timeout": "1"},
+    after={"Role": KNOWN_AFTER_APPLY, "Timeout": "1"},
+)
+ALLOWS = {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:t"}]}
+ALLOWS_MORE = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": KNOWN_AFTER_APPLY}]}
+
+
+def test_who_refers_to_what_is_not_replaced_does_not_change() -> None:
+    review = alone(ROLE, USER)
     assert review.groups[0].tags_only == 2
     assert not review.is_risky
-    assert alone(replace(role, replacement=Replacement.YES), user).groups[0].tags_only == 0
+    permission = change(
+        "Permission",
+        "AWS::Lambda::Permission",
+        replacement=Replacement.PERHAPS,
+        policy="ReplaceAndDelete",
+        properties=(PropertyChange("/Properties/FunctionName", cause="Fn", recreation="Always"),),
+    )
+    assert alone(USER, permission, ROLE).groups[0].tags_only == 3
+
+
+@pytest.mark.parametrize(
+    ("role", "user"),
+    [
+        (replace(ROLE, replacement=Replacement.YES), USER),
+        (replace(ROLE, replacement=Replacement.PERHAPS), USER),
+        (replace(ROLE, drift="DELETED"), USER),
+        (replace(ROLE, type="Custom::Role"), USER),
+        (replace(ROLE, action=Action.DYNAMIC), USER),
+        (ROLE, replace(USER, after={"Role": "arn:other", "Timeout": "1"})),
+        (ROLE, replace(USER, properties=(replace(FOLLOWS, after="arn:other"),))),
+        (ROLE, replace(USER, properties=(replace(FOLLOWS, cause="Parameter"),))),
+        (ROLE, replace(USER, properties=(FOLLOWS, PropertyChange("/Properties/Role")))),
+        (ROLE, replace(USER, properties=(replace(FOLLOWS, path="/Properties"),))),
+        (
+            ROLE,
+            change(
+                "Policy",
+                "AWS::IAM::ManagedPolicy",
+                properties=(PropertyChange("/Properties/PolicyDocument", cause="Role.Arn"),),
+                before={"PolicyDocument": ALLOWS},
+                after={"PolicyDocument": ALLOWS_MORE},
+            ),
+        ),
+        (
+            ROLE,
+            change(
+                "Fn",
+                "AWS::Lambda::Permission",
+                replacement=Replacement.PERHAPS,
+                properties=(
+                    replace(FOLLOWS, recreation="Always"),
+                    PropertyChange("/Properties/Action", recreation="Conditionally"),
+                ),
+            ),
+        ),
+    ],
+)
+def test_who_might_change_for_any_other_reason_is_a_risk(
+    role: ResourceChange, user: ResourceChange
+) -> None:
+    risks = {effect.name for effect, _ in alone(role, user).risks}
+    assert user.logical_id in risks
 
 
 RISKS: dict[str, tuple[ResourceChange, Kind]] = {

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -19,6 +19,7 @@ from typing import Any
 from foothold.errors import PermanentError
 from foothold.releases.access import Access, judge_access
 from foothold.releases.changes import (
+    KNOWN_AFTER_APPLY,
     MASK,
     Action,
     ChangeSet,
@@ -37,6 +38,7 @@ NESTED_STACK = "AWS::CloudFormation::Stack"
 MOST_DIFFERENCES = 20
 LONGEST_VALUE = 1000
 LONGEST_IN_A_LINE = 60
+NO_TEXT = "\0"  # stands for what is no text
 
 
 class Kind(StrEnum):
@@ -404,45 +406,97 @@ def _each(changes: Iterable[ResourceChange], inside: str = "") -> Iterator[tuple
 
 
 def _settled(changes: Sequence[ResourceChange]) -> Iterator[ResourceChange]:
-    """The changes without what only follows from an ARN that stays as it is.
+    """The changes without what only follows from a name or an ARN that stays as it is.
 
-    Where a resource changes in any way, tags too, CloudFormation lists whoever uses its attributes
-    as changed perhaps (AWS CloudFormation API Reference, "ResourceChangeDetail": Evaluation). The
-    ARN of what is not replaced does not change.
+    Where a resource changes in any way, tags too, CloudFormation lists whoever refers to it as
+    changed perhaps, or replaced perhaps (AWS CloudFormation API Reference, "ResourceChangeDetail":
+    Evaluation, CausingEntity). What is not replaced keeps its name and its ARN.
     """
-    staying = {
-        f"{one.logical_id}.Arn"
-        for one in changes
-        if one.action is Action.MODIFY and one.replacement is Replacement.NO
-    }
+    staying = {name for one in changes if _stays(one) for name in (one.logical_id, _arn_of(one))}
     for change in changes:
-        changed = tuple(one for one in change.properties if one.cause not in staying)
         nested = None if change.nested is None else tuple(_settled(change.nested))
-        if change.action is not Action.MODIFY or len(changed) == len(change.properties):
-            yield replace(change, nested=nested)
-            continue
-        after = change.after
-        for one in change.properties:
-            if one.cause in staying and change.before is not None and after is not None:
-                after = _kept(change.before, after, one.path.split("/")[2:])
-        left = {one.attribute for one in changed}
-        scope = tuple(name for name in change.scope if name != "Properties" or name in left)
-        yield replace(
-            change, nested=nested, properties=changed, after=after, scope=scope or ("Tags",)
-        )
+        yield replace(_without_followers(change, staying), nested=nested)
+
+
+def _stays(one: ResourceChange) -> bool:
+    """Whether the resource is certainly not made anew. What is not AWS's own may answer an update
+    with another name."""
+    in_place = one.action is Action.MODIFY and one.replacement is Replacement.NO
+    of_aws = one.type.startswith("AWS::") and not one.type.startswith("AWS::CloudFormation::")
+    return in_place and of_aws and one.drift not in DRIFTED
+
+
+def _arn_of(one: ResourceChange) -> str:
+    return f"{one.logical_id}.Arn"
+
+
+def _without_followers(change: ResourceChange, staying: Collection[str]) -> ResourceChange:
+    followers = [one for one in change.properties if _only_follows(one, change, staying)]
+    if change.action is not Action.MODIFY or not followers:
+        return change
+    left = tuple(one for one in change.properties if one not in followers)
+    after = change.after
+    for one in followers:
+        if change.before is not None and after is not None:
+            after = _kept(change.before, after, _below(one.path))
+    attributes = {one.attribute for one in left}
+    scope = tuple(name for name in change.scope if name != "Properties" or name in attributes)
+    found = replace(change, properties=left, after=after, scope=scope or ("Tags",))
+    perhaps_by_them = any(one.recreation != "Never" for one in followers)
+    by_them_alone = perhaps_by_them and all(one.recreation == "Never" for one in left)
+    if by_them_alone and change.replacement is Replacement.PERHAPS:
+        return replace(found, replacement=Replacement.NO, policy=None)
+    return found
+
+
+def _only_follows(one: PropertyChange, change: ResourceChange, staying: Collection[str]) -> bool:
+    """Whether a property is listed for nothing but something that stays, and is told no other
+    value than it has."""
+    path = _below(one.path)
+    if one.attribute != "Properties" or one.cause not in staying or not path:
+        return False
+    if any(other is not one and _overlap(path, _below(other.path)) for other in change.properties):
+        return False
+    told = [(one.before, one.after)]
+    if change.before is not None and change.after is not None:
+        told.append((_at(change.before, path), _at(change.after, path)))
+    return all(
+        after in {None, KNOWN_AFTER_APPLY, before} and after != NO_TEXT for before, after in told
+    )
+
+
+def _below(path: str) -> Sequence[str]:
+    """The names on the way to a property, from the resource's properties on."""
+    return path.split("/")[2:]
+
+
+def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _at(value: Any, path: Sequence[str]) -> str | None:
+    """The text there; None for nothing, and something that no text is for all else."""
+    for name in path:
+        if isinstance(value, Mapping):
+            value = value.get(name)
+        elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return None
+    return value if value is None or isinstance(value, str) else NO_TEXT
 
 
 def _kept(before: Any, after: Any, path: Sequence[str]) -> Any:
-    """What is after, with what was before at this path."""
-    if not path:
-        return before
+    """What is after, with what was before at this path, where both have it."""
     name, rest = path[0], path[1:]
-    if isinstance(before, Mapping) and isinstance(after, Mapping) and name in before:
-        return {**after, name: _kept(before[name], after.get(name), rest)}
+    if isinstance(before, Mapping) and isinstance(after, Mapping) and name in {*before} & {*after}:
+        kept = _kept(before[name], after[name], rest) if rest else before[name]
+        return {**after, name: kept}
     both = isinstance(before, list) and isinstance(after, list) and name.isdigit()
     if both and int(name) < min(len(before), len(after)):
-        item = _kept(before[int(name)], after[int(name)], rest)
-        return [*after[: int(name)], item, *after[int(name) + 1 :]]
+        number = int(name)
+        kept = _kept(before[number], after[number], rest) if rest else before[number]
+        return [*after[:number], kept, *after[number + 1 :]]
     return after
 
 

@@ -152,7 +152,8 @@ def left_over(group: Group) -> Iterator[str]:
     if len(group.effects) > MOST_ROWS:
         yield f"and {len(group.effects) - MOST_ROWS} more changes"
     if group.tags_only:
-        yield f"{_number(group.tags_only, 'resource')} of which nothing but tags changes"
+        tagged = _number(group.tags_only, "resource")
+        yield f"{tagged} of which nothing but tags changes, if anything"
     if group.state is SetState.READY and not group.effects and not group.tags_only:
         yield "no resource changes: only outputs, parameters, or the stack's own settings"
 
