@@ -76,6 +76,19 @@ def test_a_release_that_is_there_costs_one_read_of_each_store() -> None:
     assert calls == ["read"] * len(REGIONS)
 
 
+def test_what_is_new_is_written_without_a_look_and_is_still_written_once() -> None:
+    records, each = MemoryRecords(), release(at="2026-01-01T00:00:00Z")
+    calls: list[str] = []
+    records.before = lambda operation, *_: calls.append(operation)
+    assert releases(records).keep(each, lambda: files(each), is_new=True) == KeptRelease(each)
+    assert calls == ["create"] * 4 * len(REGIONS)
+    before = dict(records.objects)
+    later = replace(each, packaged_at="2026-02-02T00:00:00Z")
+    kept = releases(records).keep(later, lambda: files(later), is_new=True)
+    assert kept == KeptRelease(each)  # somebody was first
+    assert records.objects == before
+
+
 CALLS = len(REGIONS) * (1 + 3 + 1)
 
 

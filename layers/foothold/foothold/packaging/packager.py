@@ -58,11 +58,13 @@ class PackageRequest:
 @dataclass(frozen=True, slots=True)
 class Packaged:
     """What a run gave: the manifest, each finished region's template, and what is worth a warning:
-    what `sam package` would have warned of, and what no pipeline could deploy."""
+    what `sam package` would have warned of, and what no pipeline could deploy. `is_new` where an
+    object had to be written."""
 
     manifest: Manifest
     templates: Mapping[str, Text]
     warnings: tuple[str, ...] = ()
+    is_new: bool = False
 
 
 # What CodePipeline's CloudFormation action takes; CloudFormation itself takes twice as much
@@ -168,6 +170,7 @@ class _OneRun:
         self._warnings = exports.warnings
         self._progress = progress
         self._lock = threading.Lock()
+        self._wrote = False
         self._failed: dict[str, str] = {**refused, **exports.refused}
         self._there: dict[str, dict[str, Body | Stored]] = {region: {} for region in stores}
         self._signed: dict[str, dict[str, SignedZip]] = {region: {} for region in stores}
@@ -279,6 +282,7 @@ class _OneRun:
             self._packager.objects.put(
                 self._stores[region], key, made, self._request.options.metadata
             )
+            self._wrote = True
             self._arrived(region, key, made)
 
     @contextmanager
@@ -306,6 +310,7 @@ class _OneRun:
             ),
             templates,
             (*self._warnings, *_too_large_for_pipelines(templates)),
+            self._wrote,
         )
 
     def _package(self, region: str) -> RegionPackage:

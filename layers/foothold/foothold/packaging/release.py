@@ -43,7 +43,7 @@ def keep_release(
     release = replace(
         release_of(packaged.manifest, targets), source=source, packaged_at=at, packaged_by=caller
     )
-    return releases.keep(release, lambda: _files(packaged, release))
+    return releases.keep(release, lambda: _files(packaged, release), is_new=packaged.is_new)
 
 
 def not_kept(kept: KeptRelease) -> dict[str, str]:

@@ -73,23 +73,27 @@ class Releases:
 
     # Keeping
 
-    def keep(self, release: Release, files: Callable[[], Files]) -> KeptRelease:
+    def keep(
+        self, release: Release, files: Callable[[], Files], *, is_new: bool = False
+    ) -> KeptRelease:
         """Write what is missing of a release in every store that it serves.
 
         `files` gives the release's files of each of its regions, without `release.json`, where any
         is missing. A region whose store refuses, or holds anything else under such a name, is left
-        out and named.
+        out and named. `is_new` where hardly any store can have it yet: then none is asked first.
         """
         stores, prefix, alone = stores_of(release), release.prefix, _EachAlone()
 
         def look(region: str) -> bytes | None:
             return alone(region, lambda: self._if_told(stores[region], prefix))
 
-        def write(region: str, name: str, render: Callable[[], bytes]) -> None:
-            alone(region, lambda: self._write(stores[region], prefix + name, render()))
+        def write(region: str, name: str, render: Callable[[], bytes]) -> bool | None:
+            return alone(region, lambda: self._write(stores[region], prefix + name, render()))
 
         with ThreadPoolExecutor(self._threads) as pool:
-            found = dict(zip(stores, pool.map(look, stores), strict=True))
+            found: dict[str, bytes | None] = dict.fromkeys(stores)
+            if not is_new:
+                found = dict(zip(stores, pool.map(look, stores), strict=True))
             known: dict[bytes, Release] = {}
             for region, body in found.items():
                 # The same bytes in all stores, unless two were at work at once.
@@ -106,11 +110,11 @@ class Releases:
             missing = [region for region, body in found.items() if body is None]
             if missing:
                 made, own = files(), kept.render()
-                for work in (
-                    [(region, *each) for region in missing for each in made[region].items()],
-                    [(region, RELEASE, lambda: own) for region in missing],
-                ):
-                    list(pool.map(lambda each: write(*each), work))
+                before = [(region, *each) for region in missing for each in made[region].items()]
+                list(pool.map(lambda each: write(*each), before))
+                last = list(pool.map(lambda region: write(region, RELEASE, lambda: own), missing))
+                if is_new and False in last:  # somebody was first
+                    return self.keep(release, files)
         return KeptRelease(kept, alone.failed)
 
     def _if_told(self, store: ArtifactStore, prefix: str) -> bytes | None:
@@ -126,20 +130,22 @@ class Releases:
         found = self._records.read(store, prefix + RELEASE)
         return _release(store, prefix, found[0]) if found else None
 
-    def _write(self, store: ArtifactStore, key: str, body: bytes) -> None:
-        """Write an object once. Raises PermanentError where something else has its name."""
+    def _write(self, store: ArtifactStore, key: str, body: bytes) -> bool:
+        """Write an object once; False where it is there. Raises PermanentError where something
+        else has its name."""
         try:
             written = self._records.create(store, key, body)
         except TemporaryError:  # somebody else may be writing it at this moment
             written = self._records.create(store, key, body)
-        if written:
-            return
+        if written or key.endswith(f"/{RELEASE}"):
+            return written
         there = self._records.read(store, key)
-        if there and there[0] != body and not key.endswith(f"/{RELEASE}"):
+        if there and there[0] != body:
             raise PermanentError(
                 f"{key} in {store.bucket}, the artifact store of {store.region}, has other bytes "
                 "than this release, and is not written over: take it away, and package again"
             )
+        return False
 
     # Reading
 
