@@ -251,6 +251,10 @@ def test_who_might_change_for_any_other_reason_is_a_risk(
 RISKS: dict[str, tuple[ResourceChange, Kind]] = {
     "a replacement": (change(replacement=Replacement.YES), Kind.REPLACED),
     "a replacement, perhaps": (change(replacement=Replacement.PERHAPS), Kind.PERHAPS_REPLACED),
+    "a property that is only changed by replacing": (
+        change(properties=(PropertyChange("/Properties/Name", recreation="Always"),)),
+        Kind.PERHAPS_REPLACED,
+    ),
     "a policy of replacing": (change(policy="ReplaceAndRetain"), Kind.PERHAPS_REPLACED),
     "a removal": (change(action=Action.REMOVE, policy="Retain"), Kind.REMOVED),
     "something dynamic": (change(action=Action.DYNAMIC), Kind.UNKNOWN),

@@ -50,7 +50,12 @@ def _either(*, no_more: bool, no_less: bool) -> Access:
 # Whatever changes in one of these is about who may do what, but for what is named here.
 ABOUT_ACCESS = (
     "AWS::EC2::NetworkAclEntry",
+    "AWS::EC2::Route",
     "AWS::EC2::SecurityGroup",
+    "AWS::EC2::TransitGateway",
+    "AWS::EC2::VPCEndpointServicePermissions",
+    "AWS::EC2::VPCGatewayAttachment",
+    "AWS::EC2::VPCPeeringConnection",
     "AWS::Events::EventBusPolicy",
     "AWS::IAM::",
     "AWS::IdentityStore::",
@@ -75,7 +80,15 @@ HARMLESS = frozenset(
 # Properties that say as whom something acts, or who decides who comes in.
 ACTS_AS = re.compile(
     r"(Role|RoleArn|RoleARN|Roles|InstanceProfile|PermissionsBoundary|AuthorizerId|Authorizers?"
-    r"|Principals?|PublicAccessCidrs|AuthenticationType|CrossAccount\w*)$"
+    r"|Principals?|PublicAccessCidrs|AuthenticationType|CrossAccount\w*|TrustedKeyGroups"
+    r"|TrustedSigners|OriginAccessControlId)$"
+)
+# What holds doors, where only the whole of it is told to change.
+HOUSES = frozenset(
+    {
+        *("AdditionalAuthenticationProviders", "AdminCreateUserConfig", "DistributionConfig"),
+        *("LaunchTemplateData", "NetworkConfiguration", "NetworkInterfaces", "ResourcesVpcConfig"),
+    }
 )
 
 
@@ -192,7 +205,7 @@ def _may_matter(type_: str, name: str, value: Any) -> bool:
     """Whether a change of this property could be about access."""
     if type_.startswith(ABOUT_ACCESS):
         return name not in HARMLESS
-    by_name = name in DOORS or (type_, name) in RULES or bool(ACTS_AS.search(name))
+    by_name = name in {*DOORS, *HOUSES} or (type_, name) in RULES or bool(ACTS_AS.search(name))
     return by_name or "Policy" in name or "AccessBlock" in name or _holds_statements(value)
 
 

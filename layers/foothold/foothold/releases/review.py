@@ -536,10 +536,11 @@ def _kind(change: ResourceChange, access: Access) -> Kind:
     """The gravest of what may be said of the change."""
     unread = change.type == NESTED_STACK and change.nested is None
     by_policy = (change.policy or "").startswith("Replace")
+    anew = any(one.recreation == "Always" for one in change.properties)
     said = {
         Kind.REMOVED: change.action is Action.REMOVE,
         Kind.REPLACED: change.replacement is Replacement.YES,
-        Kind.PERHAPS_REPLACED: change.replacement is Replacement.PERHAPS or by_policy,
+        Kind.PERHAPS_REPLACED: change.replacement is Replacement.PERHAPS or by_policy or anew,
         Kind.OPENED: access is Access.WIDER,
         Kind.ACCESS_UNCLEAR: access is Access.UNCLEAR,
         Kind.UNKNOWN: change.action is Action.DYNAMIC or unread,
