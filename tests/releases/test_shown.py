@@ -169,3 +169,82 @@ def test_colour_is_never_alone() -> None:
     found = Elements(page.html(evil_review()))
     assert "To decide on" in found.text
     assert "Replaced (" in found.text
+
+
+def many(number: int, *, removed: int = 0) -> Review:
+    """Stacks in two accounts that all remove something, and some that remove something else."""
+
+    def changes(here: int) -> tuple[ResourceChange, ...]:
+        name = "Other" if here < removed else "Usual"
+        topic = "AWS::SNS::Topic"
+        return (
+            ResourceChange(Action.REMOVE, name, topic, policy="Retain"),
+            ResourceChange(Action.MODIFY, "Tagged", topic, scope=("Tags",)),
+            ResourceChange(Action.ADD, "Url", "AWS::Lambda::Url", after={"AuthType": "NONE"}),
+            ResourceChange(Action.MODIFY, "Drifted", topic, drift="DELETED"),
+        )
+
+    cells = [
+        Cell(account, f"region-{n}", "shop")
+        for account in ("111111111111", "222222222222")
+        for n in range(number // 2)
+    ]
+    sets = [ChangeSet(c, SetState.READY, changes=changes(n)) for n, c in enumerate(cells)]
+    return fold("p", "t", "e", sets)
+
+
+def test_many_stacks_are_counted_first_and_listed_where_there_is_room() -> None:
+    review = many(20, removed=2)
+    counted = "18 stacks: 2 accounts, 10 regions"
+    for text in ("\n".join(shown.lines(review)), shown.markdown(review), page.html(review)):
+        assert counted in text
+    for text in (shown.markdown(review).replace("\\", ""), page.html(review)):
+        assert "region-9" in text
+    found = Elements(page.html(many(20)))
+    assert "all 20 stacks" in found.text
+
+
+def test_few_stacks_are_named_by_account_and_regions() -> None:
+    cells = [Cell(a, r, "shop") for a in ("1", "2") for r in ("eu-west-1", "us-east-1")]
+    assert shown.places(cells) == "shop in eu-west-1, us-east-1 of 1 and 2"
+    assert shown.places(cells[:3]) == "shop in eu-west-1, us-east-1 of 1; shop in eu-west-1 of 2"
+    assert shown.places(cells[:1]) == "shop in eu-west-1 of 1"
+
+
+def test_everything_that_is_to_be_known_of_a_change_is_told() -> None:
+    text = "\n".join(shown.lines(many(2)))
+    for word in (
+        "3 changes to decide on",
+        "left behind with its data",
+        "it is new",
+        "access: AuthType: wider",
+        "drift: DELETED",
+        "1 resource of which nothing but tags changes",
+    ):
+        assert word in text
+
+
+def test_nothing_to_do_and_nothing_risky_are_said_in_the_first_line() -> None:
+    cell = Cell("111111111111", "eu-west-1", "shop")
+    empty = fold("p", "t", "e", [ChangeSet(cell, SetState.EMPTY)])
+    assert shown.verdict(empty) == "Nothing to change anywhere"
+    outputs = fold("p", "t", "e", [ChangeSet(cell, SetState.READY)])
+    assert shown.verdict(outputs) == "Nothing is replaced, removed or made more open"
+    for review in (empty, outputs):
+        assert "Nothing is replaced, removed or made more open" in page.html(review)
+    assert "only outputs, parameters" in page.html(outputs)
+
+
+def test_what_is_too_much_is_cut_and_counted() -> None:
+    properties = tuple(PropertyChange(f"/Properties/P{n}", after="y" * 9999) for n in range(20))
+    changes = tuple(
+        ResourceChange(Action.REMOVE, f"R{n:03}", "AWS::SNS::Topic", properties=properties)
+        for n in range(shown.MOST_ROWS + 5)
+    )
+    cell = Cell("111111111111", "eu-west-1", "shop")
+    review = fold("p", "t", "e", [ChangeSet(cell, SetState.READY, changes=changes)])
+    text = "\n".join(shown.lines(review))
+    assert "and 5 more changes" in text
+    assert "and 8 more properties" in text
+    assert max(map(len, text.splitlines())) < shown.LONGEST_LINE
+    assert "and 5 more" in shown.markdown(review)

@@ -232,12 +232,16 @@ def _judged(type_: str, name: str, was: Any, will: Any, *, is_new: bool) -> Acce
 
 def _read(value: Any) -> Any:
     """The value, which may be JSON in a text."""
-    if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
+    if isinstance(value, str) and _looks_like_json(value):
         try:
             return json.loads(value)
         except ValueError:
             return value
     return value
+
+
+def _looks_like_json(text: str) -> bool:
+    return text.lstrip()[:1] in {"{", "["}
 
 
 def _is_hidden(*values: Any) -> bool:
@@ -470,6 +474,8 @@ def _holds_statements(value: Any) -> bool:
     value = _read(value)
     if isinstance(value, Mapping):
         return "Statement" in value or any(map(_holds_statements, value.values()))
+    if isinstance(value, str):  # one that was cut
+        return _looks_like_json(value) and '"Statement"' in value
     return isinstance(value, list) and any(map(_holds_statements, value))
 
 
@@ -551,6 +557,8 @@ def _sorted_out(grants: Sequence[_Grant]) -> tuple[list[_Grant], list[_Grant]]:
 def _grants(value: Any) -> Iterator[_Grant]:
     """Every grant of every policy in a value."""
     value = _read(value)
+    if isinstance(value, str) and _looks_like_json(value):
+        raise _UnreadableError
     if isinstance(value, list):
         for item in value:
             yield from _grants(item)
