@@ -553,9 +553,11 @@ def by_codebuild(definition: Json, project: Json) -> Iterator[Ask]:
     for store in STORES.values() if itself else [STORES[HOME]]:
         yield from (through_s3(who, f"kms:{action}", store, why) for action in KEY)
         if itself:
-            # `sam package` looks whether a file is there, and uploads it where it is not.
-            built = f"arn:aws:s3:::{store.bucket}/{name}/builds/1"
-            yield from each(who, "s3", ("GetObject", "PutObject"), built, "sam package")
+            # `sam package` looks whether a file is there, and uploads it where it is not;
+            # `foothold package` keeps a release beside it.
+            for folder, why in (("builds", "sam package"), ("releases", "foothold package")):
+                kept = f"arn:aws:s3:::{store.bucket}/{name}/{folder}/1"
+                yield from each(who, "s3", ("GetObject", "PutObject"), kept, why)
 
 
 def by_cloudformation(account: str) -> Iterator[Ask]:
