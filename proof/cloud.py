@@ -151,6 +151,7 @@ class Cloud:
         self.parameter_tags: dict[tuple[str, str], dict[str, str]] = {}
         self.stacks: dict[str, Json] = {}
         self.pipelines: dict[str, str] = {}  # the bucket that each of them uses
+        self.alarm = "OK"  # the state of every alarm
         # What target accounts have to be executed, by region and stack.
         self.change_sets: dict[tuple[str, str], Json] = {}
         self.following: set[str] = set()  # those of them that follow the stores
@@ -193,6 +194,7 @@ class Cloud:
         other.pipelines, other.following = dict(self.pipelines), set(self.following)
         other.versions_a_page = self.versions_a_page
         other.bucket_quota, other.denied = self.bucket_quota, set(self.denied)
+        other.alarm = self.alarm
         other.events = list(self.events)
         return other
 
@@ -721,6 +723,10 @@ class Cloud:
             for k in sorted(self._bucket(region, asked).objects)
             if k.startswith(asked.get("Prefix", ""))
         ]
+        if "Delimiter" in asked:
+            ends = (key.find(asked["Delimiter"], len(asked["Prefix"])) for key in keys)
+            folders = {key[: end + 1] for key, end in zip(keys, ends, strict=True) if end >= 0}
+            return {"CommonPrefixes": [{"Prefix": folder} for folder in sorted(folders)]}
         return {"Contents": [{"Key": key, "Size": 1} for key in keys], "KeyCount": len(keys)}
 
     def _s3_PutObject(self, region: str, asked: Mapping[str, Any]) -> Json:
@@ -931,9 +937,38 @@ class Cloud:
 
     def _cloudformation_DescribeChangeSet(self, region: str, asked: Mapping[str, Any]) -> Json:
         found = self.change_sets.get((region, asked["StackName"]))
-        if not found or found["ChangeSetName"] != asked["ChangeSetName"]:
+        names = (found["ChangeSetName"], found["ChangeSetId"]) if found else ()
+        if not found or asked["ChangeSetName"] not in names:
             raise Refused("ChangeSetNotFound", 404)
         return copy.deepcopy(found)
+
+    def _cloudformation_CreateChangeSet(self, region: str, asked: Mapping[str, Any]) -> Json:
+        name, stack = asked["ChangeSetName"], asked["StackName"]
+        id_ = f"arn:aws:cloudformation:{region}:222222222222:changeSet/{name}/1"
+        self.change_sets[region, stack] = {
+            "ChangeSetName": name,
+            "ChangeSetId": id_,
+            "StackName": stack,
+            "Status": "CREATE_COMPLETE",
+            "ExecutionStatus": "AVAILABLE",
+        }
+        return {"Id": id_}
+
+    def _cloudformation_ExecuteChangeSet(self, region: str, asked: Mapping[str, Any]) -> Json:
+        self.change_sets[region, asked["StackName"]]["ExecutionStatus"] = "EXECUTE_IN_PROGRESS"
+        return {}
+
+    # --- What a wave is watched by ----------------------------------------------------------------
+
+    def _cloudwatch_DescribeAlarms(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        state = {"StateValue": self.alarm, "StateUpdatedTimestamp": datetime.fromtimestamp(0, UTC)}
+        return {"MetricAlarms": [{"AlarmName": name, **state} for name in asked["AlarmNames"]]}
+
+    def _codebuild_StartBuild(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        return {"build": {"id": f"{asked['projectName']}:1"}}
+
+    def _codebuild_BatchGetBuilds(self, _region: str, asked: Mapping[str, Any]) -> Json:
+        return {"builds": [{"id": id_, "buildStatus": "SUCCEEDED"} for id_ in asked["ids"]]}
 
     def _cloudformation_GetTemplate(self, region: str, asked: Mapping[str, Any]) -> Json:
         if "ChangeSetName" in asked:

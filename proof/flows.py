@@ -9,12 +9,21 @@ import math
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import patch
 
 from foothold.errors import FootholdError, TemporaryError
-from foothold.releases.model import ReleaseTarget, ReleaseTargets
+from foothold.releases.model import (
+    Bake,
+    OnFailure,
+    Release,
+    ReleaseRegion,
+    ReleaseTarget,
+    ReleaseTargets,
+    Trial,
+    configuration_name,
+)
 from foothold.stores.aspects import IN_TURN_AT_ONCE, LOOKED_AT_IN_TURN
 from proof.cloud import ACCOUNT, HOME, STACK, Call, Cloud, Json, Perform, Refused
 from proof.house import Context, handler, load, once, saved
@@ -400,6 +409,84 @@ def approved() -> Cloud:
     cloud = deploying()
     assert run(Flow("review", of_a_release("review", "review")), cloud) is None
     assert cloud.job_answers[-1][0] == "success", cloud.job_answers
+    return cloud.copy()
+
+
+def rolling() -> ReleaseTargets:
+    """A target that is watched, tested and taken back."""
+    (test,) = MADE_FOR.targets
+    trials = (Trial("smoke", project="smoke"), Trial("probe", function="probe"))
+    bake = Bake(0, ("orders-errors",))
+    watched = replace(
+        test, waves=((REGION,),), parameters={}, bake=bake, on_failure=OnFailure.ROLLBACK,
+        trials=trials,
+    )  # fmt: skip
+    return replace(MADE_FOR, targets=(watched,))
+
+
+def look(token: str | None = None) -> Any:
+    """CodePipeline asks how the first wave does."""
+    request = released("bake", targets=rolling().digest)
+    request["CodePipeline.job"]["data"]["continuationToken"] = token
+    probe = {"probe": lambda _: {"ok": True}}
+    with patch.dict(Cloud.functions, probe):
+        return handler("rollout")(request, Context(300.0))
+
+
+def look_again() -> Any:
+    return look(saved("codepipeline_bake")["CodePipeline.job"]["id"])
+
+
+def watched_wave(cloud: Cloud | None = None) -> Cloud:
+    """A wave was just deployed; what it ran before is noted, and kept."""
+    from foothold.releases.actions import render_before
+
+    cloud = (cloud or converged(HOME, REGION)).copy()
+    cloud.parameters[HOME, "/foothold/service-token"] = ("arn", "String")
+    cloud.parameters[HOME, "/foothold/pipelines/orders/1"] = (rolling().text, "String")
+    kept = release_of(cloud)
+    (target,) = kept.targets
+    before = render_before(dict.fromkeys(target.cells, kept.id))
+    execution = "11111111-aaaa-2222-bbbb-333333333333"
+    for region, each in kept.regions.items():
+        objects = cloud.buckets[each.bucket].objects
+        configuration = json.dumps(target.configuration(REGION, "orders", kept.id)).encode()
+        for name, body in (
+            ("release.json", kept.render()),
+            (f"template-export-{region}.yml", b"Resources: {}"),
+            (configuration_name("Prod", region), configuration),
+        ):
+            objects[kept.prefix + name] = [{**_object(body), "SSEKMSKeyId": each.key_arn}]
+    at_home = store_of(cloud, HOME)[0].objects
+    at_home[f"orders/reviews/Prod/{execution}/before.json"] = [_object(before)]
+    cloud.stacks["orders"] = {
+        "StackName": "orders",
+        "StackStatus": "UPDATE_COMPLETE",
+        "Tags": [{"Key": "foothold:release", "Value": "f" * 16}],
+    }
+    return cloud
+
+
+def release_of(cloud: Cloud) -> Release:
+    """What the target ran before, as it is kept in the region that it is deployed in."""
+    (region,) = rolling().targets[0].regions
+    bucket = cloud.parameters[HOME, f"/foothold/artifact-stores/{region}/bucket"][0]
+    key_arn = cloud.parameters[HOME, f"/foothold/artifact-stores/{region}/key-arn"][0]
+    share = ReleaseRegion(region, bucket, key_arn, "0", "0")
+    return Release("orders", {region: share}, rolling().targets)
+
+
+def alarmed(cloud: Cloud | None = None) -> Cloud:
+    cloud = watched_wave(cloud)
+    cloud.alarm = "ALARM"
+    return cloud
+
+
+def looked_at() -> Cloud:
+    """The build that tests the wave was started."""
+    cloud = watched_wave()
+    assert run(Flow("look", look), cloud) is None
+    assert cloud.job_answers[-1][1].get("continuationToken"), cloud.job_answers
     return cloud.copy()
 
 

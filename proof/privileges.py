@@ -25,6 +25,7 @@ from proof.flows import (
     REGION,
     Flow,
     adopted,
+    alarmed,
     built,
     changed,
     claimed,
@@ -33,6 +34,9 @@ from proof.flows import (
     deploying,
     event,
     job,
+    look,
+    look_again,
+    looked_at,
     macro,
     of_a_release,
     order_signed_application,
@@ -44,6 +48,7 @@ from proof.flows import (
     stack,
     store_of,
     unreserved,
+    watched_wave,
     with_build,
     with_objects,
 )
@@ -97,6 +102,8 @@ S3_ACTIONS = {
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
 }
+# What is run after a wave is marked as such.
+AS_A_TRIAL: Mapping[str, str | list[str]] = {"aws:ResourceTag/foothold:trial": "true"}
 OF_OBJECTS = frozenset({"GetObject", "HeadObject", "PutObject"})
 
 
@@ -168,13 +175,17 @@ def requests(cloud: Cloud, call: Call) -> Iterator[Asked]:  # noqa: C901, PLR091
             yield Asked(f"servicequotas:{call.operation}", where, {})
         case "lambda":
             arn = f"arn:aws:lambda:{call.region}:{ACCOUNT}:function:{asked['FunctionName']}"
-            yield Asked("lambda:InvokeFunction", arn, {})
+            yield Asked("lambda:InvokeFunction", arn, AS_A_TRIAL)
         case "iam":
             yield Asked(f"iam:{call.operation}", asked["PolicySourceArn"], {})
         case "signer":
             yield from _signer(cloud, call, asked)
         case "serverlessrepo":
             yield Asked(f"serverlessrepo:{call.operation}", asked["ApplicationId"], {})
+        case "codebuild" if call.operation in ("StartBuild", "BatchGetBuilds"):
+            name = asked.get("projectName") or asked["ids"][0].partition(":")[0]
+            where = f"arn:aws:codebuild:{call.region}:{ACCOUNT}:project/{name}"
+            yield Asked(f"codebuild:{call.operation}", where, AS_A_TRIAL)
         case "codebuild":
             for name in asked["names"]:
                 where = f"arn:aws:codebuild:{call.region}:{ACCOUNT}:project/{name}"
@@ -362,6 +373,10 @@ def _deploying_beside_an_adopted_store() -> Cloud:
     return publishing(_adopted_beside_another())
 
 
+def _alarmed_beside() -> Cloud:
+    return alarmed(_adopted_beside_another())
+
+
 def _packaged_beside_an_adopted_store() -> Cloud:
     cloud = _built_beside_an_adopted_store()
     run(Flow("packages", packaged(job), function="package"), cloud)
@@ -439,6 +454,10 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
         ),
         None,
     ),
+    (Flow("a wave is watched", look, watched_wave, function="rollout"), None),
+    (Flow("a wave is watched on", look_again, looked_at, function="rollout"), None),
+    (Flow("a wave is taken back", look, alarmed, function="rollout"), None),
+    (Flow("a wave goes back to an adopted store", look, _alarmed_beside, function="rollout"), None),
     (Flow("global names", requested(GLOBAL_NAMES_REGION), partial(converged, HOME)), None),
 )
 

@@ -298,15 +298,15 @@ class App:
         from foothold.releases.actions import Bakes  # noqa: PLC0415  one function's own
         from foothold.releases_caller import ReleasesCaller  # noqa: PLC0415  likewise
 
-        plane, time = self.control_plane, self._clock.time
+        plane, clock = self.control_plane, self._clock.time
         caller = ReleasesCaller(plane.parameter_root, lambda: self.session, plane)
         return Bakes(
             plane.names,
             lambda path: self.parameters.below(plane.home_region, path),
             caller.stores,
             caller.records,
-            caller.rollouts(),
-            time,
+            caller.rollouts(clock=clock),
+            clock,
         )
 
     # Packaging.

@@ -2,6 +2,7 @@
 target accounts."""
 
 import time
+from collections.abc import Callable
 from functools import cached_property, partial
 from secrets import token_hex
 from typing import Any
@@ -14,11 +15,10 @@ from foothold.releases.gateways.alarms import TargetAlarms
 from foothold.releases.gateways.changesets import TargetChangeSets
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.gateways.stacks import DeployedStacks, object_url
-from foothold.releases.gateways.target_accounts import TargetClients
+from foothold.releases.gateways.target_accounts import DEPLOY_ROLE, READER_ROLE, TargetClients
 from foothold.releases.gateways.trials import OwnTrials
 from foothold.releases.rollout import Rollouts, Say
 
-DEPLOY_ROLE, READER_ROLE = "foothold-deploy", "foothold-reader"  # pipelines/target-account.yaml
 SESSION_NAME = "foothold-rollout"
 # A function that is tried may take its 15 minutes, and is never invoked twice.
 TRYING = CONFIG.merge(Config(read_timeout=910, retries={"total_max_attempts": 1}))
@@ -27,7 +27,9 @@ TRYING = CONFIG.merge(Config(read_timeout=910, retries={"total_max_attempts": 1}
 class ReleasesCaller(Caller):
     """A caller who rolls releases out, or takes them back."""
 
-    def rollouts(self, say: Say = lambda _: None) -> Rollouts:
+    def rollouts(
+        self, say: Say = lambda _: None, clock: Callable[[], float] = time.time
+    ) -> Rollouts:
         """What brings releases to targets; `say` takes lines on how it goes."""
         deploying = TargetClients(self.session, DEPLOY_ROLE, SESSION_NAME)
         reading = TargetClients(self.session, READER_ROLE, SESSION_NAME)
@@ -45,7 +47,7 @@ class ReleasesCaller(Caller):
             url_of=self._url_of,
             owner=self.clients.caller,
             new_id=new_run,
-            clock=time.time,
+            clock=clock,
             sleep=time.sleep,
             say=say,
             threads=THREADS,
