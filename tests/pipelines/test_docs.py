@@ -129,8 +129,11 @@ def test_what_is_deployed_beside_passes_cfn_lint(name: str) -> None:
 
 
 # Service Authorization Reference, "Actions, resources, and condition keys for Amazon CloudWatch
-# Logs", "for AWS Secrets Manager".
+# Logs", "for AWS Secrets Manager"; of composite alarms CloudWatch tells only who may ask for every
+# one (Amazon CloudWatch API Reference, "DescribeAlarms", "DescribeAlarmHistory").
 KNOW_NO_RESOURCE = {
+    "cloudwatch:DescribeAlarmHistory",
+    "cloudwatch:DescribeAlarms",
     "secretsmanager:GetRandomPassword",
     "logs:DescribeIndexPolicies",
     "logs:DescribeLogGroups",
