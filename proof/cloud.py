@@ -113,7 +113,7 @@ class Key:
     state: str = "Enabled"
     rotation: bool = False
     window: int | None = None
-    usage: str = "ENCRYPT_DECRYPT"
+    spec: str = "SYMMETRIC_DEFAULT"  # or of another kind that encrypts
 
 
 Perform = Callable[[], Json]
@@ -415,8 +415,8 @@ class Cloud:
             "Enabled": key.state == "Enabled",
             "CreationDate": created,
             "KeyManager": "CUSTOMER",
-            "KeyUsage": key.usage,
-            "KeySpec": "SYMMETRIC_DEFAULT" if key.usage == "ENCRYPT_DECRYPT" else "RSA_2048",
+            "KeyUsage": "ENCRYPT_DECRYPT",
+            "KeySpec": key.spec,
             "Origin": "AWS_KMS",
             "MultiRegion": False,
         }

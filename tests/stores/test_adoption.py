@@ -115,7 +115,7 @@ OPEN = {"Grantee": {"Type": "Group", "URI": EVERYBODY[0]}, "Permission": "READ"}
         (lambda a, _b, _k: a.cloud.keys.clear(), "there is no key"),
         (lambda a, _b, k: a.set_key(k, "Disabled"), "is Disabled: enable it"),
         (
-            lambda a, _b, k: setattr(a.cloud.keys[k], "usage", "SIGN_VERIFY"),
+            lambda a, _b, k: setattr(a.cloud.keys[k], "spec", "RSA_2048"),
             "not a symmetric customer managed key",
         ),
         (lambda a, _b, _k: a.store(), "has the store foothold-123456789012-eu-west-1-an already"),
