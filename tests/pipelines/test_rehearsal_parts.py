@@ -10,12 +10,17 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
+from foothold.pipelines.resources import expand, release_targets
 from foothold.releases.gateways.stacks import why_failed
+from foothold.releases.model import Bake, ReleaseTargets
+from local.rehearsal.actions import Player
 from local.rehearsal.board import DONE, FAILED, Board
 from local.rehearsal.buildspec import buildspec, missing_arguments, run_phases
-from local.rehearsal.execution import ActionFailedError
-from local.rehearsal.run import resources_of
+from local.rehearsal.execution import ActionFailedError, Execution
+from local.rehearsal.run import resources_of, without_waiting
 from local.rehearsal.stacks import deletion
+from proof.rehearsed import Nowhere
+from tests.pipelines.declarations import HOME, TOPIC, declared, pipeline, target
 
 Json = dict[str, Any]
 
@@ -309,3 +314,66 @@ def test_the_summary_has_a_row_for_each_region_and_a_column_for_each_stage() -> 
         "eu-central-1": ["", "✗ 0.0 s"],
         "ap-southeast-1": ["", "✗ 0.0 s"],
     }
+
+
+# What a rehearsal leaves out of what a pipeline publishes
+
+
+def test_a_rehearsal_publishes_no_minutes_and_its_actions_carry_that_digest() -> None:
+    watched: Json = {"Bake": {"Minutes": 1000, "Alarms": ["errors"]}, "Waves": [1, 3]}
+    long = {f"P{number}": "x" * 1000 for number in range(5)}
+    properties = declared(target(Regions="follow", Parameters=long, **watched), target("Next"))
+    made = release_targets(pipeline(properties))
+    hurried = without_waiting({"Resources": expand(pipeline(properties))})["Resources"]
+    [digest] = {
+        json.loads(action["Configuration"]["UserParameters"])["targets"]
+        for stage in hurried["Pipeline"]["Properties"]["Stages"]
+        for action in stage["Actions"]
+        if "UserParameters" in action["Configuration"]
+    }
+    values = [hurried[f"PipelineTargets{number}"]["Properties"]["Value"] for number in (1, 2)]
+    found = ReleaseTargets.parse("".join(values), digest)
+    assert digest != made.digest
+    assert found.targets[0].bake == Bake(0, ("errors",))
+    assert [each.cells for each in found.targets] == [each.cells for each in made.targets]
+
+
+# Conditions of a stage
+
+
+def player(tmp_path: Path, **variables: str) -> Player:
+    """A player of an execution in which a review gave these variables."""
+    store = {"Location": "store", "EncryptionKey": {"Id": "key"}}
+    definition = {"Name": "orders", "ArtifactStore": store, "RoleArn": "role"}
+    run = Execution(definition, HOME, tmp_path, tmp_path, lambda *_: True)
+    run.variables["ReviewTest"] = variables
+    return Player(Nowhere(tmp_path), run, {})
+
+
+def stage_that_asks() -> Json:
+    asked = {"Topic": TOPIC, "When": "changes"}
+    made = expand(pipeline(declared(target(Approval=asked))))
+    [stage] = [
+        stage
+        for stage in made["Pipeline"]["Properties"]["Stages"]
+        if stage["Name"] == "Test-Approve"
+    ]
+    return dict(stage)
+
+
+@pytest.mark.parametrize(("ask", "enters"), [("yes", True), ("no", False)])
+def test_a_stage_is_entered_where_its_condition_holds(
+    tmp_path: Path, ask: str, enters: bool
+) -> None:
+    assert player(tmp_path, ask=ask).enters(stage_that_asks()) is enters
+
+
+def test_a_stage_whose_review_never_ran_is_not_entered_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ActionFailedError, match=r"no action has given #\{ReviewTest.ask\}"):
+        player(tmp_path).enters(stage_that_asks())
+
+
+def test_a_condition_that_no_rehearsal_plays_is_named(tmp_path: Path) -> None:
+    stage = json.loads(json.dumps(stage_that_asks()).replace('"SKIP"', '"FAIL"'))
+    with pytest.raises(ActionFailedError, match="plays the condition VariableCheck, EQ, FAIL"):
+        player(tmp_path, ask="yes").enters(stage)
