@@ -43,6 +43,8 @@ NOT_RUN = {
     "sam package": "what Foothold's packages are compared with; it names placeholders",
     "foothold pipeline rehearse": "minutes: make demo does it",
     "foothold pipeline render pipeline.yaml": "shows what is refused; tests/pipeline has it",
+    "foothold release deploy": "an id is its own release's; tests/embedded/test_release.py runs it",
+    "foothold release rollback": "of what was deployed there, in tests/embedded/test_release.py",
     "foothold accept": "asks a live account; tests/embedded/test_accept.py plays one",
     "foothold package -t": "the first of docs/package.md, with its default written out",
 }

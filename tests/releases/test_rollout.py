@@ -331,6 +331,22 @@ def test_a_rollback_after_a_rollout_that_was_stopped_or_refused_finds_the_releas
     assert world.runs() == dict.fromkeys(CELLS, old.id)
 
 
+def test_a_rollback_waits_for_no_alarm_and_is_not_held_by_one() -> None:
+    world, old, new = begun(watched(WAVES, on_failure=OnFailure.ROLLBACK))
+    world.deploy(new)
+    world.set_alarm(CELLS[2], "ALARM", world.now)
+    before = world.now
+    assert world.rollback().is_done
+    assert world.runs() == dict.fromkeys(CELLS, old.id)
+    assert world.now - before < 600
+    world.sleep(LEASE_SECONDS)
+    world.set_alarm(CELLS[2], "OK", world.now)
+    world.deploy(new)
+    world.fails.add(FIRST)
+    assert world.rollback().state is Ended.STOPPED
+    assert world.runs() == dict.fromkeys(CELLS, new.id)
+
+
 def test_a_rollback_leaves_and_names_what_the_older_release_does_not_serve() -> None:
     world = World()
     old = world.keep(made_for(watched(((HOME,), (FAR,)), minutes=0), content="old"))

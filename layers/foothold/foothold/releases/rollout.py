@@ -279,7 +279,8 @@ class Rollouts:
         self, project: str, target: str, *, run: str, approve: Approve, to: str = ""
     ) -> RolloutOutcome:
         """Bring back the release that a target had before its last rollout, or `to`. What that
-        release does not serve, or has no artifact store any more, is left alone and named.
+        release does not serve, or has no artifact store any more, is left alone and named. No
+        alarm is watched.
 
         Raises what `deploy` raises, and PermanentError where no earlier release is known.
         """
@@ -391,9 +392,9 @@ class Rollouts:
             review = self._kept_review(record.now)
         else:
             _refuse(unusable(cell, states[cell]) for cell in need)
-            self._look_at_alarms(
-                work.targets, [cell for cell in work.cells if observed[cell] is not None]
-            )
+            if not record.now.back:
+                there = [cell for cell in work.cells if observed[cell] is not None]
+                self._look_at_alarms(work.targets, there)
             record.write(before=tuple(before.items()))
             review = self._reviewed(work, need)
             if not self._approved(work, review, approve):
@@ -521,10 +522,11 @@ class Rollouts:
         work.record.write(wave=number, since=self._clock(), baking=0.0, runs=())
 
     def _wave(self, work: _AtWork) -> str:
-        """Deploy the wave at work and watch it; the trouble, if there is any."""
+        """Deploy the wave at work and watch it; the trouble, if there is any. A way back is not
+        watched: an alarm is mostly why somebody goes it."""
         if not work.wave:
             return ""
-        return self._executed(work) or self._baked(work)
+        return self._executed(work) or ("" if work.record.now.back else self._baked(work))
 
     def _executed(self, work: _AtWork) -> str:
         """Bring the release to all cells of the wave; what failed, if anything did."""
@@ -681,11 +683,13 @@ class Rollouts:
     # Back
 
     def _after_trouble(self, work: _AtWork) -> RolloutOutcome:
-        """No later wave is touched; the wave at work goes back, where that was declared."""
+        """No later wave is touched; the wave at work goes back, where that was declared, unless
+        it was on its way back already."""
         record = work.record
         trouble = f"wave {record.now.wave} of {len(work.waves)}: {record.now.trouble}"
         self._say(trouble)
-        if all(one.on_failure is not OnFailure.ROLLBACK for one in work.targets):
+        takes_back = any(one.on_failure is OnFailure.ROLLBACK for one in work.targets)
+        if record.now.back or not takes_back:
             return self._ended(work, Ended.STOPPED, trouble)
         while True:
             record.renew()
