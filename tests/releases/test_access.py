@@ -420,3 +420,94 @@ def test_a_line_says_which_property_does_it() -> None:
         Action.MODIFY, "It", "AWS::EC2::SecurityGroup", before=before, after=after
     )
     assert judge_access(change) == (WIDER, ("SecurityGroupIngress: wider",))
+
+
+@pytest.mark.parametrize(
+    ("name", "closed", "opened"),
+    [
+        ("AccessControl", "Private", "PublicReadWrite"),
+        ("AllowAdminCreateUserOnly", "true", "false"),
+        ("AllowUnauthenticatedIdentities", "false", "true"),
+        ("ApiKeyRequired", True, False),
+        ("AssignPublicIp", "DISABLED", "ENABLED"),
+        ("AssociatePublicIpAddress", False, True),
+        ("AuthType", "AWS_IAM", "NONE"),
+        ("AuthorizationType", "JWT", "NONE"),
+        ("BlockPublicAcls", "true", "false"),
+        ("BlockPublicPolicy", "true", "false"),
+        ("EndpointPublicAccess", "false", "true"),
+        ("IgnorePublicAcls", "true", "false"),
+        ("MapPublicIpOnLaunch", "false", "true"),
+        ("PubliclyAccessible", "false", "true"),
+        ("RestrictPublicBuckets", "true", "false"),
+        ("Scheme", "internal", "internet-facing"),
+    ],
+)
+def test_a_property_that_lets_everybody_in_is_known_by_its_name(
+    name: str, closed: Any, opened: Any
+) -> None:
+    type_ = "AWS::Some::Thing"
+    assert modified(type_, {"A": [{name: closed}]}, {"A": [{name: opened}]}) is WIDER
+    assert modified(type_, {"A": {name: opened}}, {"A": {name: closed}}) is NARROWER
+    assert judge_access(ResourceChange(Action.ADD, "It", type_, after={name: opened}))[0] is WIDER
+    assert judge_access(ResourceChange(Action.ADD, "It", type_, after={name: closed}))[0] is SAME
+
+
+def test_what_says_nothing_is_closed_or_open_only_where_that_is_known() -> None:
+    database = "AWS::RDS::DBInstance"
+    assert modified(database, {}, {"PubliclyAccessible": "false"}) is NARROWER
+    assert modified(database, {"PubliclyAccessible": "true"}, {}) is NARROWER
+    assert modified(database, {}, {"PubliclyAccessible": "true"}) is UNCLEAR
+    assert modified("AWS::S3::Bucket", {"AccessControl": "PublicRead"}, {}) is NARROWER
+    assert modified("AWS::ApiGateway::Method", {"AuthorizationType": "JWT"}, {}) is WIDER
+
+
+@pytest.mark.parametrize(
+    ("type_", "before", "after", "found"),
+    [
+        (
+            "AWS::Lambda::Permission",
+            {"Principal": "s3.amazonaws.com", "Action": "lambda:InvokeFunction", "SourceArn": "a"},
+            {"Principal": "s3.amazonaws.com", "Action": "lambda:InvokeFunction"},
+            WIDER,
+        ),
+        (
+            "AWS::Lambda::Permission",
+            {"Principal": "s3.amazonaws.com", "Action": "lambda:InvokeFunction"},
+            {"Principal": "s3.amazonaws.com", "Action": "lambda:InvokeFunctionUrl"},
+            UNCLEAR,
+        ),
+        (
+            "AWS::IAM::Role",
+            {"ManagedPolicyArns": ["arn:aws:iam::aws:policy/AWSDenyAll"]},
+            {"ManagedPolicyArns": []},
+            UNCLEAR,
+        ),
+        ("AWS::IAM::Policy", {"Roles": ["a"]}, {"Roles": ["a", "b"]}, WIDER),
+        ("AWS::IAM::Policy", {"Users": ["a"]}, {"Users": []}, NARROWER),
+        ("AWS::IAM::Policy", {"Groups": ["a"]}, {"Groups": ["b"]}, UNCLEAR),
+        ("AWS::IAM::User", {"Groups": []}, {"Groups": ["b"]}, WIDER),
+        ("AWS::ApiGatewayV2::Api", {"Body": {"a": 1}}, {"Body": {"a": 2}}, UNCLEAR),
+        ("AWS::EC2::SecurityGroup", ingress("10.1.2.3/8"), ingress("10.0.0.0/8"), SAME),
+        ("AWS::EC2::SecurityGroup", ingress("10.0.0.0/8"), ingress("::/0"), UNCLEAR),
+    ],
+)
+def test_a_property_with_a_rule_of_its_own_is_judged_by_it(
+    type_: str, before: Any, after: Any, found: Access
+) -> None:
+    assert modified(type_, before, after) is found
+
+
+def test_all_but_something_does_not_cover_that() -> None:
+    most = policy({"Effect": "Allow", "NotAction": ["iam:*", "sts:*"], "Resource": "*"})
+    assert compare_policies(most, policy(allow("iam:GetUser", "*"))) is UNCLEAR
+    assert compare_policies(most, policy(allow("s3:GetObject", "*"))) is NARROWER
+    assert compare_policies(policy(allow("i*", "*")), most) is UNCLEAR
+    assert compare_policies(policy(allow("*", "*")), most) is NARROWER
+
+
+def test_a_variable_means_something_in_one_version_only() -> None:
+    statement = allow(resource="arn:aws:s3:::a/${aws:username}")
+    old = {"Version": "2008-10-17", "Statement": [statement]}
+    assert compare_policies(old, policy(statement)) is UNCLEAR
+    assert compare_policies(policy(statement), policy(statement, statement)) is SAME

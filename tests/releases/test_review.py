@@ -190,6 +190,26 @@ ALLOWS = {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource"
 ALLOWS_MORE = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": KNOWN_AFTER_APPLY}]}
 
 
+def test_what_follows_in_a_list_is_as_it_was_and_the_rest_counts() -> None:
+    layers = change(
+        "Fn",
+        "AWS::Lambda::Function",
+        properties=(
+            PropertyChange("/Properties/Layers/1", cause="Role.Arn"),
+            PropertyChange("/Properties/Timeout", before="1", after="2"),
+        ),
+        before={"Layers": ["a", "b", "c"], "Timeout": "1"},
+        after={"Layers": ["a", KNOWN_AFTER_APPLY, "d"], "Timeout": "2"},
+    )
+
+    def changes(cell: Cell) -> tuple[ResourceChange, ...]:
+        other = {"Layers": ["a", KNOWN_AFTER_APPLY, "e"], "Timeout": "2"}
+        return (ROLE, replace(layers, after=other) if cell == CELLS[1] else layers)
+
+    (group,) = review_of(changes).odd
+    assert group.differs == ("Fn /Properties/Layers/2 after: e here, d in most",)
+
+
 def test_who_refers_to_what_is_not_replaced_does_not_change() -> None:
     review = alone(ROLE, USER)
     assert review.groups[0].tags_only == 2
@@ -314,6 +334,66 @@ def test_the_gravest_come_first_and_what_holds_data_before_what_does_not() -> No
         "deleted, after a snapshot",
         "deleted, with its data",
     ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "fate"),
+    [
+        ("Delete", "deleted, with its data"),
+        ("Retain", "left behind with its data, outside the stack"),
+        ("Snapshot", "deleted, after a snapshot"),
+        ("ReplaceAndDelete", "the old one is deleted, with its data"),
+        ("ReplaceAndRetain", "the old one is left behind with its data, outside the stack"),
+        ("ReplaceAndSnapshot", "the old one is deleted, after a snapshot"),
+        (None, "CloudFormation does not say what becomes of its data"),
+    ],
+)
+def test_what_becomes_of_the_data_is_told(policy: str | None, fate: str) -> None:
+    review = alone(change(action=Action.REMOVE, policy=policy))
+    assert review.groups[0].effects[0].fate == fate
+    assert alone(change()).groups[0].effects[0].fate == ""
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        *("AWS::DynamoDB::GlobalTable", "AWS::S3::Bucket", "AWS::RDS::DBCluster"),
+        *("AWS::EFS::FileSystem", "AWS::KMS::Key", "AWS::Logs::LogGroup", "AWS::SQS::Queue"),
+        *("AWS::SecretsManager::Secret", "AWS::Cognito::UserPool", "AWS::Kinesis::Stream"),
+    ],
+)
+def test_what_holds_data_is_told_first(type_: str) -> None:
+    removed = [
+        change(name, each, action=Action.REMOVE)
+        for name, each in (("A", "AWS::SNS::Topic"), ("B", type_))
+    ]
+    assert [one.name for one in alone(*removed).groups[0].effects] == ["B", "A"]
+
+
+def test_a_summary_names_what_is_grave_and_counts_the_rest() -> None:
+    removed = [change(name, action=Action.REMOVE) for name in ("A", "B", "C")]
+    assert alone(*removed, change("D"), change("E")).summary == (
+        "1 stack; 3 removed (A, B and 1 more); 2 modified"
+    )
+
+
+def test_json_in_another_spelling_is_the_same() -> None:
+    def changes(cell: Cell) -> tuple[ResourceChange, ...]:
+        return valued(cell, '{"a": [1, 2]}' if cell == CELLS[0] else '{"a":[1,2]}')
+
+    assert review_of(changes).odd == ()
+
+
+def test_another_action_or_access_is_a_difference() -> None:
+    more = {"AuthType": "NONE"}
+
+    def changes(cell: Cell) -> tuple[ResourceChange, ...]:
+        url = change("Url", "AWS::Lambda::Url", before={"AuthType": "AWS_IAM"}, after=more)
+        new = change("Url", "AWS::Lambda::Url", action=Action.ADD, after=more)
+        return (new if cell == CELLS[2] else url,)
+
+    (group,) = review_of(changes).odd
+    assert "Url action: Add here, Modify in most" in group.differs
 
 
 @pytest.mark.parametrize("state", [SetState.FAILED, SetState.MISSING, SetState.UNREAD])
