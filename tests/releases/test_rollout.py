@@ -180,6 +180,18 @@ def test_a_release_whose_objects_were_cleaned_away_is_refused_by_name() -> None:
     assert not world.executed
 
 
+def test_a_release_whose_code_was_cleaned_away_is_refused_before_anything_is_made() -> None:
+    world, _, new = begun()
+    world.gone = ["us-east-1: shop/code.zip", "mx-central-1: of no stack of this target"]
+    with pytest.raises(PermanentError) as refused:
+        world.deploy(new)
+    assert str(refused.value) == (
+        f"nothing was executed: release {new.id} is not whole any more: us-east-1: shop/code.zip; "
+        "package it again"
+    )
+    assert all(one.name != "foothold-shop-run1" for one in world.sets.values())
+
+
 def test_a_release_that_was_not_packaged_for_a_region_is_refused() -> None:
     world, _, new = begun()
     less = replace(new, regions={HOME: new.regions[HOME], FAR: new.regions[FAR]})

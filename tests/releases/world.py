@@ -65,6 +65,7 @@ class World:
     trials: dict[str, TrialRun] = field(default_factory=dict)
     given: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
     executed: list[tuple[float, Set]] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     records: MemoryRecords = field(default_factory=MemoryRecords)
     happens: Callable[[str, Cell | None], None] = lambda *_: None
@@ -111,6 +112,7 @@ class World:
             clock=self.clock,
             sleep=self.sleep,
             say=self.said.append,
+            gone=lambda _, regions: [line for line in self.gone if line.split(":")[0] in regions],
             threads=1,
         )
 

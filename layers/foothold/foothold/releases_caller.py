@@ -1,8 +1,9 @@
 """The composition root of rollouts: a caller who may be the deploy roles and the reader roles of
 target accounts."""
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cached_property, partial
 from secrets import token_hex
 from typing import Any
@@ -11,12 +12,15 @@ from botocore.config import Config
 
 from foothold.aws.clients import CONFIG, Clients
 from foothold.caller import THREADS, Caller
+from foothold.packaging.manifest import MANIFEST, Manifest
+from foothold.packaging.release import keys_of
 from foothold.releases.gateways.alarms import TargetAlarms
 from foothold.releases.gateways.changesets import TargetChangeSets
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.gateways.stacks import DeployedStacks, object_url
 from foothold.releases.gateways.target_accounts import DEPLOY_ROLE, READER_ROLE, TargetClients
 from foothold.releases.gateways.trials import OwnTrials
+from foothold.releases.model import Release
 from foothold.releases.rollout import Rollouts, Say
 
 SESSION_NAME = "foothold-rollout"
@@ -50,8 +54,15 @@ class ReleasesCaller(Caller):
             clock=clock,
             sleep=time.sleep,
             say=say,
+            gone=self._gone,
             threads=THREADS,
         )
+
+    def _gone(self, release: Release, regions: Collection[str]) -> tuple[str, ...]:
+        body = self.releases.file(release, MANIFEST)
+        manifest = Manifest.from_json(json.loads(body)) if body else None
+        keys = keys_of(release, manifest).items()
+        return self.releases.gone(release, {name: of for name, of in keys if name in regions})
 
     @cached_property
     def _url_of(self) -> Any:

@@ -5,7 +5,7 @@ is asked for again. One at a time works on a target: its record is the lock, too
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -73,6 +73,8 @@ CLAIMS = 4  # looks at a record that others may be writing at the same moment
 
 Approve = Callable[[Review], bool]
 Say = Callable[[str], None]
+# Of a release and some of its regions, a line for each region in which some of it is gone.
+Gone = Callable[[Release, Collection[str]], Iterable[str]]
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
@@ -218,9 +220,12 @@ class TakingBack:
 
 
 class Rollouts:
-    """Releases on their way, over ports. `owner` says who it is, `new_id` makes ids, `url_of`
-    gives the URL of an object that a deploy role reads, `clock` tells seconds since 1970, `say`
-    takes lines on how it goes. `threads` is how many cells are looked at at a time."""
+    """Releases on their way, over ports.
+
+    `owner` says who it is, `new_id` makes ids, `url_of` gives the URL of an object that a deploy
+    role reads, `clock` tells seconds since 1970, `say` takes lines on how it goes, `gone` knows
+    what of a release was cleaned away. `threads` is how many cells are looked at at a time.
+    """
 
     def __init__(
         self,
@@ -239,8 +244,10 @@ class Rollouts:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         say: Say = lambda _: None,
+        gone: Gone = lambda *_: (),
         threads: int = 32,
     ) -> None:
+        self._gone = gone
         self._releases = releases
         self._records = records
         self._stores = stores
@@ -392,6 +399,10 @@ class Rollouts:
             review = self._kept_review(record.now)
         else:
             _refuse(unusable(cell, states[cell]) for cell in need)
+            _refuse(
+                f"release {work.release.id} is not whole any more: {line}; package it again"
+                for line in self._gone(work.release, {cell.region for cell in need})
+            )
             if not record.now.back:
                 there = [cell for cell in work.cells if observed[cell] is not None]
                 self._look_at_alarms(work.targets, there)
