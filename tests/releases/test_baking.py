@@ -183,15 +183,35 @@ def test_a_stack_that_was_new_stays_and_that_is_said() -> None:
     assert one.world.runs()[SECOND[1]] == one.old.id
 
 
-def test_a_review_after_the_wave_was_deployed_does_not_forget_what_ran_before() -> None:
-    """A job that CodePipeline hands in late, and twice."""
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_review_after_the_wave_was_deployed_does_not_forget_what_ran_before(
+    *, tagged: bool
+) -> None:
+    """A job that CodePipeline hands in late, and twice; also of change sets that do not say which
+    release they bring."""
     one = pipeline(OnFailure.ROLLBACK)
-    before = f"shop/reviews/Prod/{EXECUTION}/"
-    written = one.world.records.below(HOME, before)["before.json"]
+    place = f"shop/reviews/Prod/{EXECUTION}/"
+    written = one.world.records.below(HOME, place)["before.json"]
+    assert json.loads(written)[0][1] == one.old.id
+    one.execute(FIRST)
+    assert one.world.runs()[FIRST] == one.new.id
+    if not tagged:
+        for each in one.world.sets.values():
+            each.state = replace(each.state, tags=None)
     one.call("review")
     one.succeeded()
-    assert one.world.records.below(HOME, before)["before.json"] == written
-    assert json.loads(written)[0][1] == one.old.id
+    assert one.world.records.below(HOME, place)["before.json"] == written
+
+
+def test_what_another_execution_has_deployed_since_is_what_ran_before() -> None:
+    """A stage that is tried again, after others went by."""
+    one = pipeline(OnFailure.ROLLBACK)
+    other = one.world.stacks[FIRST]
+    one.world.stacks[FIRST] = replace(other, tags={"foothold:release": "f" * 16})
+    one.call("review")
+    one.succeeded()
+    body = one.world.records.below(HOME, f"shop/reviews/Prod/{EXECUTION}/")["before.json"]
+    assert [was for _, was in json.loads(body)] == ["f" * 16, one.old.id, one.old.id]
 
 
 def test_without_a_note_of_what_ran_before_nothing_is_taken_back() -> None:

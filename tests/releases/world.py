@@ -250,7 +250,12 @@ class World:
                     return ChangeSet(cell, SetState.FAILED, one.id, "it cannot be executed")
                 change = ResourceChange(Action.MODIFY, "Function", "AWS::Lambda::Function")
                 return ChangeSet(
-                    cell, SetState.READY, one.id, changes=(change,), template_sha256=one.sha256
+                    cell,
+                    SetState.READY,
+                    one.id,
+                    changes=(change,),
+                    tags=dict(one.state.tags or {}),
+                    template_sha256=one.sha256,
                 )
         return ChangeSet(cell, SetState.MISSING, reason="there is no such change set")
 

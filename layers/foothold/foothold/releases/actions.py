@@ -149,6 +149,8 @@ class Reviews:
         with ThreadPoolExecutor(THREADS) as pool:
             observed = dict(zip(cells, pool.map(running, cells), strict=True))
         earlier = parse_before(there[0]) if there else {}
+        if not release:
+            return {**observed, **earlier}  # nobody knows what has come since
         return ran_before(observed, release, Past(release, back=False, before=(*earlier.items(),)))
 
     def _read(self, asked: ReviewAction, together: Sequence[ReleaseTarget]) -> list[ChangeSet]:
