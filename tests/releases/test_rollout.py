@@ -343,6 +343,23 @@ def test_a_rollback_after_a_rollout_that_was_stopped_or_refused_finds_the_releas
     assert world.runs() == dict.fromkeys(CELLS, old.id)
 
 
+def test_a_second_attempt_still_knows_what_each_stack_ran_before_the_first() -> None:
+    world, old, new = begun()
+    world.set_alarm(FIRST, "ALARM", world.now + 60)
+    world.set_alarm(FIRST, "OK", world.now + 61)
+    assert world.deploy(new).state is Ended.STOPPED
+    outcome = world.deploy(new)
+    assert outcome.is_done
+    assert {each.before for each in outcome.cells} == {old.id}
+
+
+def test_a_stack_that_was_rolled_back_does_not_count_as_running_what_its_tag_says() -> None:
+    world, old, _ = begun()
+    world.stacks[FIRST] = replace(world.stacks[FIRST], status="UPDATE_ROLLBACK_COMPLETE")
+    assert world.deploy(old).is_done
+    assert [one.cell for _, one in world.executed] == [FIRST]
+
+
 def test_a_rollback_waits_for_no_alarm_and_is_not_held_by_one() -> None:
     world, old, new = begun(watched(WAVES, on_failure=OnFailure.ROLLBACK))
     world.deploy(new)
