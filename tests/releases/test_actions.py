@@ -13,6 +13,7 @@ from foothold.jobs.messages import InvalidRequestError
 from foothold.jobs.ports import JobResult
 from foothold.releases.actions import Reviews, answer_review, console_link
 from foothold.releases.changes import Action, ChangeSet, ResourceChange, SetState
+from foothold.releases.holds import Hold, write_hold
 from foothold.releases.model import RELEASE_TAG, Cell, ReleaseTarget, ReleaseTargets, When
 from foothold.releases.review import Review
 from foothold.stores.register import ArtifactStore, Names
@@ -431,3 +432,23 @@ def test_an_app_that_cannot_be_made_is_answered(world: World, error: Exception) 
 )
 def test_a_link_leads_to_the_console_of_the_regions_partition(region: str, link: str) -> None:
     assert console_link(ArtifactStore(region, "b", "k"), "a b/c") == link
+
+
+# --- holds --------------------------------------------------------------------------------------
+
+
+def test_a_target_that_is_held_is_reviewed_and_goes_no_further(world: World) -> None:
+    """One of those that run together is enough: their change sets are executed as one."""
+    hold = Hold("orders", "Beside", held=True, by="me", since=0.0)
+    world.call("review")
+    world.succeeded()
+    write_hold(world.records, store(HOME), hold)
+    for do in ("review", "guard"):
+        world.call(do)
+        reason, message = world.failed()
+        assert reason == "JobFailed"
+        assert message.startswith("nothing was executed: Beside of orders is held since")
+    assert world.reviewed().target == "Test"
+    write_hold(world.records, store(HOME), replace(hold, held=False))
+    world.call("guard")
+    world.succeeded()

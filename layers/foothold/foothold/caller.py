@@ -12,16 +12,16 @@ from botocore.config import Config
 
 from foothold.aws.clients import CONFIG, Clients, aws_call, open_session
 from foothold.aws.regional import RegionalClient
-from foothold.errors import NotReachedError
+from foothold.errors import NotReachedError, PermanentError
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.keeping import Releases
-from foothold.releases.model import ReleaseTargets
+from foothold.releases.model import ReleaseTarget, ReleaseTargets
 from foothold.stores.gateways.account import AccountRegions, PipelineRegions
 from foothold.stores.gateways.events import RegionRequests
 from foothold.stores.gateways.published import RegionalBuckets
 from foothold.stores.gateways.ssm import SsmParameters
 from foothold.stores.model import ControlPlane
-from foothold.stores.register import Names
+from foothold.stores.register import ArtifactStore, Names
 from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
 
 if TYPE_CHECKING:
@@ -129,6 +129,24 @@ class Caller:
         it publishes nothing."""
         path = self._names.pipeline(project)
         return ReleaseTargets.as_published(self.parameters.below(self.home_region, path), path)
+
+    def declared_targets(self, project: str) -> tuple[ReleaseTarget, ...]:
+        """What a project goes to: what its pipeline publishes, or else what its newest release was
+        made for. Raises PermanentError for a project that has neither."""
+        path = self._names.pipeline(project)
+        found = self.parameters.below(self.home_region, path)
+        if found:
+            return ReleaseTargets.as_published(found, path).targets
+        return self.releases.read(project).targets
+
+    @cached_property
+    def home_store(self) -> ArtifactStore:
+        """Where reviews, rollouts and holds are kept. Raises PermanentError where it is not."""
+        published, home = self.stores.ready(), self.home_region
+        if home not in published.stores:
+            nothing = f"{home} has no artifact store: `foothold regions add {home}` makes it"
+            raise PermanentError(published.refused.get(home, nothing))
+        return published.stores[home]
 
     @cached_property
     def pipeline_regions(self) -> PipelineRegions:

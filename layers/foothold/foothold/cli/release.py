@@ -1,6 +1,7 @@
 """`foothold release`: what was packaged, by name, and where it goes."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -21,9 +22,11 @@ from foothold.cli.console import (
     tell,
 )
 from foothold.cli.ending import FAILED
-from foothold.cli.rollout import deploy, rollback
+from foothold.cli.rollout import Target, deploy, rollback
+from foothold.errors import PermanentError
 from foothold.packaging.manifest import MANIFEST, Manifest
 from foothold.packaging.release import keys_of
+from foothold.releases.holds import Hold, write_hold
 from foothold.releases.model import Release, ReleaseTarget
 
 app = typer.Typer(
@@ -103,6 +106,32 @@ def show(
 
 app.command()(deploy)
 app.command()(rollback)
+
+
+@app.command()
+def hold(
+    project: Project,
+    target: Target,
+    release: Annotated[  # noqa: FBT002  # a command line flag
+        bool, typer.Option("--release", help="Let it go again.")
+    ] = False,
+    root: RootOption = DEFAULT_ROOT,
+    as_json: JsonFlag = False,  # noqa: FBT002  # likewise
+) -> None:
+    """Keep what a target runs: rollouts pass it by and pipelines stop before it, until it is let
+    go."""
+    with one_clear_line():
+        caller = Caller(root)
+        names = [one.name for one in caller.declared_targets(project)]
+        if target not in names and not release:
+            known = ", ".join(names) or "none"
+            raise PermanentError(f"{project} has no target {target}; it has {known}")
+        wanted = Hold(project, target, not release, caller.clients.caller(), time.time())
+        found = write_hold(caller.records, caller.home_store, wanted)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        tell(found.line if found.held else f"{target} of {project} is not held", markup=False)
 
 
 def _as_json(release: Release) -> dict[str, Any]:

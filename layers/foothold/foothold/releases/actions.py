@@ -19,6 +19,7 @@ from foothold.observability import FunctionAnswer, logger
 from foothold.partitions import partition_of
 from foothold.reading import CLOSED
 from foothold.releases.changes import ChangeSet
+from foothold.releases.holds import all_held
 from foothold.releases.model import (
     RELEASE_TAG,
     Cell,
@@ -105,6 +106,7 @@ class Reviews:
             review = fold(asked.project, asked.target, asked.execution, sets, release, names)
             before = self._before(together, release, there[BEFORE])
             if files.written(review, before, there):
+                self._refuse_held(files.home, asked, together)
                 return JobResult(review.summary, self._variables(review, together, files))
         raise TemporaryError("other calls write this review all the time: retry the stage")
 
@@ -113,6 +115,7 @@ class Reviews:
         PermanentError where anything is otherwise, or where nothing was reviewed."""
         published, targets, together = self._asked(asked)
         files = _Files(self.records, home_of(published, targets), asked)
+        self._refuse_held(files.home, asked, together)
         reviewed = files.review()
         found = differences(reviewed, self._read(asked, together))
         if found:
@@ -121,6 +124,15 @@ class Reviews:
                 "start the pipeline again, which makes new change sets and reviews them"
             )
         return JobResult(f"as it was reviewed: {reviewed.summary}")
+
+    def _refuse_held(
+        self, home: ArtifactStore, asked: ReviewAction, together: Sequence[ReleaseTarget]
+    ) -> None:
+        """A stage's change sets are executed together or not at all: one that is held holds all."""
+        names = [target.name for target in together]
+        if held := all_held(self.records, home, asked.project, names):
+            lines = "; ".join(hold.line for hold in held)
+            raise PermanentError(f"nothing was executed: {lines}; then retry the stage")
 
     def _asked(
         self, asked: ReviewAction

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from foothold.errors import BusyError, FootholdError, PermanentError, TemporaryError
 from foothold.releases.changes import ChangeSet, SetState
+from foothold.releases.holds import all_held
 from foothold.releases.keeping import Releases, stores_of
 from foothold.releases.model import (
     Cell,
@@ -280,7 +281,8 @@ class Rollouts:
         for region in {cell.region: None for one in targets for cell in one.cells}:
             if line := _unserved(release, region, ready.stores, ready.refused):
                 raise PermanentError(f"release {release.id} cannot go to {target}: {line}")
-        return self._roll_out(release, targets, left={}, run=run, approve=approve, back=False)
+        left = self._held(release.project, targets)
+        return self._roll_out(release, targets, left=left, run=run, approve=approve, back=False)
 
     def rollback(
         self, project: str, target: str, *, run: str, approve: Approve, to: str = ""
@@ -296,7 +298,7 @@ class Rollouts:
         release = self._releases.read(project, to or _goes_back_to(there, last, project, target))
         targets = together(release, target)
         ready = self._stores.ready()
-        left: dict[Cell, str] = {}
+        left = self._held(project, targets)
         for cell in (cell for one in targets for cell in one.cells):
             if line := _unserved(release, cell.region, ready.stores, ready.refused):
                 left[cell] = line
@@ -307,6 +309,19 @@ class Rollouts:
         if served <= left.keys():
             raise PermanentError(f"nothing of {target} can go back: {_reasons(left)}")
         return self._roll_out(release, targets, left=left, run=run, approve=approve, back=True)
+
+    def _held(self, project: str, targets: Sequence[ReleaseTarget]) -> dict[Cell, str]:
+        """The cells that are passed by because their targets are held, and why. Raises
+        PermanentError where that is all of them."""
+        names = [target.name for target in targets]
+        lines = {
+            one.target: one.line for one in all_held(self._records, self._home(), project, names)
+        }
+        if len(lines) == len(targets):
+            raise PermanentError("; ".join(lines.values()))
+        for line in lines.values():
+            self._say(f"passed by: {line}")
+        return {cell: lines[one.name] for one in targets if one.name in lines for cell in one.cells}
 
     def record(self, project: str, target: str) -> Rollout | None:
         """The record of a target's last rollout, ended or not."""
