@@ -181,6 +181,16 @@ def ingress(*sources: str, port: int = 443) -> dict[str, Any]:
     return {"SecurityGroupIngress": rules}
 
 
+def between(low: int, high: int) -> dict[str, Any]:
+    rule = {"IpProtocol": "tcp", "FromPort": low, "ToPort": high, "CidrIp": "10.0.0.0/8"}
+    return {"SecurityGroupIngress": [rule]}
+
+
+def source(kind: str, name: str) -> dict[str, Any]:
+    rule = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
+    return {"SecurityGroupIngress": [{**rule, f"Source{kind}GroupId": name}]}
+
+
 BLOCKED = {"BlockPublicAcls": "true", "BlockPublicPolicy": "true"}
 
 DOORS: dict[str, tuple[str, Any, Any]] = {
@@ -490,6 +500,23 @@ def test_what_says_nothing_is_closed_or_open_only_where_that_is_known() -> None:
         ("AWS::ApiGatewayV2::Api", {"Body": {"a": 1}}, {"Body": {"a": 2}}, UNCLEAR),
         ("AWS::EC2::SecurityGroup", ingress("10.1.2.3/8"), ingress("10.0.0.0/8"), SAME),
         ("AWS::EC2::SecurityGroup", ingress("10.0.0.0/8"), ingress("::/0"), UNCLEAR),
+        ("AWS::EC2::SecurityGroup", between(80, 90), between(85, 95), UNCLEAR),
+        ("AWS::EC2::SecurityGroup", between(80, 90), between(80, 95), WIDER),
+        ("AWS::EC2::SecurityGroup", between(80, 90), between(85, 90), NARROWER),
+        (
+            "AWS::EC2::SecurityGroup",
+            source("Security", "sg-1"),
+            source("Security", "sg-2"),
+            UNCLEAR,
+        ),
+        ("AWS::EC2::SecurityGroup", source("Security", "sg-1"), ingress("0.0.0.0/0"), UNCLEAR),
+        (
+            "AWS::KMS::Key",
+            {"KeyPolicy": policy(allow(resource="{{resolve:ssm:/a}}"))},
+            {"KeyPolicy": policy()},
+            UNCLEAR,
+        ),
+        ("AWS::Lambda::Url", {"AuthType": "AWS_IAM"}, {"AuthType": "OTHER"}, UNCLEAR),
     ],
 )
 def test_a_property_with_a_rule_of_its_own_is_judged_by_it(

@@ -119,6 +119,20 @@ def test_one_value_that_is_another_one_makes_a_stack_odd(odd: str, cell: Cell) -
     assert odd.format(**vars_of(cell)) in line
 
 
+def test_only_what_is_different_is_told_of_a_stack_that_is_odd() -> None:
+    def changes(cell: Cell) -> tuple[ResourceChange, ...]:
+        size = "2" if cell == CELLS[6] else "1"
+        values = {"Own": f"{cell.region} {cell.account}", "Home": "us-east-1", "Size": size}
+        properties = tuple(
+            PropertyChange(f"/Properties/{name}", after=value) for name, value in values.items()
+        )
+        return (change(physical_id=made_up(cell, "Orders"), properties=properties),)
+
+    (group,) = review_of(changes).odd
+    assert group.differs == ("Orders /Properties/Size after: 2 here, 1 in most",)
+    assert "1 unlike the others (shop in eu-west-2 of 222222222222)" in review_of(changes).summary
+
+
 def test_a_name_that_somebody_chose_is_a_difference() -> None:
     def changes(cell: Cell) -> tuple[ResourceChange, ...]:
         stage = "test" if cell == CELLS[3] else "prod"
@@ -415,6 +429,10 @@ def test_nothing_to_do_anywhere_is_said_and_asked_nobody() -> None:
     assert review.summary == "8 stacks; nothing to change anywhere"
     assert not review.ask(When.CHANGES)
     assert review.ask(When.ALWAYS)
+
+
+def test_outputs_alone_are_said_to_change() -> None:
+    assert alone().summary == "1 stack; only tags, outputs or parameters change in some"
 
 
 def test_nothing_that_was_read_is_not_nothing_to_do() -> None:
