@@ -1071,6 +1071,7 @@ def footprint(cloud: Cloud) -> Footprint:
             # Digests are made of key ARNs, so only whether it is the right one can be compared.
             name: stack["Outputs"][0]["OutputValue"] == cloud.stores_digest()
             for name, stack in cloud.stacks.items()
+            if "Outputs" in stack
         },
     }
     mine["keys"]["that go"] = sum(

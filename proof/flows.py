@@ -624,6 +624,8 @@ FLOWS: tuple[Flow, ...] = (
         job_answers=1,
         function="review",
     ),
+    Flow("a job watches a wave", look, watched_wave, job_answers=1, function="rollout"),
+    Flow("a job takes a wave back", look, alarmed, job_answers=1, function="rollout"),
     Flow(
         "somebody asks for packages",
         packaged(lambda: saved("package_direct")),

@@ -48,7 +48,6 @@ from proof.flows import (
     stack,
     store_of,
     unreserved,
-    watched_wave,
     with_build,
     with_objects,
 )
@@ -454,9 +453,7 @@ SELDOM: tuple[tuple[Flow, Meet | None], ...] = (
         ),
         None,
     ),
-    (Flow("a wave is watched", look, watched_wave, function="rollout"), None),
     (Flow("a wave is watched on", look_again, looked_at, function="rollout"), None),
-    (Flow("a wave is taken back", look, alarmed, function="rollout"), None),
     (Flow("a wave goes back to an adopted store", look, _alarmed_beside, function="rollout"), None),
     (Flow("global names", requested(GLOBAL_NAMES_REGION), partial(converged, HOME)), None),
 )
