@@ -15,7 +15,7 @@ from ministack.core import iam_actions
 from ministack.core import iam_evaluator as iam
 from ministack.core.responses import get_account_id
 from ministack.services import iam as iam_service
-from ministack.services import kms
+from ministack.services import kms, organizations
 
 from local.aws.shims.s3 import owner_of
 
@@ -54,12 +54,19 @@ def organization_membership() -> None:
     """aws:PrincipalOrgID names the organisation that the caller's account belongs to.
 
     Upstream models no member accounts. Here the three accounts of the project share one
-    organisation; any other account is in none, or in one of its own once it has called AWS
-    Organizations (IAM User Guide, "AWS global condition context keys": the key is absent for an
-    account outside any organisation).
+    organisation, and are told so; any other account is in none, or in one of its own once it has
+    called AWS Organizations (IAM User Guide, "AWS global condition context keys": the key is absent
+    for an account outside any organisation).
     """
-    own = iam._principal_org_id
+    own, ensure = iam._principal_org_id, organizations._ensure_org
     iam._principal_org_id = lambda account: ORGANIZATION if account in MEMBERS else own(account)
+
+    def ensure_org() -> None:
+        ensure()
+        if organizations.get_account_id() in MEMBERS:
+            organizations._orgs["self"]["Id"] = ORGANIZATION
+
+    organizations._ensure_org = ensure_org
 
 
 def role_principals() -> None:

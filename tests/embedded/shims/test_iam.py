@@ -48,6 +48,19 @@ def test_upstream_knows_no_member_accounts(ministack: Embedded) -> None:
     assert read_as_a_member(ministack, "org-test", TEST) == "AccessDenied", CLOSED
 
 
+def organization_of(aws: Embedded, account: str) -> str:
+    answer = aws.session(account).client("organizations").describe_organization()
+    return str(answer["Organization"]["Id"])
+
+
+def test_a_member_is_told_its_organisation(embedded: Embedded) -> None:
+    assert organization_of(embedded, PRODUCTION) == ORGANIZATION
+
+
+def test_upstream_tells_a_member_of_an_organisation_of_its_own(ministack: Embedded) -> None:
+    assert organization_of(ministack, PRODUCTION) != ORGANIZATION, CLOSED
+
+
 def own_organization(aws: Embedded) -> str:
     """What a role of an account with an organisation of its own gets from a bucket that is open
     to that."""
