@@ -9,6 +9,7 @@ from rich.console import Console
 from proof import (
     decisions,
     embedded,
+    explained,
     fanout,
     faults,
     fuzz,
@@ -53,6 +54,7 @@ CHECKS: tuple[Check, ...] = (
     Check("chains", "no role tags somebody's key, then owns it", privileges.two_in_a_row),
     Check("roles", "the same for pipelines/ and what declarations become", roles.role_privileges),
     Check("waves", "pipelines with waves, by two rules of AWS Config", fanout.waves),
+    Check("explained", "one thing broken is named, and mended", explained.explanations),
     Check("owners", "every S3 call names the bucket's owner", watch.owner_named),
     Check("reviews", "68 change sets folded: what is grave, odd, a risk", reviews.reviews),
     Check("access", "policies before and after, judged independently", reviews.policy_pairs),

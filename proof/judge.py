@@ -20,7 +20,8 @@ Policies = Mapping[str, Any]
 @dataclass(frozen=True)
 class Row:
     """One request: who asks for what, under which conditions, and the names of the policies that
-    have a say. `owner` is the account of the resource; `principal` an ARN, or "Anonymous"."""
+    have a say. `owner` is the account of the resource; `principal` an ARN, or "Anonymous". The
+    levels go from the organisation's root to the account."""
 
     principal: str
     action: str
@@ -29,6 +30,9 @@ class Row:
     context: Mapping[str, str | list[str]] = field(default_factory=dict)
     identity: tuple[str, ...] = ()
     policy: str | None = None
+    boundary: str | None = None
+    service_levels: tuple[tuple[str, ...], ...] = ()
+    resource_levels: tuple[tuple[str, ...], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.principal} {self.action} {self.resource} {dict(self.context)}"

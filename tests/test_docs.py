@@ -46,6 +46,7 @@ NOT_RUN = {
     "foothold release deploy": "an id is its own release's; tests/embedded/test_release.py runs it",
     "foothold release rollback": "of what was deployed there, in tests/embedded/test_release.py",
     "foothold accept": "asks a live account; tests/embedded/test_accept.py plays one",
+    "foothold explain": "asks two live accounts; tests/embedded/test_explain.py plays them",
     "foothold package -t": "the first of docs/package.md, with its default written out",
 }
 # AWS CLI Command Reference, "cloudformation deploy": no operation of the API's.

@@ -12,7 +12,12 @@ String.prototype.localeCompare = function (other, locales, options) {
   return known ? accent.compare(this, other) : compare.call(this, other, locales, options)
 }
 
+// From the root to the account: the policies that hang on each.
+const levels = (each, named) =>
+  each.map((names, number) => ({ orgIdentifier: `level ${number}`, policies: names.map(named) }))
+
 async function judge(policies, row, resource = row.resource) {
+  const named = (name) => ({ name, policy: policies[name] })
   const result = await runSimulation(
     {
       request: {
@@ -21,10 +26,11 @@ async function judge(policies, row, resource = row.resource) {
         resource: { resource, accountId: row.owner },
         contextVariables: row.context,
       },
-      identityPolicies: row.identity.map((name) => ({ name, policy: policies[name] })),
+      identityPolicies: row.identity.map(named),
       resourcePolicy: row.policy ? policies[row.policy] : undefined,
-      serviceControlPolicies: [],
-      resourceControlPolicies: [],
+      permissionBoundaryPolicies: row.boundary ? [named(row.boundary)] : undefined,
+      serviceControlPolicies: levels(row.service_levels, named),
+      resourceControlPolicies: levels(row.resource_levels, named),
     },
     { simulationMode: 'Strict' },
   )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property, partial
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -26,6 +26,7 @@ from foothold.stores.trust import PublishedStores, Trust, read_where_deployed
 
 if TYPE_CHECKING:
     from foothold.acceptance.run import Acceptance
+    from foothold.explain.explaining import Explanations
     from foothold.releases.gateways.changesets import TargetChangeSets
     from foothold.stores.gateways.functions import LambdaFunction
     from foothold.stores.operator.regions import OperatorRegions
@@ -204,3 +205,37 @@ class Caller:
                 new_id=lambda: token_hex(4),
             )
         )
+
+    def explanations(self, profile: str | None) -> "Explanations":
+        """What explains a refusal. The principal's account is read with the profile, or as its
+        reader role. Raises PermanentError also where no such profile is there."""
+        from foothold.explain.explaining import Explanations  # noqa: PLC0415  it alone asks
+        from foothold.explain.gateways.facts import AwsObserver  # noqa: PLC0415  likewise
+        from foothold.explain.gateways.pipelines import CodePipelineRoles  # noqa: PLC0415  likewise
+        from foothold.settings import Settings  # noqa: PLC0415  likewise
+
+        observer = AwsObserver(
+            self.account,
+            self.home_region,
+            self._names,
+            self._client_in(profile),
+            lambda variables: Settings.from_environment(variables).control_plane,
+        )
+        pipelines = CodePipelineRoles(self.clients, self.home_region)
+        return Explanations(observer, pipelines, self.home_region)
+
+    def _client_in(self, profile: str | None) -> Callable[[str, str, str], Any]:
+        """Makes a client of a service, in an account and a region."""
+        from foothold.releases.gateways.target_accounts import TargetClients  # noqa: PLC0415  see above
+
+        here: Any = self.clients.get
+        targets = TargetClients(self.session, READER_ROLE, "foothold-explain")
+        with aws_call("open the profile"):
+            there: Any = Clients(boto3.Session(profile_name=profile)).get if profile else None
+
+        def client(service: str, account: str, region: str) -> Any:
+            if account == self.account():
+                return here(service, region)
+            return there(service, region) if there else targets.client(service, account, region)
+
+        return client

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "release": ("release", "app"),
     "pipeline": ("pipeline", "app"),
     "review": ("review", "review"),
+    "explain": ("explain", "explain"),
     "accept": ("accept", "accept"),
     "local": ("local", "app"),
 }

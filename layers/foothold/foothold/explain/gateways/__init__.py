@@ -1,0 +1,1 @@
+"""What the chain is made of, read from AWS."""
