@@ -133,9 +133,11 @@ def _show(name: str, chain: Chain) -> None:
 
 def _show_fixes(broken: Sequence[Link]) -> None:
     tell(f"[bold]broken first:[/] {escape(broken[0].name)}")
+    shown: set[str] = set()
     for link in broken:
-        if link.fix is None:
+        if link.fix is None or link.fix.command in shown:
             continue
+        shown.add(link.fix.command)
         where = f"{link.name}, in {link.fix.account}"
         note = f": {link.fix.note}" if link.fix.note else ""
         tell(f"  {where}{note}", markup=False)

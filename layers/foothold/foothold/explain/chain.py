@@ -588,6 +588,11 @@ class _Chain:
     # --- The store -------------------------------------------------------------------------------
 
     def _store(self) -> Iterator[Link]:
+        if self._is_no_store():
+            region = self.asked.region
+            fix = fixes.make_store(region, self.seen.owner)
+            yield _broken("store", f"{region} has no artifact store", fix)
+            return
         on_key = [access for access in self.accesses if access.action.startswith("kms:")]
         for access in self.accesses:
             if access not in on_key:
@@ -596,6 +601,12 @@ class _Chain:
             yield from self._object_links()
         yield from self._key_links(on_key)
         yield from self._published_links()
+
+    def _is_no_store(self) -> bool:
+        """Whether nothing at all of a store is there."""
+        seen, nothing = self.seen, (None, None)
+        parts = (seen.bucket, seen.key, seen.alias, seen.object)
+        return not any(parts) and seen.published.home == seen.published.regional == nothing
 
     def _bucket_links(self, access: NeededAccess) -> Iterator[Link]:
         bucket = self.seen.bucket

@@ -131,6 +131,10 @@ def let_foothold(region: str, account: str) -> Fix:
     )
 
 
+def make_store(region: str, account: str) -> Fix:
+    return Fix(command("foothold", "regions", "add", region), account)
+
+
 def stack_parameter(name: str, values: Sequence[str], account: str) -> Fix:
     return Fix(
         command("sam", "deploy", "--parameter-overrides", f"{name}={','.join(values)}"),

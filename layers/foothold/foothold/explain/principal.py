@@ -11,16 +11,16 @@ from foothold.pipelines.resources import CLOUDFORMATION_ROLE, DEPLOY_ROLE
 ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\w+=,.@-]+/)*([\w+=,.@-]{1,64}))")
 SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([\w+=,.@-]{1,64})(?:/\S*)?")
 OTHERS = {
-    "root": re.compile(r"arn:aws[a-z-]*:iam::\d{12}:root"),
-    "user": re.compile(r"arn:aws[a-z-]*:iam::\d{12}:user/\S+"),
-    "federated user": re.compile(r"arn:aws[a-z-]*:sts::\d{12}:federated-user/\S+"),
-    "service": re.compile(r"[a-z0-9.-]+\.amazonaws\.com(?:\.cn)?"),
+    "an account's root": re.compile(r"arn:aws[a-z-]*:iam::\d{12}:root"),
+    "a user": re.compile(r"arn:aws[a-z-]*:iam::\d{12}:user/\S+"),
+    "a federated user": re.compile(r"arn:aws[a-z-]*:sts::\d{12}:federated-user/\S+"),
+    "a service": re.compile(r"[a-z0-9.-]+\.amazonaws\.com(?:\.cn)?"),
 }
 WAY_OUT = {
-    "root": "AWS asks none of its account's policies for root: name the role that is refused",
-    "user": "Foothold lets roles in and no users: name the role that is refused",
-    "federated user": "Foothold lets roles in and no users: name the role that is refused",
-    "service": "a service acts here in a role of yours: name that role",
+    "an account's root": "no policy of its account binds it: name the role that is refused",
+    "a user": "Foothold lets roles in and no users: name the role that is refused",
+    "a federated user": "Foothold lets roles in and no users: name the role that is refused",
+    "a service": "a service acts here in a role of yours: name that role",
 }
 S3_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(.+)")
 ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9]+")
@@ -105,7 +105,7 @@ def asking_role(text: str) -> AskingRole:
         return AskingRole(found[1], found[2], found[3])
     for kind, pattern in OTHERS.items():
         if pattern.fullmatch(given):
-            raise PermanentError(f"{given} is a {kind}: {WAY_OUT[kind]}")
+            raise PermanentError(f"{given} is {kind}: {WAY_OUT[kind]}")
     raise PermanentError(
         f"{given[:200]!r} is no principal: give a role's ARN, arn:aws:iam::ACCOUNT:role/NAME"
     )

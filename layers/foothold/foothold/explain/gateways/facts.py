@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from foothold.aws.clients import aws_call, error_code
 from foothold.errors import FootholdError, PermanentError
-from foothold.explain.chain import BECOME, explain
+from foothold.explain.chain import BECOME, LinkVerdict, explain
 from foothold.explain.observed import (
     BucketFacts,
     Grant,
@@ -38,7 +38,8 @@ Planes = Callable[[Mapping[str, str]], ControlPlane]
 
 READS = 12
 NOT_ASKED = Unread("the settings of the control plane were not asked for")
-AT_ONCE = 8
+NOT_YET = Unread("the parameters of the region itself are not read yet")
+AT_ONCE = 16  # more than wait for one another
 NO_ENTITY = frozenset({"NoSuchEntity", "NoSuchEntityException"})
 NO_BUCKET = frozenset({"NoSuchBucket"})
 NO_OBJECT = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -155,15 +156,16 @@ class AwsObserver:
                 _membership(organization.result(), store[0], plane),
                 enabled.result(),
                 *store,
-                self._published(reads, question, home),
+                PublishedFacts(self._at_home(question, home), NOT_YET),
                 plane,
                 adopted,
             )
-            if plane is NOT_ASKED and not explain(seen).holds:
+            if plane is NOT_ASKED and _is_refused(seen):
                 plane = self._settings(reads, home)
                 membership = _membership(organization.result(), store[0], plane)
                 seen = replace(seen, plane=plane, membership=membership)
-        return seen
+            regional = self._regional(reads, question, home)
+        return replace(seen, published=replace(seen.published, regional=regional))
 
     def _store(
         self, reads: _Reads, question: Question, bucket: str | None, alias_name: str | None
@@ -231,12 +233,10 @@ class AwsObserver:
             return listed or {}
         found: dict[str, Any] = {}
         for policy in listed:
-            one = partial(_role_policy, iam, name, policy)
-            document = reads(f"read policy {policy} of role {name}", one)
-            if document is None or isinstance(document, Unread):
-                return document or Unread(f"policy {policy} of role {name} has gone meanwhile")
-            found[policy] = _document(document)
-        return found
+            doing = f"read policy {policy} of role {name}"
+            read = partial(reads, doing, partial(_role_policy, iam, name, policy))
+            found[policy] = reads.start(read)
+        return _all_read({policy: each.result() for policy, each in found.items()})
 
     def _managed(
         self, reads: _Reads, iam: Callable[[], Any], name: str
@@ -248,13 +248,9 @@ class AwsObserver:
         )
         if attached is None or isinstance(attached, Unread):
             return attached or {}
-        found: dict[str, Any] = {}
-        for policy in attached:
-            document = self._document(reads, iam, policy["PolicyArn"])
-            if isinstance(document, Unread):
-                return document
-            found[policy["PolicyArn"]] = document
-        return found
+        arns = [policy["PolicyArn"] for policy in attached]
+        found = {arn: reads.start(partial(self._document, reads, iam, arn)) for arn in arns}
+        return _all_read({arn: each.result() for arn, each in found.items()})
 
     def _document(
         self, reads: _Reads, iam: Callable[[], Any], arn: str
@@ -326,16 +322,18 @@ class AwsObserver:
         )
         return found if found is not None else {}
 
-    def _published(
+    def _at_home(
+        self, question: Question, home: Mapping[str, str] | Unread
+    ) -> tuple[str | None, str | None] | Unread:
+        return _pair(home, self._names.publishing(self._names.store(question.region)))
+
+    def _regional(
         self, reads: _Reads, question: Question, home: Mapping[str, str] | Unread
-    ) -> PublishedFacts:
-        names = self._names
-        own = names.publishing(names.own_store)
-        there = home
-        if question.region != self._home and question.action != BECOME:
-            there = self._parameters(reads, question.region, own)
-        at_home = _pair(home, names.publishing(names.store(question.region)))
-        return PublishedFacts(at_home, _pair(there, own))
+    ) -> tuple[str | None, str | None] | Unread:
+        own = self._names.publishing(self._names.own_store)
+        if question.region == self._home or question.action == BECOME:
+            return _pair(home, own)
+        return _pair(self._parameters(reads, question.region, own), own)
 
     def _settings(self, reads: _Reads, home: Mapping[str, str] | Unread) -> ControlPlane | Unread:
         if isinstance(home, Unread):
@@ -486,7 +484,9 @@ class AwsObserver:
             described = other
         policy = reads(
             f"read the policy of key {arn}",
-            lambda: self._client("kms", region).get_key_policy(KeyId=arn)["Policy"],
+            lambda: self._client("kms", region).get_key_policy(KeyId=arn, PolicyName="default")[
+                "Policy"
+            ],
         )
         return KeyFacts(
             arn,
@@ -517,8 +517,26 @@ class AwsObserver:
         )
 
 
+def _is_refused(seen: Observed) -> bool:
+    """Whether anything but a parameter that is not read yet is broken, or may be."""
+    return any(
+        link.decides and link.verdict is not LinkVerdict.OK and link.says != NOT_YET.why
+        for link in explain(seen).links
+    )
+
+
 def _role_policy(iam: Callable[[], Any], role: str, policy: str) -> Any:
     return iam().get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+
+
+def _all_read(found: Mapping[str, Any]) -> Mapping[str, Any] | Unread:
+    """The documents by name; the first of them that could not be read instead."""
+    for policy, document in found.items():
+        if document is None:
+            return Unread(f"policy {policy} has gone meanwhile")
+        if isinstance(document, Unread):
+            return document
+    return {policy: _document(document) for policy, document in found.items()}
 
 
 def _together(

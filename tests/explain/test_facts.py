@@ -1,0 +1,256 @@
+"""What is read of AWS for one question, on moto: at most twelve reads, and no write."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from foothold.errors import PermanentError
+from foothold.explain.chain import LinkVerdict, explain
+from foothold.explain.gateways import facts
+from foothold.explain.gateways.facts import READS, AwsObserver
+from foothold.explain.observed import RoleFacts, Unread
+from foothold.explain.principal import Purpose, Question, asking_role
+from foothold.stores.model import ControlPlane
+from foothold.stores.policies import bucket_policy, key_policy
+from foothold.stores.register import Names
+from proof import decisions
+from proof.explained import PROJECT, ROLES, documents, policy, says
+
+TOOLS, TEST = DEFAULT_ACCOUNT_ID, "222222222222"
+HOME: Any = "eu-central-1"
+REGION: Any = "eu-west-1"
+KEY = f"{PROJECT}/builds/0123abcd"
+DEPLOY = ROLES[Purpose.DEPLOY]
+
+
+def template_of_the_role(organization: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Its trust and its policies, for the accounts that there are here."""
+    text = json.dumps(documents()[Purpose.DEPLOY]).replace(decisions.ORGANIZATION, organization)
+    trust, policies = json.loads(text.replace(decisions.TOOLS, TOOLS))
+    return trust, policies
+
+
+class TwoAccounts:
+    """The Tools account with a store in `REGION`, and a target account with a deploy role.
+
+    Every call that the observer makes is counted; those in `refused` are refused.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.refused: set[str] = set()
+        self.asked = False
+        self.tools = boto3.Session("tools", "secret", region_name=HOME)
+        self.test = self._in_the_target_account()
+        organization: Any = self.test.client("organizations").create_organization(FeatureSet="ALL")
+        self.plane = ControlPlane(
+            TOOLS,
+            HOME,
+            "foothold",
+            organization_ids=(organization["Organization"]["Id"],),
+            reader_roles=("foothold-deploy", "foothold-cloudformation"),
+        )
+        self._make_store()
+        self._make_role(organization["Organization"]["Id"])
+        self.asked = True
+
+    def _in_the_target_account(self) -> boto3.Session:
+        role = f"arn:aws:iam::{TEST}:role/administrator"
+        lent = self.tools.client("sts").assume_role(RoleArn=role, RoleSessionName="tests")
+        found = lent["Credentials"]
+        return boto3.Session(
+            found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], HOME
+        )
+
+    def _make_store(self) -> None:
+        kms, s3 = self.tools.client("kms", REGION), self.tools.client("s3", REGION)
+        spec = self.plane.spec(REGION)
+        policy = json.dumps(key_policy(spec))
+        self.key_arn = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
+        kms.create_alias(AliasName=self.plane.key_alias, TargetKeyId=self.key_arn)
+        self.bucket = spec.bucket
+        there = {"LocationConstraint": REGION}
+        s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration=there)  # type: ignore[arg-type]
+        rules: Any = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+        s3.put_bucket_ownership_controls(Bucket=self.bucket, OwnershipControls=rules)
+        s3.put_object(
+            Bucket=self.bucket,
+            Key=KEY,
+            Body=b"x",
+            ServerSideEncryption="aws:kms",
+            SSEKMSKeyId=self.key_arn,
+        )
+        # moto takes every denial for meant, whatever its condition.
+        kept = dict(bucket_policy(spec, self.key_arn))
+        kept["Statement"] = [one for one in kept["Statement"] if one["Effect"] == "Allow"]
+        s3.put_bucket_policy(Bucket=self.bucket, Policy=json.dumps(kept))
+        for region, path in ((HOME, spec.home_path), (REGION, spec.regional_path)):
+            for name, value in spec.parameters(path, self.key_arn).items():
+                ssm: Any = self.tools.client("ssm", region)
+                ssm.put_parameter(Name=name, Value=value, Type="String")
+        function: Any = {"Name": "/foothold/reconcile-function", "Value": "reconcile"}
+        self.tools.client("ssm", HOME).put_parameter(**function, Type="String")
+
+    def _make_role(self, organization: str) -> None:
+        iam = self.test.client("iam")
+        trust, policies = template_of_the_role(organization)
+        iam.create_role(RoleName="foothold-deploy", AssumeRolePolicyDocument=json.dumps(trust))
+        for name, document in policies.items():
+            put = {"RoleName": "foothold-deploy", "PolicyName": name}
+            iam.put_role_policy(**put, PolicyDocument=json.dumps(document))
+
+    def client(self, service: str, account: str, region: str) -> Any:
+        session = self.tools if account == TOOLS else self.test
+        made: Any = session.client(service, region_name=region)  # type: ignore[call-overload]
+        made.meta.events.register("before-call", self._count)
+        return made
+
+    def _count(self, model: Any, **_: Any) -> None:
+        self.calls.append(model.name)
+        if model.name in self.refused:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, model.name)
+
+    def observer(self, owner: str = TOOLS) -> AwsObserver:
+        return AwsObserver(
+            lambda: owner, HOME, Names("/foothold"), self.client, lambda _variables: self.plane
+        )
+
+    def question(self, key: str | None = KEY) -> Question:
+        return Question(asking_role(DEPLOY), "s3:GetObject", REGION, self.bucket, key)
+
+
+@pytest.fixture
+def accounts() -> Iterator[TwoAccounts]:
+    with mock_aws():
+        yield TwoAccounts()
+
+
+def test_everything_between_a_role_and_an_artifact_is_seen_in_twelve_reads(
+    accounts: TwoAccounts,
+) -> None:
+    seen = accounts.observer().observe(accounts.question())
+    chain = explain(seen)
+    assert [link.name for link in chain.broken] == []
+    assert [link.says for link in chain.unknown if link.decides] == []
+    assert len(accounts.calls) <= READS
+    writes = [
+        name for name in accounts.calls if not name.startswith(("Get", "List", "Describe", "Head"))
+    ]
+    assert writes == []
+
+
+def test_no_part_of_a_roles_policies_is_lost(accounts: TwoAccounts) -> None:
+    iam = accounts.test.client("iam")
+    denial = policy(says("Deny", "s3:*"))
+    arn = iam.create_policy(PolicyName="quarantine", PolicyDocument=json.dumps(denial))["Policy"][
+        "Arn"
+    ]
+    iam.attach_role_policy(RoleName="foothold-deploy", PolicyArn=arn)
+    iam.delete_role_policy(RoleName="foothold-deploy", PolicyName="adopted-artifacts")
+    seen = accounts.observer().observe(accounts.question(None))
+    assert isinstance(seen.role, RoleFacts)
+    assert not isinstance(seen.role.policies, Unread)
+    assert set(seen.role.policies) == {"deploy", arn}
+    assert seen.role.policies[arn] == denial
+    (first, *_) = explain(seen).broken
+    assert (first.name, first.statement and first.statement.policy) == (
+        "identity policies: s3:GetObject",
+        arn,
+    )
+
+
+def test_where_more_would_have_to_be_read_than_twelve_times_it_is_said(
+    accounts: TwoAccounts,
+) -> None:
+    iam = accounts.test.client("iam")
+    for number in range(READS):
+        nothing = json.dumps(policy(says("Deny", "s3:DeleteBucket")))
+        put = {"RoleName": "foothold-deploy", "PolicyName": f"more-{number}"}
+        iam.put_role_policy(**put, PolicyDocument=nothing)
+    chain = explain(accounts.observer().observe(accounts.question()))
+    assert not chain.holds
+    assert any("12 reads are used up" in link.says for link in chain.unknown)
+    assert len(accounts.calls) <= READS
+
+
+# The operation that somebody may not call, and the link that is unknown then.
+NOT_LET = {
+    "GetRole": "principal",
+    "ListRolePolicies": "identity policies: s3:GetObject",
+    "GetRolePolicy": "identity policies: s3:GetObject",
+    "ListAttachedRolePolicies": "identity policies: s3:GetObject",
+    "DescribeOrganization": "trust",
+    "GetBucketPolicy": "bucket policy",
+    "HeadObject": "object",
+    "DescribeKey": "alias",
+    "GetKeyPolicy": "key policy",
+}
+
+
+@pytest.mark.parametrize(("operation", "link"), NOT_LET.items())
+def test_what_may_not_be_read_is_unknown_and_nothing_else_is_broken_for_it(
+    accounts: TwoAccounts, operation: str, link: str
+) -> None:
+    accounts.refused = {operation, "GetFunctionConfiguration"}
+    chain = explain(accounts.observer().observe(accounts.question()))
+    told = {each.name: each.verdict for each in chain.links}
+    assert told[link] is LinkVerdict.UNKNOWN
+    assert (chain.broken, chain.holds) == ((), False)
+
+
+def test_an_object_and_a_role_that_are_not_there_are_told_apart_from_unread_ones(
+    accounts: TwoAccounts,
+) -> None:
+    accounts.test.client("iam").delete_role_policy(
+        RoleName="foothold-deploy", PolicyName="adopted-artifacts"
+    )
+    missing = accounts.observer().observe(accounts.question(f"{KEY}-not"))
+    assert missing.object is None
+    question = accounts.question()
+    nobody = asking_role(f"{DEPLOY}-not")
+    renamed = Question(nobody, question.action, REGION, question.bucket, KEY)
+    assert accounts.observer().observe(renamed).role is None
+
+
+def test_only_a_region_that_accounts_opt_in_to_is_asked_about(accounts: TwoAccounts) -> None:
+    accounts.observer().observe(accounts.question())
+    assert "GetRegionOptStatus" not in accounts.calls
+    assert {"eu-central-2", "ap-east-1", "il-central-1"}.isdisjoint(facts.ALWAYS_ON)
+
+
+def test_the_region_of_a_store_is_found_by_its_name_or_its_parameters(
+    accounts: TwoAccounts,
+) -> None:
+    observer = accounts.observer()
+    assert observer.region_of(accounts.bucket) == REGION
+    assert accounts.calls == []
+    ssm: Any = accounts.tools.client("ssm", HOME)
+    for leaf, value in (("bucket", "old"), ("key-arn", accounts.key_arn)):
+        name = f"/foothold/artifact-stores/us-east-1/{leaf}"
+        ssm.put_parameter(Name=name, Value=value, Type="String")
+    assert observer.region_of("old") == "us-east-1"
+    with pytest.raises(PermanentError, match="bucket elsewhere is no artifact store"):
+        observer.region_of("elsewhere")
+
+
+def test_where_foothold_is_not_deployed_it_is_said(accounts: TwoAccounts) -> None:
+    ssm: Any = accounts.tools.client("ssm", HOME)
+    for name in ("reconcile-function", f"artifact-stores/{REGION}/bucket"):
+        ssm.delete_parameter(Name=f"/foothold/{name}")
+    with pytest.raises(PermanentError, match="Foothold is not deployed"):
+        accounts.observer().observe(accounts.question())
+
+
+def test_settings_are_read_only_where_something_refuses(accounts: TwoAccounts) -> None:
+    seen = accounts.observer().observe(accounts.question())
+    assert isinstance(seen.plane, Unread)
+    s3 = accounts.tools.client("s3", REGION)
+    s3.delete_bucket_policy(Bucket=accounts.bucket)
+    accounts.observer().observe(accounts.question())
+    assert "GetFunctionConfiguration" in accounts.calls
