@@ -7,6 +7,7 @@ import warnings
 from rich.console import Console
 
 from proof import (
+    boards,
     decisions,
     embedded,
     explained,
@@ -57,6 +58,7 @@ CHECKS: tuple[Check, ...] = (
     Check("explained", "one thing broken is named, and mended", explained.explanations),
     Check("owners", "every S3 call names the bucket's owner", watch.owner_named),
     Check("reviews", "68 change sets folded: what is grave, odd, a risk", reviews.reviews),
+    Check("boards", "680 cells: code changed beside it, grades, orphans", boards.boards),
     Check("access", "policies before and after, judged independently", reviews.policy_pairs),
     Check("squatting", "foreign bucket, alias, parameter, at every step", watch.squatting),
     Check("secrets", "canaries in logs", watch.secrets),

@@ -307,6 +307,9 @@ KNOWN_WIDE = {
     "ecr:GetAuthorizationToken": "knows no resource",
     "cloudwatch:DescribeAlarms": "names composite alarms for every resource only",
     "cloudwatch:DescribeAlarmHistory": "like it",
+    "cloudformation:ListStacks": "knows no resource",
+    "cloudformation:DescribeStacks": "finds stacks without their names for every resource only",
+    "lambda:ListFunctions": "knows no resource",
     "kms:GenerateDataKey*": "both of its kind, of named keys, as CodePipeline's page has it",
     "kms:ReEncrypt*": "both of its kind, of named keys, as CodePipeline's page has it",
 }
@@ -601,7 +604,9 @@ def by_releases(account: str) -> Iterator[Ask]:
     Authorization Reference, "AWS CloudFormation": TagResource, cloudformation:CreateAction)."""
     deploy, reader = (f"arn:aws:iam::{account}:role/{name}" for name in (READERS[0], REVIEWER))
     stack = f"arn:aws:cloudformation:eu-west-1:{account}:stack/orders/1"
-    yield from each(reader, "cloudformation", READS, stack, "a review")
+    yield from each(reader, "cloudformation", READS, stack, "a review, a board")
+    function = f"arn:aws:lambda:eu-west-1:{account}:function:orders"
+    yield ask(reader, "lambda:ListFunctions", function, "a board compares code")
     alarm = f"arn:aws:cloudwatch:eu-west-1:{account}:alarm:orders"
     for name in ("DescribeAlarmHistory", "DescribeAlarms"):
         yield ask(reader, f"cloudwatch:{name}", alarm, "a wave is watched")
@@ -610,7 +615,10 @@ def by_releases(account: str) -> Iterator[Ask]:
 
 
 REVIEWER = "foothold-reader"
-READS = ("DescribeChangeSet", "DescribeStackResources", "DescribeStacks", "GetTemplate")
+READS = (
+    *("DescribeChangeSet", "DescribeStackResources", "DescribeStacks", "GetTemplate"),
+    *("ListStackResources", "ListStacks"),
+)
 
 
 # What the handlers of each resource type call, as their schemas in the CloudFormation registry have

@@ -19,6 +19,8 @@ from tests.embedded import test_package_docs as packaging
 from tests.embedded import test_readme as readme
 from tests.pages import ALL, PROGRAMS, Command, commands_of
 from tests.pipelines import test_docs as pipeline
+from tests.releases import test_board as board
+from tests.releases import test_holds as holds
 from tests.releases import test_review_cli as review
 
 RUN = {
@@ -28,6 +30,8 @@ RUN = {
     *packaging.COMMANDS,
     *(" ".join(words) for words in pipeline.RUN),
     *(command.line for command in review.SHOWN),
+    *(command.line for command in board.SHOWN),
+    *(command.line for command in holds.SHOWN),
 }
 # How it begins, and why no test runs it as it is printed.
 NOT_RUN = {

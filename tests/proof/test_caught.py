@@ -23,6 +23,7 @@ from foothold.stores.gateways.kms import KmsKeys
 from foothold.stores.gateways.s3 import S3Buckets
 from foothold.stores.reconcile import Reconciler
 from proof import (
+    boards,
     decisions,
     faults,
     fuzz,
@@ -290,6 +291,24 @@ def test_a_review_that_tells_it_otherwise_is_caught(
 ) -> None:
     monkeypatch.setattr(f"foothold.releases.{what}", broken)
     assert any(told in failure for failure in reviews.worlds_of(20, range(24)).failures)
+
+
+@pytest.mark.parametrize(
+    ("what", "broken", "told"),
+    [
+        ("board.hexadecimal", lambda _: "", "and not proved"),
+        ("board._other_code", lambda *_: (), "and [] are told"),
+        ("board._other_template", lambda *_: (), "after a template edited by hand"),
+        ("board._unproved", lambda *_: (), "after a nested stack it is proved"),
+        ("board._is_at_work", lambda _: False, "after an operation under way"),
+        ("observe.orphans", lambda *_: (), "4 missed"),
+    ],
+)
+def test_a_board_that_tells_it_otherwise_is_caught(
+    what: str, broken: Any, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"foothold.releases.{what}", broken)
+    assert any(told in failure for failure in boards.boards(SCALE).failures)
 
 
 @pytest.mark.parametrize("said", [Access.SAME, Access.NARROWER, Access.WIDER])

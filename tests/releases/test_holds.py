@@ -9,12 +9,14 @@ from foothold.cli import release as command
 from foothold.cli.main import app
 from foothold.errors import BusyError, PermanentError
 from foothold.releases.holds import Hold, all_held, held, hold_key, write_hold
+from tests.pages import commands_of
 from tests.releases.memory import HOME, MemoryRecords, store, target
 from tests.releases.world import World, made_for, watched
 
 PROD = Hold("shop", "Prod", held=True, by="arn:aws:iam::111111111111:role/ops", since=0.0)
 FREE = replace(PROD, held=False, by="arn:aws:iam::111111111111:role/other", since=9.0)
 AT_HOME = store(HOME)
+SHOWN = [one for one in commands_of("board.md", "foothold") if one.words[1] == "release"]
 
 
 def test_a_hold_stands_until_the_target_is_let_go_and_says_how_that_is_done() -> None:
@@ -105,12 +107,12 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     return caller
 
 
-def test_the_command_holds_a_target_and_lets_it_go(called: Called) -> None:
-    asked = ["release", "hold", "shop", "--target", "Prod"]
-    shown = CliRunner().invoke(app, asked)
+def test_the_commands_of_the_page_hold_a_target_and_let_it_go(called: Called) -> None:
+    hold, let_go = SHOWN
+    shown = CliRunner().invoke(app, list(hold.words[1:]))
     assert shown.stdout.startswith("Prod of shop is held since ")
     assert held(called.records, AT_HOME, "shop", "Prod")
-    shown = CliRunner().invoke(app, [*asked, "--release"])
+    shown = CliRunner().invoke(app, list(let_go.words[1:]))
     assert shown.stdout == "Prod of shop is not held\n"
     assert not held(called.records, AT_HOME, "shop", "Prod")
 

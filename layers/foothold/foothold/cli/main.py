@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "pipeline": ("pipeline", "app"),
     "review": ("review", "review"),
     "explain": ("explain", "explain"),
+    "board": ("board", "board"),
     "accept": ("accept", "accept"),
     "local": ("local", "app"),
 }

@@ -7,8 +7,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from foothold.packaging.manifest import MANIFEST, Manifest, RegionPackage, template_name
+from foothold.errors import PermanentError
+from foothold.packaging.manifest import (
+    MANIFEST,
+    Manifest,
+    RegionPackage,
+    builds_prefix,
+    template_name,
+)
 from foothold.packaging.packager import Packaged
+from foothold.releases.board import RegionCode
 from foothold.releases.keeping import Files, KeptRelease, Releases
 from foothold.releases.model import (
     RELEASE,
@@ -81,6 +89,31 @@ def keys_of(release: Release, manifest: Manifest | None) -> dict[str, list[str]]
         objects = packaged[region].objects if region in packaged else ()
         keys[region] = [*(prefix + name for name in files), *(one.key for one in objects)]
     return keys
+
+
+def code_of(releases: Releases, release: Release) -> dict[str, RegionCode]:
+    """What a release has for each region, by its manifest. Raises PermanentError where that is
+    gone, and TemporaryError."""
+    body = releases.file(release, MANIFEST)
+    if body is None:
+        raise PermanentError(f"release {release.id} has no {MANIFEST} any more")
+    return {
+        package.region: _code(package, f"{builds_prefix(release.project)}/")
+        for package in Manifest.from_json(json.loads(body)).packages
+    }
+
+
+def _code(package: RegionPackage, prefix: str) -> RegionCode:
+    found: dict[str, set[str]] = {}
+    for one in package.objects:
+        for resource in one.resources:
+            found.setdefault(resource, set()).add(one.sha256)
+    return RegionCode(
+        package.template_sha256,
+        prefix,
+        frozenset(one.key for one in package.objects),
+        {name: frozenset(each) for name, each in found.items()},
+    )
 
 
 def configurations(release: Release) -> Files:

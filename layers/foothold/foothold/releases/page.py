@@ -76,8 +76,6 @@ ul { margin: .35rem 0; padding-left: 1.25rem; } li { overflow-wrap: anywhere; }
   section.group { padding: 0 .6rem .6rem; } }
 @media print { details > * { display: block; } .skip { display: none; } }
 """
-_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
 FOOTER = """<footer>
 <p>An approval counts for these change sets and templates only. Values are those of the first stack
 of each group; secrets are masked.</p>
@@ -89,20 +87,32 @@ def html(review: Review) -> str:
     """The page."""
     name = f"Review of {review.project} for {review.target}"
     bad = " risky" if review.is_risky else ""
+    return document(
+        name,
+        "To the review",
+        f"<header>\n<h1>{_text(name)}</h1>\n",
+        f'<p class="verdict{bad}">{_text(verdict(review))}</p>\n',
+        f"<p>{_text(review.summary)}</p>\n{_facts(review)}</header>\n",
+        f'<main id="main" tabindex="-1">\n{"".join(_unread(review))}',
+        f"{''.join(_risks(review))}{''.join(_groups(review))}</main>\n",
+        FOOTER,
+    )
+
+
+def document(name: str, skip: str, *inside: str, style: str = STYLE) -> str:
+    """A whole page. `inside` is markup with a `main` whose id is that, to which `skip` leads; the
+    style is the only thing that the browser may take."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return "".join(
         (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n',
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
             '<meta name="referrer" content="no-referrer">\n',
-            f"<title>{_text(name)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n",
-            '<a class="skip" href="#main">To the review</a>\n',
-            f"<header>\n<h1>{_text(name)}</h1>\n",
-            f'<p class="verdict{bad}">{_text(verdict(review))}</p>\n',
-            f"<p>{_text(review.summary)}</p>\n{_facts(review)}</header>\n",
-            f'<main id="main" tabindex="-1">\n{"".join(_unread(review))}',
-            f"{''.join(_risks(review))}{''.join(_groups(review))}</main>\n",
-            FOOTER,
+            f"<title>{_text(name)}</title>\n<style>{style}</style>\n</head>\n<body>\n",
+            f'<a class="skip" href="#main">{_text(skip)}</a>\n',
+            *inside,
             "</body>\n</html>\n",
         )
     )

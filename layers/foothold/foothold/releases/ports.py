@@ -1,7 +1,7 @@
 """What releases need of the world, in their own words; `gateways` has one of each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -139,4 +139,56 @@ class Trials(Protocol):
 
     def look(self, trial: Trial, region: str, run_id: str) -> TrialRun:
         """How a trial that was started stands."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStack:
+    """A stack as CloudFormation tells of it among all others. `changed_at` is the beginning of its
+    last operation, in seconds since 1970; `drift` what its last drift detection found."""
+
+    name: str
+    status: str
+    tags: Mapping[str, str]
+    changed_at: float
+    drift: str = ""
+    is_nested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPlace:
+    """One region of one account: its stacks, and the SHA-256 of each function's code as Lambda has
+    it, in base64, by their names. `unread` and `code_unread` say why something is not known."""
+
+    account: str
+    region: str
+    stacks: Mapping[str, SeenStack] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    unread: str = ""
+    code_unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenResources:
+    """What a stack is made of: its template as it was submitted, with its SHA-256 in hexadecimal
+    (empty where the text is not as it was written); its own functions, by their logical ids the
+    names, and the logical ids of nested stacks."""
+
+    template: str
+    template_sha256: str
+    functions: Mapping[str, str] = field(default_factory=dict)
+    nested: tuple[str, ...] = ()
+
+
+class CellReader(Protocol):
+    """Looks at target accounts through their reader roles. Any thread may call it."""
+
+    def place(self, account: str, region: str, *, code: bool = True) -> SeenPlace:
+        """All stacks of a region and, if wished, the code of its functions: a read for each page.
+        What cannot be read is told, and is no error."""
+        ...
+
+    def resources(self, cell: Cell) -> SeenResources:
+        """What a stack is made of: two reads, and one more for each further page. Raises
+        TemporaryError and PermanentError."""
         ...

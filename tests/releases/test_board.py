@@ -1,0 +1,247 @@
+"""The board: what is told of a cell, and how it is shown."""
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from foothold.cli import board as command
+from foothold.cli.main import app
+from foothold.releases.board import Mark, under_way
+from foothold.releases.board_page import age, html
+from foothold.releases.holds import Hold, hold_key
+from foothold.releases.model import RELEASE_TAG, Cell
+from foothold.releases.rollout import rollout_key
+from foothold.releases.rollout_plan import Ended, Rollout
+from proof.boards import ACCOUNTS, EVERYWHERE, HOME, World, as_lambda_has_it, store
+from tests.pages import commands_of
+
+REGIONS = EVERYWHERE[:3]
+ROLLOUT = Rollout(
+    "shop", "Target0", "f" * 16, "run1", "holder", "me", began=0.0, expires=1.0, wave=2
+)
+
+
+@pytest.fixture
+def world() -> World:
+    """Two targets of one project in three regions; one function was changed by hand."""
+    world = World()
+    world.deploy("shop", ACCOUNTS, REGIONS)
+    world.code[ACCOUNTS[1], HOME, f"shop-F1-{HOME}"] = as_lambda_has_it("by hand")
+    return world
+
+
+def keep(world: World, key: str, body: bytes) -> None:
+    world.objects[store(HOME).bucket, key] = body
+
+
+def test_a_board_names_the_release_the_commit_and_since_when_it_runs(world: World) -> None:
+    board = world.board()
+    assert board.counts == {Mark.DIFFERS: 1, Mark.PROVED: 5}
+    ((row, cell),) = board.troubles
+    assert (row.target, cell.cell) == ("Target1", Cell(ACCOUNTS[1], HOME, "shop"))
+    assert cell.notes == (f"the function F1 (shop-F1-{HOME}) runs other code than the release's",)
+    assert len(cell.release) == 16
+    assert cell.changed_at == board.at
+
+
+def test_a_stack_that_failed_or_drifted_is_to_be_seen_to_whatever_is_proved(world: World) -> None:
+    world.code[ACCOUNTS[1], HOME, f"shop-F1-{HOME}"] = world.code[
+        ACCOUNTS[0], HOME, f"shop-F1-{HOME}"
+    ]
+    world.stacks[Cell(ACCOUNTS[0], HOME, "shop")].status = "UPDATE_ROLLBACK_COMPLETE"
+    board = world.board()
+    ((_, cell),) = board.troubles
+    assert (cell.mark, cell.notes) == (Mark.PROVED, ("UPDATE_ROLLBACK_COMPLETE",))
+    assert board.summary == "6 cells: 6 proved; 1 not steady"
+
+
+def test_holds_and_rollouts_under_way_are_told(world: World) -> None:
+    hold = Hold("shop", "Target1", held=True, by="me", since=0.0)
+    keep(world, hold_key("shop", "Target1"), hold.render())
+    keep(world, rollout_key("shop", "Target0"), ROLLOUT.render())
+    first, second = world.board().rows
+    assert (first.hold, second.hold) == ("", hold.line)
+    assert first.rollout == f"Target0 goes to release {'f' * 16}, in wave 2 of 3 (run run1)"
+    assert second.rollout == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"ended": Ended.DONE}, ""),
+        ({"wave": 0}, "before its first wave"),
+        ({"back": True}, "goes back to"),
+        ({"trouble": "an alarm"}, "; an alarm"),
+    ],
+)
+def test_a_rollout_is_told_as_long_as_it_has_not_ended(changes: dict[str, Any], said: str) -> None:
+    line = under_way(Rollout(**{**vars_of(ROLLOUT), **changes}), 3)
+    assert said in line if said else line == ""
+
+
+def vars_of(rollout: Rollout) -> dict[str, Any]:
+    return {name: getattr(rollout, name) for name in Rollout.__slots__}
+
+
+def test_a_record_that_is_none_is_said_and_the_rest_is_shown(world: World) -> None:
+    keep(world, hold_key("shop", "Target1"), b"?")
+    board = world.board()
+    assert len(list(board.cells)) == 6
+    assert "holds/Target1.json" in board.unread[0]
+
+
+def test_a_stack_that_the_declaration_left_is_an_orphan_and_a_nested_one_is_none(
+    world: World,
+) -> None:
+    targets = world.declared["shop"]
+    world.declared["shop"] = targets[:1]
+    inner = Cell(ACCOUNTS[0], HOME, "shop-Inner-ABC")
+    world.stacks[inner] = world.stacks[targets[0].cell(HOME)]
+    world.stacks[inner] = type(world.stacks[inner])(tags=world.stacks[inner].tags, parent="arn")
+    board = world.board()
+    assert {one.cell for one in board.orphans} == set(targets[1].cells)
+    assert str(board.orphans[0]).endswith(" of shop, UPDATE_COMPLETE")
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Its tags, ids and texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def attributes(self, name: str) -> Iterator[str]:
+        return (value for _, found in self.tags if (value := found.get(name)))
+
+
+def test_the_page_loads_nothing_and_runs_nothing(world: World) -> None:
+    text = html(world.board())
+    page = Page(text)
+    assert not {tag for tag, _ in page.tags} & {"script", "img", "link", "iframe"}
+    assert "default-src 'none'; style-src 'sha256-" in next(
+        value for value in page.attributes("content") if "default-src" in value
+    )
+    assert not any(name.startswith("on") or name == "style" for _, a in page.tags for name in a)
+    assert re.findall(r"https?://", text) == []
+
+
+def test_every_cell_is_told_in_words_in_the_table_and_in_the_lists(world: World) -> None:
+    page = Page(html(world.board()))
+    marks = [text for text in page.texts if text in {"proved", "differs"}]
+    assert (marks.count("proved"), marks.count("differs")) == (2 * 5 + 1, 2 * 1 + 1)
+    headings = [attrs for tag, attrs in page.tags if tag == "th"]
+    assert {attrs["scope"] for attrs in headings} == {"row", "col"}
+    ids = list(page.attributes("id"))
+    assert len(ids) == len(set(ids))
+    assert set(page.attributes("aria-labelledby")) <= set(ids)
+
+
+def test_no_name_of_a_stranger_becomes_markup(world: World) -> None:
+    stack = world.stacks[Cell(ACCOUNTS[0], HOME, "shop")]
+    stack.tags[RELEASE_TAG] = "<b onload=x>"
+    page = Page(html(world.board()))
+    assert "b" not in {tag for tag, _ in page.tags}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(5, "now"), (60, "1 min"), (7300, "2 h"), (86400 * 400, "400 d")]
+)
+def test_an_age_is_told_in_its_largest_unit(seconds: float, told: str) -> None:
+    assert age(seconds) == told
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+SHOWN = [one for one in commands_of("board.md", "foothold") if one.words[1] == "board"]
+
+
+class Called:
+    """A caller for whom the world is what AWS answers."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.asked: tuple[list[str], str] = ([], "")
+
+    def projects(self) -> list[str]:
+        return list(self.world.declared)
+
+    def boards(self) -> "Called":
+        return self
+
+    def board(self, projects: list[str], target: str) -> object:
+        self.asked = (list(projects), target)
+        return self.world.board()
+
+
+@pytest.fixture
+def called(world: World, monkeypatch: pytest.MonkeyPatch) -> Called:
+    caller = Called(world)
+    monkeypatch.setattr(command, "ReleasesCaller", lambda _root: caller)
+    return caller
+
+
+@pytest.mark.usefixtures("called")
+@pytest.mark.parametrize("shown", SHOWN, ids=lambda one: str(one.line))
+def test_every_command_of_the_page_answers(
+    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("foothold.cli.board.time.sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    result = CliRunner().invoke(app, list(shown.words[1:]))
+    assert result.exit_code == (130 if "--watch" in shown.words else 1), result.output
+
+
+def test_a_script_gets_everything_and_the_exit_code_says_that_something_is_wrong(
+    called: Called,
+) -> None:
+    result = CliRunner().invoke(app, ["board", "--json", "--project", "shop"])
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert told["summary"] == "6 cells: 1 differs, 5 proved"
+    assert told["rows"][0]["cells"][0]["mark"] == "proved"
+    assert called.asked == (["shop"], "")
+
+
+def test_where_all_is_well_it_ends_with_0(called: Called) -> None:
+    same = called.world.code[ACCOUNTS[0], HOME, f"shop-F1-{HOME}"]
+    called.world.code[ACCOUNTS[1], HOME, f"shop-F1-{HOME}"] = same
+    result = CliRunner().invoke(app, ["board"])
+    assert result.exit_code == 0, result.output
+    assert "6 cells: 6 proved" in result.stdout
+
+
+@pytest.mark.parametrize(("columns", "first"), [("200", "Target"), ("60", "Region")])
+def test_the_table_is_turned_where_regions_have_no_room_beside_each_other(
+    called: Called, columns: str, first: str
+) -> None:
+    result = CliRunner().invoke(app, ["board"], env={"COLUMNS": columns})
+    assert called.asked == (["shop"], "")
+    assert result.stdout.split()[0] == first
+    for region in REGIONS:
+        assert region in result.stdout
+    assert f"the function F1 (shop-F1-{HOME}) runs other code" in result.stdout
+
+
+def test_without_anything_to_show_it_says_what_to_do(called: Called) -> None:
+    called.world.declared.clear()
+    result = CliRunner().invoke(app, ["board"])
+    assert result.exit_code == 1
+    assert "no pipeline publishes what it deploys" in result.stderr
