@@ -204,7 +204,11 @@ def test_every_command_of_the_page_answers(
     shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("foothold.cli.board.time.sleep", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("foothold.cli.board.time.sleep", interrupted)
     result = CliRunner().invoke(app, list(shown.words[1:]))
     assert result.exit_code == (130 if "--watch" in shown.words else 1), result.output
 
