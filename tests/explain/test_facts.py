@@ -6,6 +6,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -111,10 +113,14 @@ class TwoAccounts:
         made.meta.events.register("before-call", self._count)
         return made
 
-    def _count(self, model: Any, **_: Any) -> None:
+    def _count(self, model: Any, **_: Any) -> Any:
         self.calls.append(model.name)
         if model.name in self.refused:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, model.name)
+        if model.name == "GetFunctionConfiguration":  # moto makes no function without Docker
+            answer: Any = AWSResponse("", 200, HTTPHeaders(), None)
+            return answer, {"Environment": {"Variables": {}}}
+        return None
 
     def observer(self, owner: str = TOOLS) -> AwsObserver:
         return AwsObserver(
@@ -218,6 +224,27 @@ def test_an_object_and_a_role_that_are_not_there_are_told_apart_from_unread_ones
     assert accounts.observer().observe(renamed).role is None
 
 
+def test_a_session_is_judged_by_its_role_with_the_path_that_no_session_names(
+    accounts: TwoAccounts,
+) -> None:
+    trust, policies = template_of_the_role("o-any")
+    iam = accounts.test.client("iam")
+    iam.create_role(RoleName="deployer", Path="/ci/", AssumeRolePolicyDocument=json.dumps(trust))
+    document = json.dumps(policies["deploy"])
+    iam.put_role_policy(RoleName="deployer", PolicyName="deploy", PolicyDocument=document)
+    session = asking_role(f"arn:aws:sts::{TEST}:assumed-role/deployer/1")
+    question = accounts.question()
+    asked = Question(session, question.action, REGION, question.bucket, KEY)
+    chain = explain(accounts.observer().observe(asked))
+    assert chain.question.role.arn == f"arn:aws:iam::{TEST}:role/ci/deployer"
+    assert [each.name for each in chain.broken] == ["reader roles"]
+    link = chain.broken[0]
+    assert link.fix
+    assert link.fix.command.endswith(
+        "ReaderRoleNames=foothold-deploy,foothold-cloudformation,ci/deployer"
+    )
+
+
 def test_only_a_region_that_accounts_opt_in_to_is_asked_about(accounts: TwoAccounts) -> None:
     accounts.observer().observe(accounts.question())
     assert "GetRegionOptStatus" not in accounts.calls
@@ -245,6 +272,16 @@ def test_where_foothold_is_not_deployed_it_is_said(accounts: TwoAccounts) -> Non
         ssm.delete_parameter(Name=f"/foothold/{name}")
     with pytest.raises(PermanentError, match="Foothold is not deployed"):
         accounts.observer().observe(accounts.question())
+
+
+def test_whether_a_refusing_policy_is_meant_so_is_not_guessed_without_the_settings(
+    accounts: TwoAccounts,
+) -> None:
+    accounts.refused = {"GetFunctionConfiguration"}
+    accounts.tools.client("s3", REGION).delete_bucket_policy(Bucket=accounts.bucket)
+    chain = explain(accounts.observer().observe(accounts.question()))
+    assert [(each.name, each.fix) for each in chain.broken] == [("bucket policy", None)]
+    assert "organization" in [each.name for each in chain.unknown]
 
 
 def test_settings_are_read_only_where_something_refuses(accounts: TwoAccounts) -> None:

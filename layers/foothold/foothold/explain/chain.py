@@ -676,7 +676,8 @@ class _Chain:
         if judge(found) is None:
             return _unknown(name, _hangs(found), found.deciding)
         if wanted is None:
-            return _broken(name, "it does not let the role in", self._foothold, found.deciding)
+            says = "it does not let the role in; whether Foothold means it so cannot be told"
+            return _broken(name, says, None, found.deciding)
         meant = opinion({f"the {name}": wanted}, request)
         lets_in = judge(meant)
         if lets_in:

@@ -30,12 +30,14 @@ Fact: TypeAlias = Value | Unread | None
 class RoleFacts:
     """A role: who may be it, what bounds it, and its policies by name, inline and managed.
 
-    A managed policy's name is its ARN. `boundary` is the ARN and the document.
+    A managed policy's name is its ARN. `boundary` is the ARN and the document; `arn` the role's own
+    where it was asked for by its name alone.
     """
 
     trust: Json
     policies: Mapping[str, Json] | Unread
     boundary: Fact[tuple[str, Json]] = None
+    arn: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from foothold.explain.observed import (
     RoleFacts,
     Unread,
 )
-from foothold.explain.principal import Purpose, Question
+from foothold.explain.principal import Purpose, Question, asking_role
 from foothold.stores.model import ControlPlane
 from foothold.stores.published import ACCOUNT_REGIONAL
 from foothold.stores.register import Adoption, Names, Register
@@ -149,10 +149,11 @@ class AwsObserver:
                     bucket = bucket or plane.spec(question.region, adopted).bucket
                     alias_name = plane.key_alias
             store = self._store(reads, question, bucket, alias_name)
+            known = role.result()
             seen = Observed(
-                question,
+                _with_path(question, known),
                 owner,
-                role.result(),
+                known,
                 _membership(organization.result(), store[0], plane),
                 enabled.result(),
                 *store,
@@ -219,6 +220,7 @@ class AwsObserver:
             _document(found["AssumeRolePolicyDocument"]),
             policies,
             (boundary, bounded) if isinstance(bounded, Mapping) else bounded,
+            str(found["Arn"]),
         )
 
     def _inline(
@@ -515,6 +517,13 @@ class AwsObserver:
         return tuple(
             Grant(role.arn, tuple(one["Operations"])) for one in found if not one.get("Constraints")
         )
+
+
+def _with_path(question: Question, role: RoleFacts | Unread | None) -> Question:
+    """The question, about the role by its whole name: a session's ARN leaves out the path."""
+    if not isinstance(role, RoleFacts) or not role.arn:
+        return question
+    return replace(question, role=asking_role(role.arn))
 
 
 def _is_refused(seen: Observed) -> bool:
