@@ -61,13 +61,25 @@ def test_a_stack_that_failed_or_drifted_is_to_be_seen_to_whatever_is_proved(worl
     assert board.summary == "6 cells: 6 proved; 1 not steady"
 
 
+def test_a_stack_that_is_at_work_is_no_trouble_and_says_so(world: World) -> None:
+    for region in REGIONS:
+        world.stacks[Cell(ACCOUNTS[0], region, "shop")].status = "UPDATE_IN_PROGRESS"
+    board = world.board()
+    assert {cell.mark for _, cell in board.troubles} == {Mark.DIFFERS}
+    (doubt,) = board.doubts
+    assert doubt == (
+        f"shop in {HOME} of {ACCOUNTS[0]} and 2 more: said: UPDATE_IN_PROGRESS; an operation is "
+        "under way"
+    )
+
+
 def test_holds_and_rollouts_under_way_are_told(world: World) -> None:
     hold = Hold("shop", "Target1", held=True, by="me", since=0.0)
     keep(world, hold_key("shop", "Target1"), hold.render())
     keep(world, rollout_key("shop", "Target0"), ROLLOUT.render())
     first, second = world.board().rows
     assert (first.hold, second.hold) == ("", hold.line)
-    assert first.rollout == f"Target0 goes to release {'f' * 16}, in wave 2 of 3 (run run1)"
+    assert first.rollout == f"shop Target0 goes to release {'f' * 16}, in wave 2 of 3 (run run1)"
     assert second.rollout == ""
 
 

@@ -156,13 +156,7 @@ def _cell(one: BoardCell | None, at: float) -> str:
 def _lines(found: Board) -> Iterator[str]:
     for row, one in found.troubles:
         yield f"{row.project} {row.target}, {one.cell}: {one.mark}: {'; '.join(one.notes)}"
-    weaker = {
-        why: one
-        for one in found.cells
-        if not one.is_trouble and (why := "; ".join(one.notes))
-    }  # fmt: skip
-    for why, one in weaker.items():
-        yield f"{one.mark}, such as {one.cell}: {why}"
+    yield from found.doubts
     for row in found.rows:
         yield from (line for line in (row.rollout, row.hold) if line)
     for orphan in found.orphans:

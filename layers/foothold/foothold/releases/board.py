@@ -73,7 +73,8 @@ class BoardCell:
 
     @property
     def is_trouble(self) -> bool:
-        return self.mark in TROUBLES or not self.is_steady or self.drift == "DRIFTED"
+        failed = "ROLLBACK" in self.status or "FAILED" in self.status
+        return self.mark in TROUBLES or failed or self.drift == "DRIFTED"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -143,6 +144,17 @@ class Board:
         return tuple(sorted(found, key=lambda each: list(Mark).index(each[1].mark)))
 
     @property
+    def doubts(self) -> Iterator[str]:
+        """Why no more is known of cells that nothing is wrong with, a line for each reason."""
+        found: dict[tuple[Mark, str], list[BoardCell]] = {}
+        for one in self.cells:
+            if one.notes and not one.is_trouble:
+                found.setdefault((one.mark, "; ".join(one.notes)), []).append(one)
+        for (mark, why), cells in found.items():
+            more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+            yield f"{cells[0].cell}{more}: {mark}: {why}"
+
+    @property
     def summary(self) -> str:
         number = sum(self.counts.values())
         counted = ", ".join(f"{count} {mark}" for mark, count in self.counts.items())
@@ -152,7 +164,7 @@ class Board:
             "not steady": unsteady,
             "drifted": sum(one.drift == "DRIFTED" for one in self.cells),
             "held": sum(bool(row.hold) for row in self.rows),
-            "orphans": len(self.orphans),
+            "left behind": len(self.orphans),
         }
         return "; ".join((said, *(f"{count} {what}" for what, count in more.items() if count)))
 
@@ -326,7 +338,8 @@ def under_way(rollout: Rollout, waves: int) -> str:
     way = "goes back to" if rollout.back else "goes to"
     at = f"in wave {rollout.wave} of {waves}" if rollout.wave else "before its first wave"
     trouble = f"; {rollout.trouble}" if rollout.trouble else ""
-    return f"{rollout.target} {way} release {rollout.release}, {at} (run {rollout.run}){trouble}"
+    who = f"{rollout.project} {rollout.target}"
+    return f"{who} {way} release {rollout.release}, {at} (run {rollout.run}){trouble}"
 
 
 def orphans(

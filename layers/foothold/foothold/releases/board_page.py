@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from foothold.releases.board import Board, BoardCell, BoardRow, Mark
+from foothold.releases.model import Cell
 from foothold.releases.page import STYLE, document
 from foothold.releases.shown import plain
 
@@ -28,7 +29,8 @@ header, main, footer { max-width: none; }
 .wide thead th:first-child { writing-mode: horizontal-tb; vertical-align: bottom; }
 .wide tbody th { position: sticky; left: 0; background: var(--back); min-width: 9rem;
   max-width: 14rem; border-left: 0; }
-.wide td { border-top: 1px solid var(--line); min-width: 4.4rem; white-space: nowrap; }
+.wide td { border-top: 1px solid var(--line); min-width: 4.4rem; max-width: 7rem;
+  overflow-wrap: break-word; }
 .mark { display: inline-block; color: var(--text); font-weight: 600; border-bottom: 3px solid; }
 .proved { border-bottom-color: var(--good); }
 .matching { border-bottom: 3px double var(--good); }
@@ -43,6 +45,7 @@ header, main, footer { max-width: none; }
 @media print { .wide { display: none; } .narrow { display: block; } }
 """
 )
+NOWHERE = Cell("", "", "")
 MEANINGS = {
     Mark.PROVED: "the code of every function is the release's, by its SHA-256",
     Mark.MATCHING: "the template is the release's; the code is not proved, the page says why",
@@ -81,7 +84,7 @@ def age(seconds: float) -> str:
 
 def _key(board: Board) -> str:
     items = (
-        f"<li>{_mark(mark)} {_text(MEANINGS[mark])}</li>\n"
+        f"<li>{_marked(BoardCell(NOWHERE, mark))} {_text(MEANINGS[mark])}</li>\n"
         for mark in MEANINGS
         if mark in board.counts
     )
@@ -94,6 +97,7 @@ def _lists(board: Board) -> Iterator[str]:
         for row, one in board.troubles
     )
     yield _list("troubles", "To see to", troubles)
+    yield _list("doubts", "Why no more is known", board.doubts)
     yield _list("rollouts", "Under way", (row.rollout for row in board.rows if row.rollout))
     yield _list("holds", "Held", (row.hold for row in board.rows if row.hold))
     yield _list("orphans", "Where nothing is declared any more", map(str, board.orphans))
@@ -161,24 +165,13 @@ def _card(row: BoardRow, at: float) -> str:
     )
 
 
+CLASSES = {Mark.PROVED: "proved", Mark.MATCHING: "matching", Mark.SAID: "said"}
+
+
 def _marked(one: BoardCell) -> str:
-    return _mark(one.mark) if one.is_steady or one.mark in STRONG else _mark(one.mark, one.status)
-
-
-STRONG = frozenset({Mark.UNREAD, Mark.DIFFERS})
-CLASSES = {
-    Mark.PROVED: "proved",
-    Mark.MATCHING: "matching",
-    Mark.SAID: "said",
-    Mark.DIFFERS: "trouble",
-    Mark.UNREAD: "trouble",
-}
-
-
-def _mark(mark: Mark, instead: str = "") -> str:
-    look = "trouble" if instead else CLASSES.get(mark, "none")
-    words = f"{mark}, {instead.replace('_', ' ').lower()}" if instead else str(mark)
-    return f'<span class="mark {look}">{_text(words)}</span>'
+    state = "" if one.is_steady else f", {one.status.replace('_', ' ').lower()}"
+    look = "trouble" if one.is_trouble else CLASSES.get(one.mark, "none")
+    return f'<span class="mark {look}">{_text(f"{one.mark}{state}")}</span>'
 
 
 def _told(one: BoardCell, at: float) -> str:
