@@ -16,7 +16,8 @@ from foothold.errors import PermanentError
 from foothold.explain.chain import LinkVerdict, explain
 from foothold.explain.gateways import facts
 from foothold.explain.gateways.facts import READS, AwsObserver
-from foothold.explain.observed import RoleFacts, Unread
+from foothold.explain.gateways.organization import OrganizationPolicies
+from foothold.explain.observed import Membership, RoleFacts, Unread
 from foothold.explain.principal import Purpose, Question, asking_role
 from foothold.stores.model import ControlPlane
 from foothold.stores.policies import bucket_policy, key_policy
@@ -122,9 +123,14 @@ class TwoAccounts:
             return answer, {"Environment": {"Variables": {}}}
         return None
 
-    def observer(self, owner: str = TOOLS) -> AwsObserver:
+    def observer(self, organization: OrganizationPolicies | None = None) -> AwsObserver:
         return AwsObserver(
-            lambda: owner, HOME, Names("/foothold"), self.client, lambda _variables: self.plane
+            lambda: TOOLS,
+            HOME,
+            Names("/foothold"),
+            self.client,
+            lambda _variables: self.plane,
+            organization=organization,
         )
 
     def question(self, key: str | None = KEY) -> Question:
@@ -291,3 +297,68 @@ def test_settings_are_read_only_where_something_refuses(accounts: TwoAccounts) -
     s3.delete_bucket_policy(Bucket=accounts.bucket)
     accounts.observer().observe(accounts.question())
     assert "GetFunctionConfiguration" in accounts.calls
+
+
+# --- The organisation's policies ------------------------------------------------------------------
+
+
+def make_unit(accounts: TwoAccounts) -> tuple[Any, str]:
+    """A member account in a unit of the organisation; the client, and the account's id."""
+    client: Any = accounts.test.client("organizations")
+    root = client.list_roots()["Roots"][0]["Id"]
+    client.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
+    unit = client.create_organizational_unit(ParentId=root, Name="prod")["OrganizationalUnit"]["Id"]
+    made = client.create_account(Email="a@example.com", AccountName="a")["CreateAccountStatus"]
+    account = made["AccountId"]
+    client.move_account(AccountId=account, SourceParentId=root, DestinationParentId=unit)
+    return client, account
+
+
+def test_the_management_account_tells_the_path_of_an_account_and_every_policy_on_it(
+    accounts: TwoAccounts,
+) -> None:
+    client, account = make_unit(accounts)
+    unit = client.list_parents(ChildId=account)["Parents"][0]["Id"]
+    root = client.list_roots()["Roots"][0]["Id"]
+    denial = policy(says("Deny", "s3:GetObject"))
+    made = client.create_policy(
+        Content=json.dumps(denial), Description="", Name="no", Type="SERVICE_CONTROL_POLICY"
+    )["Policy"]["PolicySummary"]["Id"]
+    client.attach_policy(PolicyId=made, TargetId=unit)
+    organization = client.describe_organization()["Organization"]["Id"]
+    known = Membership(organization, organization)
+    found = OrganizationPolicies(client).placed(known, account, TEST)
+    assert found.path == f"{organization}/{root}/{unit}/"
+    assert not isinstance(found.service_levels, Unread)
+    assert [level.target for level in found.service_levels] == [root, unit, account]
+    assert found.service_levels[1].policies[made] == denial
+    assert found.resource_levels == ()  # the management account is bound by none
+
+
+def test_nothing_binds_the_management_account_itself(accounts: TwoAccounts) -> None:
+    client, _ = make_unit(accounts)
+    found = OrganizationPolicies(client).placed(Membership("o-a", "o-a"), TEST, TEST)
+    assert (found.service_levels, found.resource_levels) == ((), ())
+
+
+def test_an_organisation_that_may_not_be_read_stays_unread(accounts: TwoAccounts) -> None:
+    accounts.refused = {"ListParents"}
+    client = accounts.client("organizations", TEST, HOME)
+    found = OrganizationPolicies(client).placed(Membership("o-a", "o-a"), TEST, TEST)
+    assert isinstance(found.service_levels, Unread)
+    told = f"cannot read the organisation's policies for account {TEST}: AccessDenied"
+    assert told in found.service_levels.why
+
+
+def test_a_question_is_answered_with_the_organisations_policies_where_they_are_read(
+    accounts: TwoAccounts,
+) -> None:
+    read = OrganizationPolicies(accounts.test.client("organizations"))
+    accounts.test.client("iam").delete_role_policy(
+        RoleName="foothold-deploy", PolicyName="adopted-artifacts"
+    )
+    observer = accounts.observer(organization=read)
+    with_policies = observer.observe(accounts.question())
+    assert with_policies.membership.service_levels == ()
+    told = [link.name for link in explain(with_policies).unknown]
+    assert [name for name in told if name.startswith("service")] == []

@@ -206,20 +206,29 @@ class Caller:
             )
         )
 
-    def explanations(self, profile: str | None) -> "Explanations":
+    def explanations(self, profile: str | None, management: str | None) -> "Explanations":
         """What explains a refusal. The principal's account is read with the profile, or as its
-        reader role. Raises PermanentError also where no such profile is there."""
+        reader role; the organisation's policies with the profile of its management account, where
+        one is given. Raises PermanentError also where no such profile is there."""
         from foothold.explain.explaining import Explanations  # noqa: PLC0415  it alone asks
         from foothold.explain.gateways.facts import AwsObserver  # noqa: PLC0415  likewise
+        from foothold.explain.gateways.organization import OrganizationPolicies  # noqa: PLC0415  likewise
         from foothold.explain.gateways.pipelines import CodePipelineRoles  # noqa: PLC0415  likewise
         from foothold.settings import Settings  # noqa: PLC0415  likewise
 
+        policies = None
+        if management:
+            with aws_call("open the management account's profile"):
+                session: Any = boto3.Session(profile_name=management)
+                client = session.client("organizations", region_name=self.home_region)
+                policies = OrganizationPolicies(client)
         observer = AwsObserver(
             self.account,
             self.home_region,
             self._names,
             self._client_in(profile),
             lambda variables: Settings.from_environment(variables).control_plane,
+            organization=policies,
         )
         pipelines = CodePipelineRoles(self.clients, self.home_region)
         return Explanations(observer, pipelines, self.home_region)

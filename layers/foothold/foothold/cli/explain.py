@@ -54,6 +54,10 @@ def explain(  # noqa: PLR0917  # typer gives each by its name
     profile: Annotated[
         str | None, typer.Option(help="A profile of the principal's account that may read there.")
     ] = None,
+    management_profile: Annotated[
+        str | None,
+        typer.Option(help="One of the organisation's management account: its policies are read."),
+    ] = None,
     root: RootOption = DEFAULT_ROOT,
     as_json: JsonFlag = False,  # noqa: FBT002  # a command line flag
 ) -> None:
@@ -66,7 +70,7 @@ def explain(  # noqa: PLR0917  # typer gives each by its name
     from foothold.caller import Caller  # noqa: PLC0415
 
     with one_clear_line():
-        explanations = Caller(root).explanations(profile)
+        explanations = Caller(root).explanations(profile, management_profile)
         answers: Sequence[tuple[str, Chain]]
         if pipeline:
             answers = explanations.pipeline(pipeline, execution)

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from foothold.aws.clients import aws_call, error_code
 from foothold.errors import FootholdError, PermanentError
 from foothold.explain.chain import BECOME, LinkVerdict, explain
+from foothold.explain.gateways.organization import OrganizationPolicies
 from foothold.explain.observed import (
     BucketFacts,
     Grant,
@@ -94,7 +95,8 @@ class AwsObserver:
     """`explain.ports.ChainObserver` on AWS.
 
     `client` makes a client of a service, in an account and a region; `plane` reads a control
-    plane's settings from its function's environment.
+    plane's settings from its function's environment; `organization` has the organisation's own
+    policies, where somebody may read them: its reads are beside the twelve.
     """
 
     def __init__(
@@ -104,12 +106,15 @@ class AwsObserver:
         names: Names,
         client: Client,
         plane: Planes,
+        *,
+        organization: OrganizationPolicies | None = None,
     ) -> None:
         self._owner = owner
         self._home = home_region
         self._names = names
         self._client_of = client
         self._plane = plane
+        self._policies = organization
 
     def region_of(self, bucket: str) -> str:
         """As the port says: by the bucket's name, or where it was adopted, by the parameters."""
@@ -154,7 +159,7 @@ class AwsObserver:
                 _with_path(question, known),
                 owner,
                 known,
-                _membership(organization.result(), store[0], plane),
+                self._membership(question, organization.result(), store[0], plane),
                 enabled.result(),
                 *store,
                 PublishedFacts(self._at_home(question, home), NOT_YET),
@@ -163,7 +168,7 @@ class AwsObserver:
             )
             if plane is NOT_ASKED and _is_refused(seen):
                 plane = self._settings(reads, home)
-                membership = _membership(organization.result(), store[0], plane)
+                membership = self._membership(question, organization.result(), store[0], plane)
                 seen = replace(seen, plane=plane, membership=membership)
             regional = self._regional(reads, question, home)
         return replace(seen, published=replace(seen.published, regional=regional))
@@ -193,6 +198,18 @@ class AwsObserver:
         told = re.fullmatch(rf"(.+)-{owner}-{question.region}-[0-9a-z]+", published or "")
         alias = f"alias/{told[1]}/artifacts" if told else None
         return question.bucket or (published if told else None), alias
+
+    def _membership(
+        self,
+        question: Question,
+        organization: str | Unread | None,
+        bucket: BucketFacts | Unread | None,
+        plane: ControlPlane | Unread,
+    ) -> Membership:
+        known = _membership(organization, bucket, plane)
+        if self._policies is None or question.action == BECOME:
+            return known
+        return self._policies.placed(known, question.role.account, self._owner())
 
     def _client(self, service: str, region: str) -> Any:
         return self._client_of(service, self._owner(), region)
