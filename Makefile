@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 LINTERS := lint-types lint-checkov lint-template lint-security lint-code lint-imports
 .PHONY: setup demo check test prove prove-full lint $(LINTERS) local local-down bench-stores \
-	bench-package bench-pipeline bench-review lock clean
+	bench-package bench-pipeline bench-review bench-board lock clean
 .DELETE_ON_ERROR:
 
 setup: $(BIN)/foothold .venv-emulator/complete
@@ -86,6 +86,9 @@ bench-pipeline: setup
 
 bench-review: setup
 	$(BIN)/python benchmarks/review.py
+
+bench-board: setup
+	$(BIN)/python -m benchmarks.board
 
 bench-package: setup
 	$(BIN)/python benchmarks/package.py

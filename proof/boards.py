@@ -139,7 +139,7 @@ class World:
 
     def board(self, threads: int = 1) -> Board:
         records: Any = self
-        client_of: Any = partial(_Client, self)
+        client_of: Any = partial(RegionClient, self)
         releases = Releases(records, records, HOME, threads=1)
         return Boards(
             releases=releases,
@@ -189,7 +189,7 @@ def packaged(project: str, region: str, content: str) -> RegionPackage:
 
 
 @dataclass(frozen=True)
-class _Client:
+class RegionClient:
     """CloudFormation and Lambda in one region of an account of a world."""
 
     world: World
@@ -236,7 +236,7 @@ PAGES = {
 
 @dataclass(frozen=True)
 class _Pages:
-    client: _Client
+    client: RegionClient
     operation: str
 
     def paginate(self, **asked: Any) -> Iterator[Json]:

@@ -2,11 +2,13 @@
 proved by the code that runs."""
 
 import base64
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,30 @@ def assert_runs(aws: Embedded, release: dict[str, Any], regions: tuple[str, ...]
         assert base64.b64decode(found["CodeSha256"]).hex() == there["sha256"]
 
 
+def assert_the_board_tells_of_code_that_somebody_changed(aws: Embedded, release: str) -> None:
+    board = ("foothold", "board", "--project", "ledger", "--json")
+    (row,) = json.loads(done(aws, *board))["rows"]
+    assert [(one["mark"], one["release"]) for one in row["cells"]] == [("proved", release)] * 2
+    assert "is held" in row["hold"]
+
+    functions = aws.session(TEST, REGIONS[1]).client("lambda")
+    (name,) = (
+        one["FunctionName"]
+        for one in functions.list_functions()["Functions"]
+        if "BookFunction" in one["FunctionName"]
+    )
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context): ...")
+    functions.update_function_code(FunctionName=name, ZipFile=body.getvalue())
+    told = run(aws, *board)
+    assert told.returncode == 1
+    (row,) = json.loads(told.stdout)["rows"]
+    same, changed = row["cells"]
+    assert (same["mark"], changed["mark"]) == ("proved", "differs")
+    assert f"BookFunction ({name}) runs other code" in changed["differs"][0]
+
+
 def test_a_release_is_deployed_and_the_one_before_comes_back(
     deployed: Embedded, tmp_path: Path
 ) -> None:
@@ -105,6 +131,12 @@ def test_a_release_is_deployed_and_the_one_before_comes_back(
     assert refused.returncode == 1
     assert "alarm ledger-errors in eu-central-1" in refused.stderr
     assert_runs(deployed, first)
+
+    done(deployed, "foothold", "release", "hold", "ledger", "--target", "Test")
+    refused = run(deployed, *deploy, second["id"], "--target", "Test")
+    assert (refused.returncode, "Test of ledger is held since" in refused.stderr) == (1, True)
+    assert_the_board_tells_of_code_that_somebody_changed(deployed, first["id"])
+
     unknown = run(deployed, *deploy, "0123456789abcdef", "--target", "Test")
     assert unknown.returncode == 1
     assert "foothold release list ledger" in unknown.stderr

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,8 @@ def test_a_stack_that_is_at_work_is_no_trouble_and_says_so(world: World) -> None
     assert {cell.mark for _, cell in board.troubles} == {Mark.DIFFERS}
     (doubt,) = board.doubts
     assert doubt == (
-        f"shop in {HOME} of {ACCOUNTS[0]} and 2 more: said: UPDATE_IN_PROGRESS; an operation is "
-        "under way"
+        f"shop Target0, shop in {HOME} of {ACCOUNTS[0]} and 2 more: said: UPDATE_IN_PROGRESS; an "
+        "operation is under way"
     )
 
 
@@ -79,13 +80,17 @@ def test_holds_and_rollouts_under_way_are_told(world: World) -> None:
     keep(world, rollout_key("shop", "Target0"), ROLLOUT.render())
     first, second = world.board().rows
     assert (first.hold, second.hold) == ("", hold.line)
-    assert first.rollout == f"shop Target0 goes to release {'f' * 16}, in wave 2 of 3 (run run1)"
+    assert first.rollout.startswith(
+        f"shop Target0 goes to release {'f' * 16}, in wave 2 of 3 (run run1); nobody is at work"
+    )
     assert second.rollout == ""
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({}, "in wave 2 of 3 (run run1)"),
+        ({"expires": 0.4}, "nobody is at work on it: ask for it again"),
         ({"ended": Ended.DONE}, ""),
         ({"wave": 0}, "before its first wave"),
         ({"back": True}, "goes back to"),
@@ -93,12 +98,19 @@ def test_holds_and_rollouts_under_way_are_told(world: World) -> None:
     ],
 )
 def test_a_rollout_is_told_as_long_as_it_has_not_ended(changes: dict[str, Any], said: str) -> None:
-    line = under_way(Rollout(**{**vars_of(ROLLOUT), **changes}), 3)
+    line = under_way(Rollout(**{**vars_of(ROLLOUT), **changes}), 3, 0.5)
     assert said in line if said else line == ""
 
 
 def vars_of(rollout: Rollout) -> dict[str, Any]:
     return {name: getattr(rollout, name) for name in Rollout.__slots__}
+
+
+def test_targets_that_share_waves_share_their_rollout(world: World) -> None:
+    first, second = world.declared["shop"]
+    world.declared["shop"] = (first, replace(second, joins=first.name))
+    keep(world, rollout_key("shop", "Target0"), ROLLOUT.render())
+    assert world.board().rows[1].rollout == world.board().rows[0].rollout != ""
 
 
 def test_a_record_that_is_none_is_said_and_the_rest_is_shown(world: World) -> None:

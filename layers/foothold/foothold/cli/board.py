@@ -154,8 +154,7 @@ def _cell(one: BoardCell | None, at: float) -> str:
 
 
 def _lines(found: Board) -> Iterator[str]:
-    for row, one in found.troubles:
-        yield f"{row.project} {row.target}, {one.cell}: {one.mark}: {'; '.join(one.notes)}"
+    yield from found.trouble_lines
     yield from found.doubts
     for row in found.rows:
         yield from (line for line in (row.rollout, row.hold) if line)

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from foothold.releases.holds import Hold
 from foothold.releases.model import PROJECT_TAG, RELEASE_TAG, Cell, Release, ReleaseTarget
 from foothold.releases.ports import SeenPlace, SeenResources, SeenStack
 from foothold.releases.rollout_plan import Rollout
@@ -144,15 +143,15 @@ class Board:
         return tuple(sorted(found, key=lambda each: list(Mark).index(each[1].mark)))
 
     @property
+    def trouble_lines(self) -> Iterator[str]:
+        """What somebody has to see to, a line for each reason, the gravest first."""
+        return _by_reason(self.troubles)
+
+    @property
     def doubts(self) -> Iterator[str]:
-        """Why no more is known of cells that nothing is wrong with, a line for each reason."""
-        found: dict[tuple[Mark, str], list[BoardCell]] = {}
-        for one in self.cells:
-            if one.notes and not one.is_trouble:
-                found.setdefault((one.mark, "; ".join(one.notes)), []).append(one)
-        for (mark, why), cells in found.items():
-            more = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
-            yield f"{cells[0].cell}{more}: {mark}: {why}"
+        """Why no more is known of cells that nothing is wrong with, likewise."""
+        every = ((row, cell) for row in self.rows for cell in row.cells)
+        return _by_reason((row, cell) for row, cell in every if not cell.is_trouble and cell.notes)
 
     @property
     def summary(self) -> str:
@@ -176,6 +175,16 @@ class Board:
             "orphans": [asdict(one) for one in self.orphans],
             "unread": list(self.unread),
         }
+
+
+def _by_reason(cells: Iterable[tuple[BoardRow, BoardCell]]) -> Iterator[str]:
+    found: dict[tuple[Mark, str], list[str]] = {}
+    for row, one in cells:
+        where = f"{row.project} {row.target}, {one.cell}"
+        found.setdefault((one.mark, "; ".join(one.notes)), []).append(where)
+    for (mark, why), places in found.items():
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        yield f"{places[0]}{more}: {mark}: {why}"
 
 
 # --- one cell -----------------------------------------------------------------------------------
@@ -312,34 +321,17 @@ def _few(names: Sequence[str]) -> str:
 # --- the board ----------------------------------------------------------------------------------
 
 
-def row(
-    project: str,
-    target: ReleaseTarget,
-    cells: Iterable[BoardCell],
-    hold: Hold | None,
-    rollout: Rollout | None,
-) -> BoardRow:
-    """One row. `rollout` is the record of the target's last one."""
-    return BoardRow(
-        project,
-        target.name,
-        target.account,
-        target.stack,
-        tuple(cells),
-        hold.line if hold else "",
-        under_way(rollout, len(target.waves)) if rollout else "",
-    )
-
-
-def under_way(rollout: Rollout, waves: int) -> str:
-    """One line on a rollout that has not ended; empty for one that has."""
-    if rollout.ended is not None:
+def under_way(rollout: Rollout | None, waves: int, now: float) -> str:
+    """One line on a target's last rollout; empty where it has ended, or there was none. `now` is
+    in seconds since 1970."""
+    if rollout is None or rollout.ended is not None:
         return ""
     way = "goes back to" if rollout.back else "goes to"
     at = f"in wave {rollout.wave} of {waves}" if rollout.wave else "before its first wave"
     trouble = f"; {rollout.trouble}" if rollout.trouble else ""
+    left = "" if rollout.lives(now) else "; nobody is at work on it: ask for it again"
     who = f"{rollout.project} {rollout.target}"
-    return f"{who} {way} release {rollout.release}, {at} (run {rollout.run}){trouble}"
+    return f"{who} {way} release {rollout.release}, {at} (run {rollout.run}){trouble}{left}"
 
 
 def orphans(

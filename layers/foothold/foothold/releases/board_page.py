@@ -92,11 +92,7 @@ def _key(board: Board) -> str:
 
 
 def _lists(board: Board) -> Iterator[str]:
-    troubles = (
-        f"{row.project} {row.target}, {one.cell}: {one.mark}: {'; '.join(one.notes)}"
-        for row, one in board.troubles
-    )
-    yield _list("troubles", "To see to", troubles)
+    yield _list("troubles", "To see to", board.trouble_lines)
     yield _list("doubts", "Why no more is known", board.doubts)
     yield _list("rollouts", "Under way", (row.rollout for row in board.rows if row.rollout))
     yield _list("holds", "Held", (row.hold for row in board.rows if row.hold))

@@ -11,12 +11,13 @@ from foothold.errors import FootholdError
 from foothold.releases.board import (
     Board,
     BoardCell,
+    BoardRow,
     RegionCode,
     is_worth_reading,
     judge,
     orphans,
     release_said,
-    row,
+    under_way,
 )
 from foothold.releases.holds import Hold, held
 from foothold.releases.keeping import Releases
@@ -103,12 +104,14 @@ class Boards:
         keys = [(one.project, cell) for one, cell in work]
         found = dict(zip(keys, self._each(look, work), strict=True))
         rows = tuple(
-            row(
+            BoardRow(
                 one.project,
-                each,
-                [found[one.project, cell] for cell in each.cells],
-                one.holds.get(each.name),
-                one.rollouts.get(each.joins or each.name),
+                each.name,
+                each.account,
+                each.stack,
+                tuple(found[one.project, cell] for cell in each.cells),
+                one.holds[each.name].line if each.name in one.holds else "",
+                under_way(one.rollouts.get(each.joins or each.name), len(each.waves), at),
             )
             for one in known
             for each in one.targets
@@ -148,10 +151,10 @@ class Boards:
         try:
             if hold := held(self._records, home, found.project, target.name):
                 found.holds[target.name] = hold
-            if not target.joins:
-                key = rollout_key(found.project, target.name)
-                if record := self._records.read(home, key):
-                    found.rollouts[target.name] = Rollout.parse(record[0], key)
+            lead = target.joins or target.name
+            key = rollout_key(found.project, lead)
+            if lead not in found.rollouts and (record := self._records.read(home, key)):
+                found.rollouts[lead] = Rollout.parse(record[0], key)
         except FootholdError as error:
             found.unread.append(str(error))
 
