@@ -13,6 +13,7 @@ from local.demo.console import DemoError, console, show
 from local.demo.life import life_of_a_store
 from local.demo.packaging import package_once
 from local.demo.pipeline import pipeline
+from local.demo.release import releases
 
 CHAPTERS: tuple[tuple[str, Callable[[Embedded], None]], ...] = (
     ("A stack asks for two regions", stores.a_stack_asks),
@@ -23,6 +24,7 @@ CHAPTERS: tuple[tuple[str, Callable[[Embedded], None]], ...] = (
     ("The life of a store", life_of_a_store),
     ("One build, packaged for every region", package_once),
     ("A pipeline, rehearsed in three accounts", pipeline),
+    ("A second release, stopped by an alarm and rolled back", releases),
 )
 
 
@@ -64,7 +66,8 @@ def main() -> int:
         f"[bold green]Done.[/] {len(stores.REGIONS)} regions hold an artifact store: a stack, an "
         "event and an operator asked. The organisation's deploy roles read them, a foreign "
         "account does not; drift was repaired, a region retired and brought back; one build was "
-        "packaged for all regions and deployed to two accounts."
+        "packaged for all regions and deployed to two accounts; an alarm stopped a release after "
+        "its first region, and the one before it came back, proved by each function's code."
     )
     return 0
 

@@ -24,9 +24,8 @@ from local.rehearsal.run import deploy_target_account
 
 PROJECT, TARGET, ALARM = "ledger", "Production", "ledger-errors"
 LOOK_EVERY_SECONDS = 0.5
-ODD = """    RegionParameters:
-      {region}: {{MemorySize: 256}}
-"""
+TAGS = "    Tags: {team: accounts}\n"
+ODD = "    RegionParameters: {{{region}: {{MemorySize: 256}}}}\n"
 
 
 def releases(embedded: Embedded) -> None:
@@ -49,7 +48,8 @@ def releases(embedded: Embedded) -> None:
         changed(work / "book" / "app.py", '{"booked": event["entry"]}',
                 '{"booked": event["entry"], "in": os.environ["AWS_REGION"]}')  # fmt: skip
         changed(work / "template.yaml", "AttributeName: account", "AttributeName: entry")
-        declaration.write_text(f"{written.rstrip()}\n{ODD.format(region=odd)}")
+        declaration.write_text(written)
+        changed(declaration, TAGS, TAGS + ODD.format(region=odd))
         second = packaged(work)
     stopped_by_an_alarm(embedded, second)
     foothold("release", "rollback", PROJECT, "--target", TARGET, "--approve")

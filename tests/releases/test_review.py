@@ -1,5 +1,6 @@
 """A review: equal change sets are one, what is odd is named, and what is a risk is one."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,8 +18,10 @@ from foothold.releases.changes import (
     ResourceChange,
     SetState,
 )
+from foothold.releases.keeping import own_names
 from foothold.releases.model import Cell, When
 from foothold.releases.review import Kind, Review, differences, fold
+from foothold.stores.register import ArtifactStore
 
 ACCOUNTS = ("111111111111", "222222222222")
 REGIONS = ("us-east-1", "eu-west-1", "eu-west-2", "ap-south-1")
@@ -161,6 +164,77 @@ def test_what_is_new_is_compared_in_everything() -> None:
         return (change(action=Action.ADD, after={"Size": size, "Tags": [str(cell)]}),)
 
     assert [group.cells for group in review_of(changes).odd] == [(CELLS[0],)]
+
+
+def by_hash(cell: Cell) -> str:
+    """What SAM puts at the end of a logical id: another one in each region."""
+    return hashlib.sha256(cell.region.encode()).hexdigest()[:10]
+
+
+def with_layer(cell: Cell, *, content: str = "layers/1") -> tuple[ResourceChange, ...]:
+    """A SAM app with a layer: a version of it comes, another one goes, a function refers to it."""
+    new, old = f"Shared{by_hash(cell)}", f"Shared{by_hash(cell)[::-1]}"
+    layer = PropertyChange("/Properties/Layers", before=old, after=new, cause=new)
+    version = "AWS::Lambda::LayerVersion"
+    return (
+        change(new, version, action=Action.ADD, after={"Content": {"S3Key": content}}),
+        change(old, version, action=Action.REMOVE, policy="Retain"),
+        change("Price", "AWS::Lambda::Function", properties=(layer,)),
+    )
+
+
+def test_what_sam_names_after_a_digest_is_the_same_in_every_region() -> None:
+    review = review_of(with_layer)
+    (group,) = review.groups
+    assert [effect.name for effect in group.effects] == ["Shared… (Remove)", "Price", "Shared…"]
+
+
+def test_a_layer_with_other_content_is_odd_whatever_it_is_called() -> None:
+    other = CELLS[3]
+    review = review_of(
+        lambda cell: with_layer(cell, content="layers/2") if cell == other else with_layer(cell)
+    )
+    assert [group.cells for group in review.odd] == [(other,)]
+    assert any("layers/2" in line for line in review.odd[0].differs)
+
+
+def test_two_that_would_have_one_name_keep_their_own() -> None:
+    def changes(_cell: Cell) -> tuple[ResourceChange, ...]:
+        return tuple(
+            change(f"Shared{digits * 10}", "AWS::Lambda::LayerVersion", action=Action.ADD)
+            for digits in "ab"
+        )
+
+    (group,) = review_of(changes).groups
+    assert {effect.name for effect in group.effects} == {"Shared" + "a" * 10, "Shared" + "b" * 10}
+
+
+def test_a_nested_template_is_known_by_its_content_and_not_by_its_key() -> None:
+    def key(cell: Cell) -> str:
+        return f"shop/builds/{hashlib.sha256(cell.region.encode()).hexdigest()[:32]}.template"
+
+    def changes(cell: Cell) -> tuple[ResourceChange, ...]:
+        url = f"https://s3.{cell.region}.amazonaws.com/store-{cell.region}/{key(cell)}"
+        nested = {"TemplateURL": url}
+        return (change("Inner", "AWS::CloudFormation::Stack", action=Action.ADD, after=nested),)
+
+    def package(cell: Cell, content: str) -> Any:
+        return {"objects": [{"key": key(cell), "neutral_sha256": content}]}
+
+    stores = {
+        cell.region: ArtifactStore(cell.region, f"store-{cell.region}", f"key-{cell.region}")
+        for cell in CELLS
+    }
+    sets = [set_of(cell, *changes(cell)) for cell in CELLS]
+
+    def groups(contents: Callable[[Cell], str]) -> int:
+        regions = {cell.region: package(cell, contents(cell)) for cell in CELLS}
+        names = own_names(stores, json.dumps({"regions": regions}).encode())
+        return len(fold("shop", "prod", "run", sets, own_names=names).groups)
+
+    assert groups(lambda _: "the same") == 1
+    assert groups(lambda cell: "other" if cell.region == REGIONS[1] else "the same") == 2
+    assert own_names(stores, b"[]") == own_names(stores)
 
 
 def test_a_resource_that_changes_in_one_stack_only_is_named() -> None:

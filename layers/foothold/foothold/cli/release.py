@@ -24,10 +24,10 @@ from foothold.cli.console import (
 from foothold.cli.ending import FAILED
 from foothold.cli.rollout import Target, deploy, rollback
 from foothold.errors import PermanentError
-from foothold.packaging.manifest import MANIFEST, Manifest
+from foothold.packaging.manifest import Manifest
 from foothold.packaging.release import keys_of
 from foothold.releases.holds import Hold, write_hold
-from foothold.releases.model import Release, ReleaseTarget
+from foothold.releases.model import MANIFEST, Release, ReleaseTarget
 
 app = typer.Typer(
     help="Releases: list and show them, deploy them, roll them back.", no_args_is_help=True

@@ -21,6 +21,7 @@ from foothold.cli.console import (
     wrong_use,
 )
 from foothold.errors import PermanentError
+from foothold.releases.keeping import own_names
 from foothold.releases.model import Cell, ReleaseTargets, change_set_name
 from foothold.releases.page import html as page
 from foothold.releases.review import Review, fold
@@ -119,8 +120,8 @@ class _Reviewing:
         sets = self._caller.change_sets.read_all(
             _cells(targets, target), change_set_name(self._project, execution)
         )
-        names = {one.region: (one.bucket, one.key_arn) for one in self._stores.stores.values()}
-        return fold(self._project, target, execution, sets, store_names=names)
+        names = own_names(self._stores.stores)
+        return fold(self._project, target, execution, sets, own_names=names)
 
     def _newest(self, target: str) -> str | None:
         prefix = f"{self._project}/reviews/{target}/"

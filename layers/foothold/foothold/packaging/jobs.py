@@ -17,7 +17,7 @@ from foothold.jobs.answer import answer_job
 from foothold.jobs.messages import InvalidRequestError, Job, JobCredentials, ObjectLocation
 from foothold.jobs.ports import JobResult, Jobs
 from foothold.observability import FunctionAnswer, logger
-from foothold.packaging.manifest import MANIFEST, Body
+from foothold.packaging.manifest import Body
 from foothold.packaging.messages import (
     DirectCall,
     FinishedBuild,
@@ -41,7 +41,7 @@ from foothold.packaging.ports import (
 from foothold.packaging.release import KeepRelease, not_kept
 from foothold.reading import Ignored
 from foothold.releases.keeping import KeptRelease
-from foothold.releases.model import PROJECT_TAG, ReleaseTarget, SourceFacts
+from foothold.releases.model import MANIFEST, PROJECT_TAG, ReleaseTarget, SourceFacts
 from foothold.stores.published import Published, Stores
 
 TEMPLATES = (

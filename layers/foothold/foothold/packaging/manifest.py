@@ -15,7 +15,6 @@ from foothold.errors import PermanentError
 from foothold.packaging.options import SigningProfile
 from foothold.stores.register import ArtifactStore
 
-MANIFEST = "manifest.json"
 PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foothold.errors import PermanentError
-from foothold.packaging.manifest import MANIFEST, template_name
+from foothold.packaging.manifest import template_name
 from foothold.packaging.packager import Packaged
 from foothold.packaging.release import configurations
-from foothold.releases.model import RELEASE, Release
+from foothold.releases.model import MANIFEST, RELEASE, Release
 
 
 @dataclass(frozen=True, slots=True)

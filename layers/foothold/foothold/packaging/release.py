@@ -9,7 +9,6 @@ from typing import Any
 
 from foothold.errors import PermanentError
 from foothold.packaging.manifest import (
-    MANIFEST,
     Manifest,
     RegionPackage,
     builds_prefix,
@@ -19,6 +18,7 @@ from foothold.packaging.packager import Packaged
 from foothold.releases.board import RegionCode
 from foothold.releases.keeping import Files, KeptRelease, Releases
 from foothold.releases.model import (
+    MANIFEST,
     RELEASE,
     Release,
     ReleaseRegion,

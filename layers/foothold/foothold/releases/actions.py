@@ -20,13 +20,17 @@ from foothold.partitions import partition_of
 from foothold.reading import CLOSED
 from foothold.releases.changes import ChangeSet
 from foothold.releases.holds import all_held
+from foothold.releases.keeping import own_names
 from foothold.releases.model import (
+    MANIFEST,
+    RELEASE_ID,
     RELEASE_TAG,
     Cell,
     OnFailure,
     ReleaseTarget,
     ReleaseTargets,
     change_set_name,
+    releases_prefix,
 )
 from foothold.releases.page import html
 from foothold.releases.ports import ChangeSetReader, Records, StackState
@@ -98,11 +102,11 @@ class Reviews:
         """
         published, targets, together = self._asked(asked)
         files = _Files(self.records, home_of(published, targets), asked)
-        names = {each.region: (each.bucket, each.key_arn) for each in published.stores.values()}
         for _ in range(WRITES):
             there = files.read()
             sets = self._read(asked, together)
             release = _release_of(sets)
+            names = own_names(published.stores, self._manifest(files.home, asked.project, release))
             review = fold(asked.project, asked.target, asked.execution, sets, release, names)
             before = self._before(together, release, there[BEFORE])
             if files.written(review, before, there):
@@ -138,6 +142,13 @@ class Reviews:
         self, asked: ReviewAction
     ) -> tuple[Published, ReleaseTargets, Sequence[ReleaseTarget]]:
         return self.stores.ready(), *published_targets(self.names, self.parameters, asked)
+
+    def _manifest(self, home: ArtifactStore, project: str, release: str) -> bytes | None:
+        if not RELEASE_ID.fullmatch(release):
+            return None
+        key = f"{releases_prefix(project)}{release}/{MANIFEST}"
+        found = self.records.read(home, key)
+        return found[0] if found else None
 
     def _before(
         self, together: Sequence[ReleaseTarget], release: str, there: tuple[bytes, str] | None

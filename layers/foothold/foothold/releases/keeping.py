@@ -5,6 +5,7 @@ it. Its `release.json` is written last: what has none is no release yet, and who
 finishes it.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -289,6 +290,24 @@ def stores_of(release: Release) -> dict[str, ArtifactStore]:
         region: ArtifactStore(region, each.bucket, each.key_arn)
         for region, each in release.regions.items()
     }
+
+
+def own_names(
+    stores: Mapping[str, ArtifactStore], manifest: bytes | None = None
+) -> dict[str, dict[str, str]]:
+    """By region, the names that are its own, each with what it stands for in all regions: its
+    store's bucket and key and, where a release's manifest is given, the keys of its objects, which
+    stand for their content without those names."""
+    names = {
+        region: {store.bucket: "store", store.key_arn: "store"} for region, store in stores.items()
+    }
+    try:
+        for region, package in json.loads(manifest or b"{}").get("regions", {}).items():
+            for one in package["objects"]:
+                names.setdefault(region, {})[str(one["key"])] = str(one["neutral_sha256"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass  # then more is shown as different than is
+    return names
 
 
 def _unknown(project: str, unread: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from foothold.errors import PermanentError
 
 RELEASE = "release.json"
+MANIFEST = "manifest.json"
 RELEASE_TAG = "foothold:release"
 PROJECT_TAG = "foothold:project"
 RELEASE_ID = re.compile("[0-9a-f]{16}")

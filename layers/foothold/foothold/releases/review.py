@@ -363,15 +363,16 @@ def fold(  # noqa: PLR0917  # the first four say what is reviewed
     execution: str,
     sets: Iterable[ChangeSet],
     release: str = "",
-    store_names: Mapping[str, Sequence[str]] | None = None,
+    own_names: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Review:
     """One review of the change sets.
 
-    `release` is the id of what they deploy, where it is known; `store_names` are by region the
-    names of its artifact store (bucket, key), which are a region's own.
+    `release` is the id of what they deploy, where it is known; `own_names` are by region the names
+    that are its own, each with what it stands for in all regions: its artifact store's bucket and
+    key, and the keys of packaged templates that name them.
     """
     every = sorted(sets, key=lambda one: (one.cell.account, one.cell.region, one.cell.stack))
-    folded = _Folded(every, store_names or {})
+    folded = _Folded(every, own_names or {})
     return Review(
         project,
         target,
@@ -656,7 +657,7 @@ SHORTEST_MADE_UP = 6
 class _OwnNames:
     """Finds a stack's own names in texts."""
 
-    def __init__(self, one: ChangeSet, store_names: Iterable[str]) -> None:
+    def __init__(self, one: ChangeSet, own_names: Mapping[str, str]) -> None:
         cell = one.cell
         self._account = re.compile(rf"(?<!\d){re.escape(cell.account)}(?!\d)")
         self._region = re.compile(rf"(?<![A-Za-z0-9]){re.escape(cell.region)}(?!\d)")
@@ -667,10 +668,13 @@ class _OwnNames:
             r"(?![A-Za-z0-9])",
             re.IGNORECASE,
         )
-        self._own = dict.fromkeys(store_names, "store")
+        self._own = dict(own_names)
         for name, change in _each(one.changes):
+            own = _by_hash(change) or name
+            if own != name:
+                self._own[change.logical_id] = own
             if change.physical_id and _is_made_up(change.physical_id):
-                self._own[change.physical_id] = name
+                self._own[change.physical_id] = own
         longest = sorted(self._own, key=len, reverse=True)
         self._ids = re.compile(
             rf"(?<![A-Za-z0-9])({'|'.join(map(re.escape, longest)) or '(?!)'})(?![A-Za-z0-9])"
@@ -690,6 +694,41 @@ def _is_made_up(physical_id: str) -> bool:
     return len(physical_id) >= SHORTEST_MADE_UP and bool(re.search(r"\d", physical_id))
 
 
+# What SAM names after a digest of itself, in which its region's bucket may be (AWS SAM Developer
+# Guide, "Generated CloudFormation resources"; samtranslator, LogicalIdGenerator: 10 digits).
+NAMED_BY_HASH = frozenset(
+    {
+        "AWS::ApiGateway::Deployment",
+        "AWS::ApiGatewayV2::Deployment",
+        "AWS::Lambda::LayerVersion",
+        "AWS::Lambda::Version",
+    }
+)
+BY_HASH = re.compile(r"(.*[^0-9a-f]|.+)[0-9a-f]{10}")
+
+
+def _by_hash(change: ResourceChange) -> str:
+    """What a logical id is called without the digest that SAM put at its end; empty for any other.
+    A new one and the one in whose place it comes are two."""
+    found = BY_HASH.fullmatch(change.logical_id) if change.type in NAMED_BY_HASH else None
+    if found is None:
+        return ""
+    return f"{found[1]}…" if change.action is Action.ADD else f"{found[1]}… ({change.action})"
+
+
+def _named(changes: Iterable[ResourceChange]) -> Iterator[tuple[str, ResourceChange]]:
+    """Every change with the name that it has in all regions, as far as that is one's alone."""
+    every = list(_each(changes))
+    names = [_in_all_regions(name, change) for name, change in every]
+    for (name, change), common in zip(every, names, strict=True):
+        yield name if names.count(common) > 1 else common, change
+
+
+def _in_all_regions(name: str, change: ResourceChange) -> str:
+    common = _by_hash(change)
+    return f"{name.removesuffix(change.logical_id)}{common}" if common else name
+
+
 Facts = dict[str, str]
 
 
@@ -697,14 +736,16 @@ class _Folded:
     """Change sets, and which of them are equal: resource by resource, so that the texts of all
     stacks are never there at once."""
 
-    def __init__(self, sets: Sequence[ChangeSet], store_names: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, sets: Sequence[ChangeSet], own_names: Mapping[str, Mapping[str, str]]
+    ) -> None:
         self._sets = sets
-        self._own = [_OwnNames(one, store_names.get(one.cell.region, ())) for one in sets]
+        self._own = [_OwnNames(one, own_names.get(one.cell.region, {})) for one in sets]
         self._changes: list[dict[str, ResourceChange]] = []
         self._tags_only: list[int] = []
         self._ways: dict[tuple[str, str], frozenset[str]] = {}
         for one in sets:
-            every = list(_each(tuple(_settled(one.changes))))
+            every = list(_named(tuple(_settled(one.changes))))
             noteworthy = {name: change for name, change in every if not is_tags_only(change)}
             self._changes.append(noteworthy)
             self._tags_only.append(len(every) - len(noteworthy))

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from foothold.errors import BusyError, FootholdError, PermanentError, TemporaryError
 from foothold.releases.changes import ChangeSet, SetState
 from foothold.releases.holds import all_held
-from foothold.releases.keeping import Releases, stores_of
+from foothold.releases.keeping import Releases, own_names, stores_of
 from foothold.releases.model import (
+    MANIFEST,
     Cell,
     OnFailure,
     Release,
@@ -462,7 +463,7 @@ class Rollouts:
             self._sleep(LOOK_SECONDS)
         sets = self._read(cells, change_set_name(work.release.project, run))
         _refuse(self._each(self._why_unfit, sets))
-        names = {one.region: (one.bucket, one.key_arn) for one in work.release.regions.values()}
+        names = own_names(stores_of(work.release), self._releases.file(work.release, MANIFEST))
         return fold(work.release.project, work.targets[0].name, run, sets, work.release.id, names)
 
     def _change_set(self, release: Release, cell: Cell, run: str) -> str:
