@@ -399,8 +399,10 @@ def publishing(cloud: Cloud) -> Cloud:
             "ExecutionStatus": "AVAILABLE",
             "Changes": [{"Type": "Resource", "ResourceChange": queue}],
             "Parameters": [],
-            "Tags": [],
+            "Tags": [{"Key": "foothold:release", "Value": "f" * 16}],
         }
+    at_home = store_of(cloud, HOME)[0].objects
+    at_home[f"orders/releases/{'f' * 16}/manifest.json"] = [_object(b'{"regions": {}}')]
     return cloud
 
 

@@ -41,7 +41,7 @@ def releases(embedded: Embedded) -> None:
         # Nothing is watched the first time: there is nothing that it could go back to.
         watched = [line for line in written.splitlines() if line.strip().startswith("Bake:")]
         declaration.write_text(written.replace(watched[0] + "\n", ""))
-        first = packaged(work)
+        first = packaged(work, "A ledger")
         foothold("release", "deploy", PROJECT, first["id"], "--target", TARGET, "--approve")
 
         odd = sorted(first["regions"])[-1]
@@ -50,7 +50,7 @@ def releases(embedded: Embedded) -> None:
         changed(work / "template.yaml", "AttributeName: account", "AttributeName: entry")
         declaration.write_text(written)
         changed(declaration, TAGS, TAGS + ODD.format(region=odd))
-        second = packaged(work)
+        second = packaged(work, "Entries are the key, and say where they were made")
     stopped_by_an_alarm(embedded, second)
     foothold("release", "rollback", PROJECT, "--target", TARGET, "--approve")
     prove(embedded, first)
@@ -64,13 +64,13 @@ def changed(path: Path, before: str, after: str) -> None:
     path.write_text(text.replace(before, after))
 
 
-def packaged(work: Path) -> dict[str, Any]:
+def packaged(work: Path, message: str) -> dict[str, Any]:
     """Build and package for every region; return the release, and its manifest."""
     sam_build(work)
     out = work / "out"
     foothold("package", "--project", PROJECT, "--targets", str(work / "pipeline.yaml"),
              "--template", str(work / ".aws-sam" / "build" / "template.yaml"),
-             "--output", str(out))  # fmt: skip
+             "--output", str(out), "--message", message)  # fmt: skip
     release = told("release", "show", PROJECT)
     return {**release, "manifest": json.loads((out / "manifest.json").read_text())}
 

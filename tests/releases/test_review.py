@@ -198,6 +198,19 @@ def test_a_layer_with_other_content_is_odd_whatever_it_is_called() -> None:
     assert any("layers/2" in line for line in review.odd[0].differs)
 
 
+def test_the_digest_that_describes_a_deployment_is_its_regions_own() -> None:
+    def changes(cell: Cell) -> tuple[ResourceChange, ...]:
+        digest = hashlib.sha1(cell.region.encode()).hexdigest()  # noqa: S324  as SAM does
+        described = {"Description": f"RestApi deployment id: {digest}"}
+        deployment = "AWS::ApiGateway::Deployment"
+        return (
+            change(f"Api{digest[:10]}", deployment, action=Action.ADD, after=described),
+            change("Other", action=Action.ADD, after={"Description": "f" * 40}),
+        )
+
+    assert len(review_of(changes).groups) == 1
+
+
 def test_two_that_would_have_one_name_keep_their_own() -> None:
     def changes(_cell: Cell) -> tuple[ResourceChange, ...]:
         return tuple(

@@ -144,10 +144,14 @@ class Reviews:
         return self.stores.ready(), *published_targets(self.names, self.parameters, asked)
 
     def _manifest(self, home: ArtifactStore, project: str, release: str) -> bytes | None:
+        """The release's, which says what is the same in all regions; None where there is none, or
+        S3 does not tell: then more is shown as different than is."""
         if not RELEASE_ID.fullmatch(release):
             return None
-        key = f"{releases_prefix(project)}{release}/{MANIFEST}"
-        found = self.records.read(home, key)
+        try:
+            found = self.records.read(home, f"{releases_prefix(project)}{release}/{MANIFEST}")
+        except PermanentError:
+            return None
         return found[0] if found else None
 
     def _before(

@@ -672,7 +672,7 @@ class _OwnNames:
         for name, change in _each(one.changes):
             own = _by_hash(change) or name
             if own != name:
-                self._own[change.logical_id] = own
+                self._own |= dict.fromkeys(_digests(change), own)
             if change.physical_id and _is_made_up(change.physical_id):
                 self._own[change.physical_id] = own
         longest = sorted(self._own, key=len, reverse=True)
@@ -714,6 +714,14 @@ def _by_hash(change: ResourceChange) -> str:
     if found is None:
         return ""
     return f"{found[1]}…" if change.action is Action.ADD else f"{found[1]}… ({change.action})"
+
+
+def _digests(change: ResourceChange) -> Iterator[str]:
+    """The logical id, and the whole digest of which 10 digits are at its end: SAM describes a
+    deployment of an API with it."""
+    yield change.logical_id
+    written = json.dumps([change.before, change.after], default=str)
+    yield from re.findall(rf"\b{change.logical_id[-10:]}[0-9a-f]{{30}}\b", written)
 
 
 def _named(changes: Iterable[ResourceChange]) -> Iterator[tuple[str, ResourceChange]]:
@@ -848,6 +856,13 @@ class _Folded:
         ours, theirs = dict(_facts(here)), dict(_facts(usual))
         for key in sorted({*ours, *theirs}):
             told = ours.get(key), theirs.get(key)
+            # Said by the value after it already.
+            if (
+                None in told
+                and key.endswith((" before", " recreation"))
+                and _after(key) in (ours if told[1] is None else theirs)
+            ):
+                continue
             if self._is_other(told, numbers, self._ways.get((name, key), frozenset())):
                 yield f"{name}{key}: {_brief(key, told[0])} here, {_brief(key, told[1])} in most"
 
@@ -859,6 +874,10 @@ class _Folded:
             for text, number in zip(told, numbers, strict=True)
         )
         return one != other
+
+
+def _after(key: str) -> str:
+    return f"{key.rpartition(' ')[0]} after"
 
 
 def _facts_of(change: ResourceChange | None) -> Facts | None:

@@ -447,7 +447,7 @@ class Rollouts:
         """The review of the change sets of these cells, which are made where they are missing."""
         record = work.record
         run = record.now.run
-        self._say(f"making {len(cells)} change sets")
+        self._say(f"making {len(cells)} change set{'' if len(cells) == 1 else 's'}")
         made = self._each(lambda cell: self._change_set(work.release, cell, run), cells)
         waiting = dict(zip(cells, made, strict=True))
         while waiting := {
