@@ -16,13 +16,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from foothold.packaging.manifest import MANIFEST, Manifest, PackagedObject, RegionPackage
+from foothold.packaging.manifest import Manifest, PackagedObject, RegionPackage
 from foothold.packaging.release import code_of, release_of
 from foothold.partitions import REGIONS, partition_of
 from foothold.releases.board import Board, BoardCell, Mark
 from foothold.releases.gateways.cells import TargetCells
 from foothold.releases.keeping import Releases
 from foothold.releases.model import (
+    MANIFEST,
     PROJECT_TAG,
     RELEASE,
     RELEASE_TAG,
