@@ -89,6 +89,7 @@ class World:
     keys: dict[str, Json]
     store_key: str
     action: str = "s3:GetObject"
+    by_region: bool = False  # any artifact is asked for, and not this one
     boundary: tuple[str, Json] | None = None
     enabled: bool = True
     restricts_public: bool = True
@@ -131,7 +132,7 @@ class World:
         under = self.object_key or self.store_key
         key = self.keys[under]
         return Observed(
-            Question(asking_role(self.arn), self.action, self.region, self.bucket, self.key),
+            self._question,
             TOOLS,
             role,
             Membership(
@@ -143,12 +144,19 @@ class World:
             ),
             self.enabled,
             BucketFacts(self.bucket, self.bucket_policy, self.restricts_public, self.ownership),
-            None if self.object_key is None else ObjectFacts(self.object_key),
+            ObjectFacts(self.object_key) if self.object_key and not self.by_region else None,
             KeyFacts(under, key["state"], key["policy"], tuple(key["grants"])),
             self.alias,
             PublishedFacts((self.home[0], self.home[1]), (self.regional[0], self.regional[1])),
             self.plane,
         )
+
+    @property
+    def _question(self) -> Question:
+        role = asking_role(self.arn)
+        if self.by_region:
+            return Question(role, self.action, self.region)
+        return Question(role, self.action, self.region, self.bucket, self.key)
 
     @property
     def is_sound(self) -> bool:
@@ -986,6 +994,7 @@ def _odd(dice: random.Random) -> World:
     world = healthy(dice.choice(list(ROLES)), dice.randrange(len(ARTIFACTS)))
     if world.purpose in WITHIN and dice.random() < 0.3:  # noqa: PLR2004  some
         world.action = "s3:PutObject"
+    world.by_region = dice.random() < 0.3  # noqa: PLR2004  some
     for change in dice.sample(_ODDITIES, dice.randrange(4)):
         change(world)
     return world

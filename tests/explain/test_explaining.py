@@ -9,11 +9,21 @@ import pytest
 from foothold.errors import PermanentError
 from foothold.explain.chain import Chain, LinkVerdict, explain
 from foothold.explain.explaining import Explanations
-from foothold.explain.observed import Observed, PublishedFacts, Unread
+from foothold.explain.observed import (
+    BucketFacts,
+    KeyFacts,
+    Membership,
+    ObjectFacts,
+    Observed,
+    PublishedFacts,
+    RoleFacts,
+    Unread,
+)
 from foothold.explain.ports import PipelineAction
-from foothold.explain.principal import Purpose, Question
+from foothold.explain.principal import Purpose, Question, asking_role
+from foothold.stores.policies import bucket_policy, key_policy
 from proof.cloud import HOME
-from proof.explained import ARTIFACTS, PIPELINE_ROLE, PROJECT, ROLES, World, healthy
+from proof.explained import ARTIFACTS, PIPELINE_ROLE, PROJECT, ROLES, World, healthy, policy, says
 
 DEPLOY, PASSED = ROLES[Purpose.DEPLOY], ROLES[Purpose.CLOUDFORMATION]
 REGION, KEY = ARTIFACTS[1]
@@ -205,3 +215,39 @@ def test_nothing_of_the_chain_in_json_is_lost() -> None:
     told = chain_of(world).as_json()
     assert told["broken"][0] == "identity policies: s3:GetObject"
     assert told["links"][5]["fix"]["command"].startswith("aws iam put-role-policy")
+
+
+@pytest.mark.parametrize(
+    ("partition", "region"), [("aws-cn", "cn-north-1"), ("aws-eusc", "eusc-de-east-1")]
+)
+def test_other_partitions_have_endpoints_and_arns_of_their_own(partition: str, region: str) -> None:
+    account = ROLES[Purpose.PACKAGE].split(":")[4]
+    plane = replace(healthy(Purpose.PACKAGE, 1).plane, home_region=region)
+    key = f"arn:{partition}:kms:{region}:{account}:key/1"
+    spec = plane.spec(region)
+    through = {"StringEquals": {"kms:ViaService": f"s3.{region}.{spec.partition.dns_suffix}"}}
+    policies = {
+        "packaging": policy(
+            says("Allow", "s3:GetObject", f"{spec.bucket_arn}/*"),
+            says("Allow", "kms:Decrypt", key, Condition=through),
+        )
+    }
+    trust = policy(
+        {**says("Allow", "sts:AssumeRole"), "Principal": {"Service": "lambda.amazonaws.com"}}
+    )
+    role = asking_role(f"arn:{partition}:iam::{account}:role/f-PackageRole-1")
+    seen = Observed(
+        Question(role, "s3:GetObject", region, spec.bucket, KEY),
+        account,
+        RoleFacts(trust, policies),
+        Membership(UNREAD, UNREAD),
+        region_enabled=True,
+        bucket=BucketFacts(spec.bucket, bucket_policy(spec, key)),
+        object=ObjectFacts(key),
+        key=KeyFacts(key, "Enabled", key_policy(spec)),
+        alias=key,
+        published=PublishedFacts((spec.bucket, key), (spec.bucket, key)),
+        plane=plane,
+    )
+    assert [link.name for link in explain(seen).broken] == []
+    assert explain(seen).holds

@@ -35,7 +35,8 @@ from foothold.explain.observed import (
     Unread,
 )
 from foothold.explain.principal import Purpose, Question
-from foothold.pipelines.resources import CLOUDFORMATION_ROLE
+from foothold.partitions import partition_of
+from foothold.pipelines.resources import ARTIFACT_FOLDER, CLOUDFORMATION_ROLE
 from foothold.stores.policies import OWN_SIDS, bucket_policy, key_policy
 
 ENABLED = "Enabled"
@@ -162,12 +163,20 @@ class _Chain:
         if action.startswith("s3:"):
             bucket = f"arn:{self.role.partition}:s3:::{self.seen.bucket_name}"
             is_bucket = action.startswith(OF_THE_BUCKET)
-            yield NeededAccess(action, bucket if is_bucket else f"{bucket}/{self.asked.key or '*'}")
+            yield NeededAccess(action, bucket if is_bucket else f"{bucket}/{self._object_name}")
         key = self._key_arn()
         doing = on_the_key(action)
         if doing and key and not self._is_unencrypted():
             via = {"StringEquals": {"kms:ViaService": self._via}}
             yield NeededAccess(doing, key, None if action == doing else via)
+
+    @property
+    def _object_name(self) -> str:
+        """The object's, or any that the role is to have: a build has its own pipeline's only."""
+        if self.asked.key:
+            return self.asked.key
+        project = self.role.purpose is Purpose.BUILD and self.role.project[:ARTIFACT_FOLDER]
+        return f"{project}/*" if project else "*"
 
     def _key_arn(self) -> str | None:
         """The key that the object is under; the store's own where there is no such object, or it
@@ -190,8 +199,8 @@ class _Chain:
 
     @property
     def _via(self) -> str:
-        suffix = "amazonaws.com.cn" if self.role.partition == "aws-cn" else "amazonaws.com"
-        return f"s3.{self.asked.region}.{suffix}"
+        region = self.asked.region
+        return f"s3.{region}.{partition_of(region).dns_suffix}"
 
     def _request(self, access: NeededAccess) -> Request:
         membership = self.seen.membership

@@ -67,6 +67,11 @@ class AskingRole:
         return f"arn:{self.partition}:iam::{self.account}:role/{self.path}"
 
     @property
+    def project(self) -> str:
+        """Of a pipeline's role, or its build's, the pipeline's name."""
+        return self.name.removeprefix("foothold-").rpartition("-")[0]
+
+    @property
     def purpose(self) -> Purpose:
         named = {DEPLOY_ROLE: Purpose.DEPLOY, CLOUDFORMATION_ROLE: Purpose.CLOUDFORMATION}
         if self.name in named:
