@@ -130,8 +130,12 @@ def test_what_is_deployed_beside_passes_cfn_lint(name: str) -> None:
 
 # Service Authorization Reference, "Actions, resources, and condition keys for Amazon CloudWatch
 # Logs", "for AWS Secrets Manager"; of composite alarms CloudWatch tells only who may ask for every
-# one (Amazon CloudWatch API Reference, "DescribeAlarms", "DescribeAlarmHistory").
+# one (Amazon CloudWatch API Reference, "DescribeAlarms", "DescribeAlarmHistory"), as does
+# CloudFormation where no stack is named (AWS CloudFormation API Reference, "DescribeStacks").
 KNOW_NO_RESOURCE = {
+    "cloudformation:DescribeStacks",
+    "cloudformation:ListStacks",
+    "lambda:ListFunctions",
     "cloudwatch:DescribeAlarmHistory",
     "cloudwatch:DescribeAlarms",
     "secretsmanager:GetRandomPassword",
