@@ -19,7 +19,16 @@ from foothold.releases.holds import Hold, hold_key
 from foothold.releases.model import RELEASE_TAG, Cell
 from foothold.releases.rollout import rollout_key
 from foothold.releases.rollout_plan import Ended, Rollout
-from proof.boards import ACCOUNTS, EVERYWHERE, HOME, World, as_lambda_has_it, store
+from proof.boards import (
+    ACCOUNTS,
+    EVERYWHERE,
+    HOME,
+    TAKINGS,
+    World,
+    as_lambda_has_it,
+    store,
+    taken,
+)
 from tests.pages import commands_of
 
 REGIONS = EVERYWHERE[:3]
@@ -49,6 +58,17 @@ def test_a_board_names_the_release_the_commit_and_since_when_it_runs(world: Worl
     assert cell.notes == (f"the function F1 (shop-F1-{HOME}) runs other code than the release's",)
     assert len(cell.release) == 16
     assert cell.changed_at == board.at
+
+
+@pytest.mark.parametrize("what", TAKINGS)
+def test_a_grade_is_lost_by_whatever_speaks_against_it_or_leaves_it_open(what: str) -> None:
+    assert list(taken(what)) == []
+
+
+@pytest.mark.parametrize("told", ["", "no base64!", "YQ"])
+def test_a_digest_that_is_none_is_nobodys(world: World, told: str) -> None:
+    world.code[ACCOUNTS[0], HOME, f"shop-F1-{HOME}"] = told
+    assert len(world.board().troubles) == 2
 
 
 def test_a_stack_that_failed_or_drifted_is_to_be_seen_to_whatever_is_proved(world: World) -> None:
