@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("explain", "explain"),
     "board": ("board", "board"),
     "accept": ("accept", "accept"),
+    "mcp": ("mcp", "mcp"),
     "local": ("local", "app"),
 }
 
