@@ -69,6 +69,7 @@ class Stack:
     functions: dict[str, str] = field(default_factory=dict)
     nested: tuple[str, ...] = ()
     parent: str = ""
+    drift: str = "NOT_CHECKED"
 
 
 @dataclass
@@ -212,7 +213,8 @@ class RegionClient:
                 tags = [{"Key": key, "Value": value} for key, value in stack.tags.items()]
                 parent = {"ParentId": stack.parent} if stack.parent else {}
                 about = {"StackName": cell.stack, "StackStatus": stack.status, "CreationTime": AT}
-                yield {**about, "Tags": tags, **parent}
+                drift = {"DriftInformation": {"StackDriftStatus": stack.drift}}
+                yield {**about, **drift, "Tags": tags, **parent}
 
     def list_functions(self) -> Iterator[Json]:
         for (account, region, name), sha256 in self.world.code.items():

@@ -82,6 +82,19 @@ def test_a_stack_that_failed_or_drifted_is_to_be_seen_to_whatever_is_proved(worl
     assert board.summary == "6 cells: 6 proved; 1 not steady"
 
 
+def test_drift_is_told_and_counted_where_it_was_found(world: World) -> None:
+    world.stacks[Cell(ACCOUNTS[0], HOME, "shop")].drift = "DRIFTED"
+    world.stacks[Cell(ACCOUNTS[0], REGIONS[1], "shop")].drift = "IN_SYNC"
+    world.declared["shop"] = world.declared["shop"][:1]
+    board = world.board()
+    (line,) = board.trouble_lines
+    assert line == (
+        f"shop Target0, shop in {HOME} of {ACCOUNTS[0]}: proved: drifted: somebody changed it "
+        "outside CloudFormation"
+    )
+    assert board.summary == "3 cells: 3 proved; 1 drifted; 3 left behind"
+
+
 def test_a_stack_that_is_at_work_is_no_trouble_and_says_so(world: World) -> None:
     for region in REGIONS:
         world.stacks[Cell(ACCOUNTS[0], region, "shop")].status = "UPDATE_IN_PROGRESS"

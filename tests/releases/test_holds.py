@@ -27,6 +27,9 @@ def test_a_hold_stands_until_the_target_is_let_go_and_says_how_that_is_done() ->
     assert "foothold release hold shop --target Prod --release" in PROD.line
     write_hold(records, AT_HOME, FREE)
     assert held(records, AT_HOME, "shop", "Prod") is None
+    there = records.read(AT_HOME, hold_key("shop", "Prod"))
+    assert there
+    assert Hold.parse(there[0], "there") == FREE
 
 
 def test_who_held_it_first_stays_known() -> None:
