@@ -1,9 +1,11 @@
 """What permissions.yaml grants and template.yaml watches, where an emulator would not notice a
 fault."""
 
+import json
 from fnmatch import fnmatchcase
 from typing import Any
 
+from local.aws.embedded import ROOT
 from proof.cloud import ACCOUNT, HOME
 from proof.privileges import OF_PERMISSIONS, resolved, template
 
@@ -54,3 +56,23 @@ def test_packages_of_an_adopted_bucket_use_its_key_through_that_bucket_only() ->
         "arn:aws:s3:::old-artifacts",
         "arn:aws:s3:::old-artifacts/*",
     ]
+
+
+def test_the_dashboard_shows_every_alarm_and_only_what_is_counted() -> None:
+    """CloudWatch takes any name of a metric, and shows an empty widget."""
+    body, _ = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(body)["widgets"]
+    shown = {name for widget in widgets for name in widget["properties"].get("alarms", ())}
+    alarms = {name for name, one in RESOURCES.items() if one["Type"] == "AWS::CloudWatch::Alarm"}
+    assert shown == {f"${{{name}.Arn}}" for name in alarms}
+    of_ours = {
+        metric[1]
+        for widget in widgets
+        for metric in widget["properties"].get("metrics", ())
+        if metric[0] == "Foothold"
+    }
+    package = ROOT / "layers" / "foothold" / "foothold"
+    code = "".join(path.read_text() for path in package.rglob("*.py"))
+    assert len(of_ours) > 5
+    assert [name for name in sorted(of_ours) if f'"{name}"' not in code] == []
+    assert all(widget["width"] <= 24 for widget in widgets)
