@@ -8,7 +8,7 @@ import base64
 import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -30,6 +30,7 @@ from foothold.releases.model import (
     Cell,
     Release,
     ReleaseTarget,
+    SourceFacts,
 )
 from foothold.releases.observe import Boards
 from foothold.stores.published import Published
@@ -125,7 +126,8 @@ class World:
             for number, account in enumerate(accounts)
         )
         manifest = Manifest(project, packages, {})
-        release = release_of(manifest, targets)
+        source = SourceFacts(commit=digest(content)[:40])
+        release = replace(release_of(manifest, targets), source=source)
         for name, body in ((RELEASE, release.render()), (MANIFEST, manifest.render())):
             self.objects[store(HOME).bucket, release.prefix + name] = body
         return release
@@ -291,6 +293,8 @@ def _told(
             cell = one.cell
             if one.release != kept[row.project].id:
                 yield f"{cell}: release {one.release} is told"
+            if one.commit != kept[row.project].source.commit:
+                yield f"{cell}: commit {one.commit} is told"
             functions = world.stacks[cell].functions.values()
             true = {name for name in functions if (cell.account, cell.region, name) in victims}
             told = {name for name in functions if any(f"({name})" in line for line in one.differs)}

@@ -56,7 +56,10 @@ def test_a_board_names_the_release_the_commit_and_since_when_it_runs(world: Worl
     ((row, cell),) = board.troubles
     assert (row.target, cell.cell) == ("Target1", Cell(ACCOUNTS[1], HOME, "shop"))
     assert cell.notes == (f"the function F1 (shop-F1-{HOME}) runs other code than the release's",)
-    assert len(cell.release) == 16
+    assert list(board.releases) == [
+        f"shop {cell.release}, commit {cell.commit[:12]}: 6 cells",
+    ]
+    assert (len(cell.release), len(cell.commit)) == (16, 40)
     assert cell.changed_at == board.at
 
 

@@ -154,6 +154,7 @@ def _cell(one: BoardCell | None, at: float) -> str:
 
 
 def _lines(found: Board) -> Iterator[str]:
+    yield from (f"release {line}" for line in found.releases)
     yield from found.trouble_lines
     yield from found.doubts
     for row in found.rows:

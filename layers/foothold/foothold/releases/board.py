@@ -143,6 +143,19 @@ class Board:
         return tuple(sorted(found, key=lambda each: list(Mark).index(each[1].mark)))
 
     @property
+    def releases(self) -> Iterator[str]:
+        """Each release that runs anywhere, with its commit and in how many cells."""
+        found = Counter(
+            (row.project, one.release, one.commit)
+            for row in self.rows
+            for one in row.cells
+            if one.release
+        )
+        for (project, release, commit), count in sorted(found.items()):
+            source = f", commit {commit[:12]}" if commit else ""
+            yield f"{project} {release}{source}: {count} cell{'' if count == 1 else 's'}"
+
+    @property
     def trouble_lines(self) -> Iterator[str]:
         """What somebody has to see to, a line for each reason, the gravest first."""
         return _by_reason(self.troubles)

@@ -98,6 +98,7 @@ def _lists(board: Board) -> Iterator[str]:
     yield _list("holds", "Held", (row.hold for row in board.rows if row.hold))
     yield _list("orphans", "Where nothing is declared any more", map(str, board.orphans))
     yield _list("unread", "Not read", board.unread)
+    yield _list("releases", "Releases", board.releases)
 
 
 def _list(name: str, heading: str, lines: Iterable[str]) -> str:
