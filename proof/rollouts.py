@@ -7,6 +7,7 @@ What is judged is judged by what the world has seen, and not by what the rollout
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from foothold.errors import FootholdError
@@ -68,9 +69,7 @@ def _interleaved(seeds: Sequence[int]) -> Result:
             known |= {one.change_set: one.template_sha256 for one in review.reviewed}
             return True
 
-        replacing.other = lambda world=world, old=old, approve=approve: world.deploy(  # type: ignore[misc]
-            old, run="other", approve=approve
-        )
+        replacing.other = partial(world.deploy, old, run="other", approve=approve)
         for _ in range(3):
             try:
                 world.deploy(new, run=f"run{dice.random()}", approve=approve)

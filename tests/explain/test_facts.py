@@ -78,8 +78,8 @@ class TwoAccounts:
         self.key_arn = kms.create_key(Policy=policy)["KeyMetadata"]["Arn"]
         kms.create_alias(AliasName=self.plane.key_alias, TargetKeyId=self.key_arn)
         self.bucket = spec.bucket
-        there = {"LocationConstraint": REGION}
-        s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration=there)  # type: ignore[arg-type]
+        there: Any = {"LocationConstraint": REGION}
+        s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration=there)
         rules: Any = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
         s3.put_bucket_ownership_controls(Bucket=self.bucket, OwnershipControls=rules)
         s3.put_object(
@@ -110,7 +110,8 @@ class TwoAccounts:
 
     def client(self, service: str, account: str, region: str) -> Any:
         session = self.tools if account == TOOLS else self.test
-        made: Any = session.client(service, region_name=region)  # type: ignore[call-overload]
+        make: Any = session.client
+        made = make(service, region_name=region)
         made.meta.events.register("before-call", self._count)
         return made
 

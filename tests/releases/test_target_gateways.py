@@ -3,8 +3,8 @@
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import boto3
@@ -318,7 +318,7 @@ def test_a_build_is_started_once_with_the_outputs_and_looked_at_until_it_ends() 
     assert first == second  # the token, too
     variables = first["environmentVariablesOverride"]
     assert variables == [{"name": "Url", "value": "u", "type": "PLAINTEXT"}]
-    looks: Callable[[], TrialRun] = lambda: trials.look(BUILD, REGION, "smoke:1")  # noqa: E731
+    looks = partial(trials.look, BUILD, REGION, "smoke:1")
     assert [looks().passed, looks().passed] == [None, True]
     assert looks() == TrialRun("smoke:1", passed=False, line="build smoke:1 is FAILED")
 
