@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from foothold.refused import explain_command
 from local.aws.embedded import HOME_REGION, TOOLS
 from local.rehearsal.execution import ActionFailedError, Changes, Json, Place
 
@@ -158,6 +159,8 @@ class Board:
             account, region = state.where
             line = f"{stage.name}: {state.name} in {region} of {account} failed: {state.note}"
             self._console.print(f"[bold red]✗[/] {escape(line)}", soft_wrap=True)
+            if explain := explain_command(state.note, region):
+                self._console.print(f"  `{explain}` tells why", soft_wrap=True, markup=False)
         commands = dict.fromkeys(state.command for _, state in failures if state.command)
         for command in commands:
             self._console.print(f"next: {command}", soft_wrap=True, markup=False)

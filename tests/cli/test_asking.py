@@ -1,5 +1,6 @@
 """How the command line asks the control plane's function, and how it ends when it is ended."""
 
+import json
 import os
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from foothold.errors import (
 )
 from foothold.stores.gateways.functions import LambdaFunction
 from foothold.stores.operator.messages import AddRegions, parse_command
+from foothold.stores.operator.regions import RegionStatus
+from foothold.stores.register import WantedBy
 from local.aws.embedded import ROOT
 from tests.stores.worlds import HOME
 
@@ -255,3 +258,29 @@ def test_a_region_that_cannot_be_is_wrong_use_in_one_line(arguments: tuple[str, 
 def test_leaving_regions_out_of_nothing_is_wrong_use() -> None:
     done = CliRunner().invoke(app, ["regions", "add", "eu-west-1", "--except", "eu-west-3"])
     assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+
+
+def test_a_store_to_which_access_was_refused_names_the_command_that_tells_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Regions:
+        @property
+        def regions(self) -> "Regions":
+            return self
+
+        def status(self) -> list[RegionStatus]:
+            return [RegionStatus("eu-west-1", None, WantedBy(listed=True))]
+
+    role = "arn:aws:sts::111111111111:assumed-role/foothold-ReconcileRole/1"
+    error = f"cannot look: AccessDenied: User: {role} is not authorized to perform: s3:ListBucket"
+    plan = {"plan": {"eu-west-1": {"error": error, "temporary": False}}}
+    monkeypatch.setattr("foothold.cli.regions.Caller", lambda _root: Regions())
+    monkeypatch.setattr("foothold.cli.lifecycle.answer", lambda *_: plan)
+    told = f"foothold explain --principal {role} --action s3:ListBucket --region eu-west-1"
+    shown = CliRunner().invoke(app, ["status"])
+    assert f"{error}; `{told}` tells why" in shown.output
+    (found,) = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)
+    assert (found["explain"], found["why"]) == (told, [error])
+    plan["plan"]["eu-west-1"]["error"] = "cannot look: it is gone"
+    (found,) = json.loads(CliRunner().invoke(app, ["status", "--json"]).output)
+    assert found["explain"] is None

@@ -44,6 +44,7 @@ def run(*words: str, text: str = "") -> Any:
         (("--principal", ROLE, "--artifact", "bucket/key"), "is no artifact"),
         (("--principal", ROLE, "--region", "mars-1"), "is not the name of an AWS region"),
         (("--principal", ROLE, "--region", "eu-west-1", "--action", "x"), "is no action"),
+        (("--principal", ROLE, "--region", "eu-west-1", "--caller", "me"), "is no principal"),
         (("--execution", "1"), "add --pipeline NAME"),
         (("--pipeline", "p", "--principal", ROLE), "not for both"),
         (("message.txt",), "on standard input"),

@@ -251,3 +251,60 @@ def test_other_partitions_have_endpoints_and_arns_of_their_own(partition: str, r
     )
     assert [link.name for link in explain(seen).broken] == []
     assert explain(seen).holds
+
+
+# --- Who only looks -------------------------------------------------------------------------------
+
+READER = f"arn:aws:iam::{ROLES[Purpose.DEPLOY].split(':')[4]}:role/foothold-reader"
+
+
+def asked_of_the_reader(action: str, caller: str | None = None, **given: Any) -> Chain:
+    """Of the reader role, whose trust is the deploy role's, and which may find stacks."""
+    seen = healthy(Purpose.DEPLOY, 1).observed()
+    assert isinstance(seen.role, RoleFacts)
+    finds = policy(says("Allow", "cloudformation:DescribeStacks"))
+    role = replace(seen.role, policies={"read": finds})
+    question = Question(asking_role(READER), action, REGION, caller=caller)
+    return explain(replace(seen, question=question, **{"role": role, **given}))
+
+
+def test_whoever_may_become_the_reader_is_let_in_and_nobody_else() -> None:
+    assert asked_of_the_reader("sts:AssumeRole", PIPELINE_ROLE).holds
+    (link,) = asked_of_the_reader("sts:AssumeRole", f"{PIPELINE_ROLE}s").broken
+    assert link.name == "trust"
+    (link,) = asked_of_the_reader("sts:AssumeRole").unknown
+    assert "--caller ROLE_ARN" in link.says
+
+
+def test_a_session_whose_role_may_have_a_path_is_not_said_to_be_kept_out() -> None:
+    session = "arn:aws:sts::111111111111:assumed-role/release/me"
+    chain = asked_of_the_reader("sts:AssumeRole", session)
+    assert [link.name for link in chain.unknown] == ["trust"]
+    assert not chain.broken
+
+
+def test_of_an_action_on_no_artifact_the_principals_side_is_judged_and_no_store() -> None:
+    chain = asked_of_the_reader("cloudformation:DescribeStacks")
+    assert chain.holds
+    assert [link.name for link in chain.links][-1].startswith("resource control policies")
+    (link,) = asked_of_the_reader("lambda:ListFunctions").broken
+    assert link.name == "identity policies: lambda:ListFunctions"
+    assert link.fix
+    assert "pipelines/target-account.yaml" in link.fix.command
+
+
+def test_on_what_an_action_is_done_is_not_guessed() -> None:
+    narrow = policy(says("Allow", "cloudformation:GetTemplate", "arn:aws:cloudformation:*"))
+    role = RoleFacts({}, {"read": narrow})
+    (link,) = (
+        link
+        for link in asked_of_the_reader("cloudformation:GetTemplate", role=role).unknown
+        if link.decides and link.name.startswith("identity")
+    )
+    assert link.statement
+
+
+def test_a_reader_that_is_not_there_is_made_by_its_template() -> None:
+    (link,) = asked_of_the_reader("sts:AssumeRole", role=None).broken
+    assert link.fix
+    assert "pipelines/target-account.yaml" in link.fix.command

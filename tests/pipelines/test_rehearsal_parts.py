@@ -266,7 +266,7 @@ def action(name: str, region: str | None = None, order: int = 1) -> Json:
     return {"Name": f"{name}-{region}", "RunOrder": order, "Region": region, "RoleArn": role}
 
 
-def shown(targets: list[str], width: int) -> str:
+def shown(targets: list[str], width: int, reason: str = REASON) -> str:
     regions = ("eu-central-1", "ap-southeast-1")
     deploying = [action("CreateChangeSet", region) for region in regions]
     deploying += [action("ExecuteChangeSet", region, 3) for region in regions]
@@ -279,7 +279,7 @@ def shown(targets: list[str], width: int) -> str:
     with board.live():
         board.stages[0].actions[0].result = DONE
         for state in board.stages[1].actions[:2]:
-            state.result, state.note, state.command = FAILED, REASON.strip(), "sam delete x"
+            state.result, state.note, state.command = FAILED, reason.strip(), "sam delete x"
     board.print_summary()
     return screen.getvalue()
 
@@ -300,6 +300,15 @@ def test_at_any_width_no_name_is_cut_and_every_reason_is_whole(
         line = f"{targets[0]}: CreateChangeSet in {region} of 222222222222 failed: {REASON.strip()}"
         assert text.count(line) == 1
     assert text.count("next: sam delete x") == 1
+
+
+def test_an_action_to_which_access_was_refused_names_the_command_that_tells_why() -> None:
+    role = "arn:aws:sts::222222222222:assumed-role/foothold-deploy/1"
+    reason = f"AccessDenied: User: {role} is not authorized to perform: kms:Decrypt"
+    text = shown(["Test"], 80, reason)
+    command = f"foothold explain --principal {role} --action kms:Decrypt --region ap-southeast-1"
+    assert text.count(f"  `{command}` tells why") == 1
+    assert "tells why" not in shown(["Test"], 80)
 
 
 def test_the_summary_has_a_row_for_each_region_and_a_column_for_each_stage() -> None:

@@ -110,6 +110,40 @@ def test_a_stack_that_is_at_work_is_no_trouble_and_says_so(world: World) -> None
     )
 
 
+READER = f"arn:aws:iam::{ACCOUNTS[0]}:role/foothold-reader"
+
+
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("describe_stacks", "cloudformation:DescribeStacks"),
+        ("list_functions", "lambda:ListFunctions"),
+        ("get_template", "cloudformation:GetTemplate"),
+    ],
+)
+def test_a_cell_to_which_access_was_refused_names_the_command_that_tells_why(
+    world: World, operation: str, action: str
+) -> None:
+    assert all(not cell.explain for cell in world.board().cells)
+    world.refused = {operation}
+    board = world.board()
+    wanted = f"foothold explain --principal {READER} --action {action} --region {HOME}"
+    cell = board.rows[0].at(HOME)
+    assert cell
+    assert cell.explain == wanted
+    assert board.as_json()["rows"][0]["cells"][0]["explain"] == wanted
+    told = [line for line in (*board.trouble_lines, *board.doubts) if line.endswith("tells why")]
+    assert any(f"`{wanted}`" in line for line in told)
+    assert f"`{wanted}` tells why" in html(board)
+
+
+def test_orphans_that_may_not_be_looked_for_are_explained_too(world: World) -> None:
+    world.declared["shop"] = world.declared["shop"][:1]
+    world.refused = {"describe_stacks"}
+    command = "foothold explain --principal arn:aws:iam::222222222222:role/foothold-reader"
+    assert any(command in line for line in world.board().unread)
+
+
 def test_holds_and_rollouts_under_way_are_told(world: World) -> None:
     hold = Hold("shop", "Target1", held=True, by="me", since=0.0)
     keep(world, hold_key("shop", "Target1"), hold.render())

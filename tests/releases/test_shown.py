@@ -248,3 +248,16 @@ def test_what_is_too_much_is_cut_and_counted() -> None:
     assert "and 8 more properties" in text
     assert max(map(len, text.splitlines())) < shown.LONGEST_LINE
     assert "and 5 more" in shown.markdown(review)
+
+
+def test_a_change_set_that_may_not_be_read_names_the_command_that_tells_why() -> None:
+    cell = Cell("111111111111", "eu-west-1", "shop")
+    reason = "account 111111111111 has no role foothold-reader that lets this one in: run `aws`"
+    reader = "arn:aws:iam::111111111111:role/foothold-reader"
+    told = f"foothold explain --principal {reader} --action sts:AssumeRole --region eu-west-1"
+    refused = fold("shop", "prod", "1", [ChangeSet(cell, SetState.UNREAD, reason=reason)])
+    assert f"{reason}; `{told}` tells why" in "\n".join(shown.lines(refused))
+    assert told in shown.markdown(refused).replace("\\", "")
+    assert told in page.html(refused)
+    failed = fold("shop", "prod", "1", [ChangeSet(cell, SetState.FAILED, reason=reason)])
+    assert "tells why" not in "\n".join(shown.lines(failed))

@@ -19,6 +19,7 @@ from foothold.aws.pace import Pace
 from foothold.aws.patience import OF_A_KEY, OF_A_STACK, OF_AN_EVENT, Patience
 from foothold.aws.regional import RegionalClient
 from foothold.errors import PermanentError
+from foothold.refused import READER_ROLE
 from foothold.settings import Settings
 from foothold.stores.custom_resource.claims import Claims
 from foothold.stores.events import Events
@@ -277,7 +278,7 @@ class App:
         from foothold.releases.gateways.changesets import TargetChangeSets  # noqa: PLC0415  likewise
         from foothold.releases.gateways.records import RegionalRecords  # noqa: PLC0415  likewise
         from foothold.releases.gateways.stacks import DeployedStacks  # noqa: PLC0415  likewise
-        from foothold.releases.gateways.target_accounts import READER_ROLE, TargetClients  # noqa: PLC0415  likewise
+        from foothold.releases.gateways.target_accounts import TargetClients  # noqa: PLC0415  likewise
 
         plane = self.control_plane
         client = RegionalClient(self.session, self.clients.home_region, AT_ONCE)

@@ -13,6 +13,7 @@ from botocore.config import Config
 from foothold.aws.clients import CONFIG, Clients, aws_call, open_session
 from foothold.aws.regional import RegionalClient
 from foothold.errors import NotReachedError, PermanentError
+from foothold.refused import READER_ROLE
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.keeping import Releases
 from foothold.releases.model import ReleaseTarget, ReleaseTargets
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 # The function's own time, and a little: a command is never sent twice.
 PATIENT = CONFIG.merge(Config(read_timeout=310, retries={"total_max_attempts": 1}))
-READER_ROLE = "foothold-reader"  # of pipelines/target-account.yaml
 THREADS = 64  # requests under way at a time; each of them waits far longer than it works
 
 

@@ -15,12 +15,13 @@ from foothold.aws.clients import CONFIG, Clients
 from foothold.caller import THREADS, Caller
 from foothold.packaging.manifest import Manifest
 from foothold.packaging.release import code_of, keys_of
+from foothold.refused import READER_ROLE
 from foothold.releases.gateways.alarms import TargetAlarms
 from foothold.releases.gateways.cells import TargetCells
 from foothold.releases.gateways.changesets import TargetChangeSets
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.gateways.stacks import DeployedStacks, object_url
-from foothold.releases.gateways.target_accounts import DEPLOY_ROLE, READER_ROLE, TargetClients
+from foothold.releases.gateways.target_accounts import DEPLOY_ROLE, TargetClients
 from foothold.releases.gateways.trials import OwnTrials
 from foothold.releases.model import MANIFEST, Release, releases_prefix
 from foothold.releases.observe import Boards

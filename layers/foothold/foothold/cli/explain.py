@@ -24,9 +24,9 @@ from foothold.explain.chain import Chain, Link, LinkVerdict
 from foothold.explain.messages import LONGEST
 from foothold.explain.principal import artifact as parsed_artifact
 from foothold.explain.principal import asking_role, known_action
+from foothold.refused import READ
 
 COLOURS = {LinkVerdict.OK: "green", LinkVerdict.BROKEN: "red", LinkVerdict.UNKNOWN: "yellow"}
-READ = "s3:GetObject"
 
 
 def explain(  # noqa: PLR0917  # typer gives each by its name
@@ -51,6 +51,10 @@ def explain(  # noqa: PLR0917  # typer gives each by its name
     execution: Annotated[
         str | None, typer.Option(help="Of the pipeline only what failed in this execution.")
     ] = None,
+    caller: Annotated[
+        str | None,
+        typer.Option(help="Of --action sts:AssumeRole: the role that wants to be the principal."),
+    ] = None,
     profile: Annotated[
         str | None, typer.Option(help="A profile of the principal's account that may read there.")
     ] = None,
@@ -65,7 +69,7 @@ def explain(  # noqa: PLR0917  # typer gives each by its name
 
     Exit code 1 where a link is broken, or where one is unknown that could be.
     """
-    _refuse_wrong_use(message, principal, action, artifact, region, pipeline, execution)
+    _refuse_wrong_use(message, principal, action, artifact, region, pipeline, execution, caller)
     # Nobody else's command waits for these.
     from foothold.caller import Caller  # noqa: PLC0415
 
@@ -79,7 +83,9 @@ def explain(  # noqa: PLR0917  # typer gives each by its name
             answers = [("", explanations.message(text, principal, artifact, region))]
         else:
             assert principal  # it would be wrong use
-            chain = explanations.ask(principal, action or READ, of=artifact, region=region)
+            chain = explanations.ask(
+                principal, action or READ, of=artifact, region=region, caller=caller
+            )
             answers = [("", chain)]
     if as_json:
         print_json([{"for": name, **chain.as_json()} for name, chain in answers])
@@ -98,19 +104,20 @@ def _refuse_wrong_use(  # noqa: PLR0917  # the command's own
     region: str | None,
     pipeline: str | None,
     execution: str | None,
+    caller: str | None,
 ) -> None:
     if message not in {None, "-"}:
         wrong_use("give - and the message of AWS on standard input")
     if execution and not pipeline:
         wrong_use("an execution is one of a pipeline: add --pipeline NAME")
-    asks = (principal, artifact, region, action)
+    asks = (principal, artifact, region, action, caller)
     if pipeline and (message or any(asks)):
         wrong_use("ask for a pipeline, or for a principal, not for both")
     if not (pipeline or message) and not (principal and (artifact or region)):
         wrong_use("name --principal ROLE_ARN and --artifact S3_URI or --region R, or --pipeline P")
     try:
-        if principal:
-            asking_role(principal)
+        for role in filter(None, (principal, caller)):
+            asking_role(role)
         if artifact:
             parsed_artifact(artifact)
         if action:
@@ -121,7 +128,9 @@ def _refuse_wrong_use(  # noqa: PLR0917  # the command's own
 
 def _show(name: str, chain: Chain) -> None:
     asked = chain.question
-    what = f"s3://{asked.bucket}/{asked.key}" if asked.key else f"artifacts of {asked.region}"
+    what = f"artifacts of {asked.region}" if asked.is_about_artifacts else f"in {asked.region}"
+    if asked.key:
+        what = f"s3://{asked.bucket}/{asked.key}"
     tell(f"[bold]{escape(f'{name}: ' if name else '')}[/]{escape(asked.role.arn)}")
     tell(f"  {asked.action} {escape(what)}")
     for link in chain.links:

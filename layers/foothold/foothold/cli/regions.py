@@ -25,6 +25,7 @@ from foothold.cli.console import (
 )
 from foothold.cli.ending import FAILED
 from foothold.errors import FootholdError, NotReachedError, PermanentError
+from foothold.refused import explain_command, explained
 from foothold.stores.operator.regions import RegionStatus, State
 from foothold.stores.register import ArtifactStore
 from foothold.stores.wanted import ALL_ENABLED
@@ -189,7 +190,7 @@ def _show(region: RegionStatus, state: State, why: tuple[str, ...]) -> None:
     if region.request and state not in AS_IT_SHOULD_BE:
         since = f" since {date(region.request.since)}"
     lines = [f"{region.region}: [{COLOURS[state]}]{state}[/]{since}"]
-    lines += [f"  {escape(line)}" for line in why]
+    lines += [f"  {escape(explained(line, region.region))}" for line in why]
     lines += [f"  {region.store.bucket}"] if region.store else []
     by = region.wanted
     wanted = ["the list"] * by.on_the_list + [*map(_short, by.claims)]
@@ -216,6 +217,7 @@ def _as_dict(
         "ready": state is State.READY,
         "looked_at": looked,
         "why": list(why),
+        "explain": next(filter(None, (explain_command(line, region.region) for line in why)), None),
         "since": date(region.request.since) if region.request else None,
         "bucket": region.store.bucket if region.store else None,
         "key_arn": region.store.key_arn if region.store else None,

@@ -7,7 +7,7 @@ wants: where even that refuses, a setting of the stack is the broken link, not t
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -34,13 +34,13 @@ from foothold.explain.observed import (
     RoleFacts,
     Unread,
 )
-from foothold.explain.principal import Purpose, Question
+from foothold.explain.principal import SESSION, Purpose, Question, asking_role
 from foothold.partitions import partition_of
 from foothold.pipelines.resources import ARTIFACT_FOLDER, CLOUDFORMATION_ROLE
+from foothold.refused import BECOME
 from foothold.stores.policies import OWN_SIDS, bucket_policy, key_policy
 
 ENABLED = "Enabled"
-BECOME = "sts:AssumeRole"
 # The action on the key that S3 does in its caller's name (Amazon S3 User Guide, "Using server-side
 # encryption with AWS KMS keys").
 ON_THE_KEY = {
@@ -160,6 +160,8 @@ class _Chain:
     def _accesses(self) -> Iterator[NeededAccess]:
         """The action on the artifact, and what S3 then does with the key."""
         action = self.asked.action
+        if not self.asked.is_about_artifacts and action != BECOME:
+            yield NeededAccess(action, "*")
         if action.startswith("s3:"):
             bucket = f"arn:{self.role.partition}:s3:::{self.seen.bucket_name}"
             is_bucket = action.startswith(OF_THE_BUCKET)
@@ -227,7 +229,8 @@ class _Chain:
             context["kms:EncryptionContext:aws:s3:arn"] = (bucket,) if asked_by_s3 else ()
         elif access.action.startswith("s3:"):
             context |= self._headers(access)
-        return Request(self.role.arn, self.role.account, access.action, access.resource, context)
+        resource = access.resource if self.asked.is_about_artifacts else None
+        return Request(self.role.arn, self.role.account, access.action, resource, context)
 
     def _headers(self, access: NeededAccess) -> dict[str, tuple[str, ...]]:
         """Of a write those that Foothold sends."""
@@ -252,12 +255,19 @@ class _Chain:
                 return
             yield self._region()
             yield self._trust(role)
+            if not self.asked.is_about_artifacts:
+                # What the action is done to is not known, so any change could be too wide.
+                mends = self._from_its_template
+                yield from (replace(link, fix=mends) for link in self._policies(role))
+                return
             yield from self._policies(role)
             if self.role.purpose is Purpose.DEPLOY:
                 yield self._pass_role(role)
         else:
             yield self._no_role(role)
             yield self._region()
+            if not self.asked.is_about_artifacts:
+                return
         yield from self._organization()
         yield from self._store()
 
@@ -266,13 +276,19 @@ class _Chain:
             return _unknown("principal", role.why)
         purpose, owner = self.role.purpose, self.seen.owner
         fix = Fix("", self.role.account, "create the role")
-        if purpose in {Purpose.DEPLOY, Purpose.CLOUDFORMATION}:
-            fix = self._deploy_target_account()
+        if of_its_template := self._from_its_template:
+            fix = of_its_template
         elif purpose is Purpose.PACKAGE:
             fix = Fix("sam deploy", owner, "in a checkout of Foothold")
         elif purpose in {Purpose.PIPELINE, Purpose.BUILD}:
             fix = Fix("", owner, "deploy the stack that declares the pipeline again")
         return _broken("principal", f"there is no role {self.role.arn}", fix)
+
+    @property
+    def _from_its_template(self) -> Fix | None:
+        """What makes a role again that pipelines/target-account.yaml makes."""
+        made = {Purpose.DEPLOY, Purpose.CLOUDFORMATION, Purpose.READER}
+        return self._deploy_target_account() if self.role.purpose in made else None
 
     def _deploy_target_account(self) -> Fix:
         organization = self.seen.membership.owners
@@ -293,7 +309,7 @@ class _Chain:
     def _caller(self) -> str | None:
         """The role that is to become the deploy role: that of the pipeline whose artifact it is."""
         if self.asked.caller:
-            return self.asked.caller
+            return asking_role(self.asked.caller).arn
         if not self.asked.key:
             return None
         project = self.asked.key.partition("/")[0]
@@ -317,7 +333,7 @@ class _Chain:
 
     def _trust(self, role: RoleFacts) -> Link:
         purpose = self.role.purpose
-        if purpose is Purpose.DEPLOY:
+        if purpose in {Purpose.DEPLOY, Purpose.READER}:
             caller, account = self._caller(), self.seen.owner
             context = {"aws:PrincipalArn": (caller,)} if caller else {}
             who = caller or f"the pipelines of account {account}"
@@ -338,7 +354,8 @@ class _Chain:
         known = self._trust_context(context, account)
         request = Request(principal, account, "sts:AssumeRole", self.role.arn, known)
         found = opinion({"the trust policy": role.trust}, request)
-        if found.granted or (found.granted is None and not context and account):
+        unnamed = not context and account and self.asked.action != BECOME
+        if found.granted or (found.granted is None and unnamed):
             return _ok("trust", f"it lets {who} in", found.allowing)
         if found.denied:
             assert found.denying  # it denies
@@ -347,8 +364,10 @@ class _Chain:
             if spared := fixes.sparing(ref, role.trust, key, principal):
                 fix = fixes.change_trust(self.role.name, self.role.account, spared)
             return _broken("trust", f"it denies {who}{_by_hand(fix)}", fix, ref)
-        if found.granted is None:
-            return _unknown("trust", f"whether it lets {who} in hangs on more than can be seen")
+        if found.granted is None or SESSION.fullmatch(self.asked.caller or ""):
+            more = "; a session tells no path: name the role itself by --caller ROLE_ARN"
+            says = f"whether it lets {who} in hangs on more than can be seen"
+            return _unknown("trust", f"{says}{more if account else ''}")
         statements = [*listed(role.trust.get("Statement", ())), added]
         fix = fixes.change_trust(self.role.name, self.role.account, statements, note)
         return _broken("trust", f"no statement lets {who} in", fix)

@@ -16,7 +16,8 @@ Verdict = bool | None
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to be judged. `principal` is a role's ARN, or a service's name.
+    """One request to be judged. `principal` is a role's ARN, or a service's name;
+    `resource` is None where it is not known which one.
 
     `context` holds what each condition key is known to be: its values, none where the request
     certainly lacks the key. A key that does not stand here is unknown.
@@ -25,7 +26,7 @@ class Request:
     principal: str
     account: str
     action: str
-    resource: str
+    resource: str | None
     context: Mapping[str, tuple[str, ...]]
 
     def value(self, key: str) -> tuple[str, ...] | None:
@@ -144,7 +145,9 @@ def matches(pattern: str, value: str, *, ignore_case: bool = False) -> bool:
     return re.fullmatch(expression, value, flags) is not None
 
 
-def _among(statement: Json, element: str, value: str, *, ignore_case: bool = False) -> Verdict:
+def _among(
+    statement: Json, element: str, value: str | None, *, ignore_case: bool = False
+) -> Verdict:
     """What Action and NotAction, Resource and NotResource say; a trust policy has no resource."""
     for name, negated in ((element, False), (f"Not{element}", True)):
         if name not in statement:
@@ -157,7 +160,9 @@ def _among(statement: Json, element: str, value: str, *, ignore_case: bool = Fal
     return element == "Resource" or None
 
 
-def _meets(pattern: str, value: str, *, ignore_case: bool) -> Verdict:
+def _meets(pattern: str, value: str | None, *, ignore_case: bool) -> Verdict:
+    if value is None:
+        return pattern == "*" or None
     return None if "${" in pattern else matches(pattern, value, ignore_case=ignore_case)
 
 

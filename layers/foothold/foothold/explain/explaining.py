@@ -3,12 +3,17 @@
 from collections.abc import Iterator, Sequence
 
 from foothold.errors import PermanentError
-from foothold.explain.chain import BECOME, Chain, explain
+from foothold.explain.chain import Chain, explain
 from foothold.explain.messages import Refusal, read_refusal
 from foothold.explain.ports import ChainObserver, PipelineAction, PipelineReader
-from foothold.explain.principal import Question, artifact, asking_role, checked_region
-
-READ = "s3:GetObject"
+from foothold.explain.principal import (
+    Question,
+    artifact,
+    asking_role,
+    checked_region,
+    is_about_artifacts,
+)
+from foothold.refused import BECOME, READ
 
 
 class Explanations:
@@ -32,8 +37,11 @@ class Explanations:
         caller: str | None = None,
     ) -> Chain:
         """May the principal do this with an artifact (`of`, an s3:// address), or with any of the
-        region's store? `caller` is the role that is to become the principal's."""
+        region's store? `caller` is the role that is to become the principal's, by its own
+        ARN or that of a session."""
         role = asking_role(principal)
+        if caller:
+            asking_role(caller)
         bucket = key = None
         if of:
             bucket, key = artifact(of)
@@ -53,7 +61,7 @@ class Explanations:
     ) -> Chain:
         who, region = told.principal or principal, region or told.region
         if told.role and told.action == BECOME:
-            return self.ask(told.role, BECOME, region=region, caller=_role_arn(who))
+            return self.ask(told.role, BECOME, region=region, caller=who)
         if not who:
             raise PermanentError(
                 "the message does not say whose request was refused: add --principal ROLE_ARN"
@@ -67,7 +75,7 @@ class Explanations:
                 "--region R"
             )
         action = told.action or READ
-        return self.ask(who, action if _is_about_artifacts(action) else READ, of=of, region=region)
+        return self.ask(who, action if is_about_artifacts(action) else READ, of=of, region=region)
 
     def pipeline(self, name: str, execution: str | None = None) -> Sequence[tuple[str, Chain]]:
         """Every role that the pipeline uses, in every region in which it does; with an execution,
@@ -97,11 +105,3 @@ class Explanations:
             for role in action.role_arns or (own,):
                 caller = None if role == own else own
                 yield action.name, self.ask(role, region=action.region, caller=caller)
-
-
-def _role_arn(who: str | None) -> str | None:
-    return asking_role(who).arn if who else None
-
-
-def _is_about_artifacts(action: str) -> bool:
-    return action.partition(":")[0] in {"s3", "kms"}

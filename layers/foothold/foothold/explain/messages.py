@@ -8,12 +8,9 @@ import re
 from dataclasses import dataclass
 
 from foothold.errors import PermanentError
+from foothold.refused import NOT_AUTHORIZED
 
 LONGEST = 20_000
-NOT_AUTHORIZED = re.compile(
-    r"(?:User: )?(?P<who>arn:aws[\w-]*:\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)"
-    r"(?: on (?:the )?resource:? [\"']?(?P<resource>arn:aws[\w-]*:[^\s\"',]+))?"
-)
 BY_S3 = re.compile(
     r"credentials have permission to (?P<action>\w+) for (?P<bucket>[a-z0-9.-]+)/"
     r"(?P<key>\S+?)(?:\. |,|\s|$)"

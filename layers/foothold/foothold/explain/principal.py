@@ -7,6 +7,7 @@ from enum import StrEnum
 from foothold.errors import PermanentError
 from foothold.partitions import partition_of
 from foothold.pipelines.resources import CLOUDFORMATION_ROLE, DEPLOY_ROLE
+from foothold.refused import READER_ROLE
 
 ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\w+=,.@-]+/)*([\w+=,.@-]{1,64}))")
 SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([\w+=,.@-]{1,64})(?:/\S*)?")
@@ -34,6 +35,7 @@ class Purpose(StrEnum):
     PACKAGE = "the package function"
     DEPLOY = "the deploy role"
     CLOUDFORMATION = "CloudFormation"
+    READER = "the reader role"
     OTHER = "a role"
 
     @property
@@ -73,7 +75,11 @@ class AskingRole:
 
     @property
     def purpose(self) -> Purpose:
-        named = {DEPLOY_ROLE: Purpose.DEPLOY, CLOUDFORMATION_ROLE: Purpose.CLOUDFORMATION}
+        named = {
+            DEPLOY_ROLE: Purpose.DEPLOY,
+            CLOUDFORMATION_ROLE: Purpose.CLOUDFORMATION,
+            READER_ROLE: Purpose.READER,
+        }
         if self.name in named:
             return named[self.name]
         # CloudFormation puts the logical id into the names that it makes up.
@@ -88,7 +94,8 @@ class AskingRole:
 @dataclass(frozen=True, slots=True)
 class Question:
     """May this role do this with an artifact of a region's store? `key` is the object's, None for
-    any object; `caller` the ARN of the role that is to become this one, where it is known."""
+    any object; `caller` the ARN of the role that is to become this one, or of one of
+    its sessions, where it is known."""
 
     role: AskingRole
     action: str
@@ -96,6 +103,16 @@ class Question:
     bucket: str | None = None
     key: str | None = None
     caller: str | None = None
+
+    @property
+    def is_about_artifacts(self) -> bool:
+        return is_about_artifacts(self.action)
+
+
+def is_about_artifacts(action: str) -> bool:
+    """Whether an action can be one on an artifact or its key; of all others only the principal's
+    side is looked at."""
+    return action.partition(":")[0] in {"s3", "kms"}
 
 
 def asking_role(text: str) -> AskingRole:
@@ -125,12 +142,10 @@ def artifact(text: str) -> tuple[str, str]:
 
 
 def known_action(text: str) -> str:
-    """The action as AWS spells it out, such as s3:GetObject. Raises PermanentError for one that
-    is none about artifacts."""
-    if not ACTION.fullmatch(text) or text.partition(":")[0] not in {"s3", "kms"}:
-        raise PermanentError(
-            f"{text[:100]!r} is no action on artifacts: give one of s3 or kms, such as s3:GetObject"
-        )
+    """The action as AWS spells it out, such as s3:GetObject. Raises PermanentError for what is
+    none."""
+    if not ACTION.fullmatch(text):
+        raise PermanentError(f"{text[:100]!r} is no action: give one such as s3:GetObject")
     return text
 
 

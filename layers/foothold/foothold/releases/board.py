@@ -13,12 +13,14 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from foothold.refused import explain_command, role_in
 from foothold.releases.model import PROJECT_TAG, RELEASE_TAG, Cell, Release, ReleaseTarget
 from foothold.releases.ports import SeenPlace, SeenResources, SeenStack
 from foothold.releases.rollout_plan import Rollout
 
 Json = dict[str, Any]
 MOST_NAMED = 3
+FIND_STACKS = "cloudformation:DescribeStacks"
 
 
 class Mark(StrEnum):
@@ -51,7 +53,8 @@ class RegionCode:
 @dataclass(frozen=True, slots=True)
 class BoardCell:
     """One stack. `why` says why it is not known better, `differs` what is not the release's.
-    `changed_at` is the beginning of its last operation, in seconds since 1970, 0 for none."""
+    `changed_at` is the beginning of its last operation, in seconds since 1970, 0 for none.
+    `explain` is the command that tells why access was refused, empty where it was not."""
 
     cell: Cell
     mark: Mark
@@ -62,6 +65,7 @@ class BoardCell:
     drift: str = ""
     why: str = ""
     differs: tuple[str, ...] = ()
+    explain: str = ""
 
     @property
     def is_steady(self) -> bool:
@@ -191,13 +195,16 @@ class Board:
 
 
 def _by_reason(cells: Iterable[tuple[BoardRow, BoardCell]]) -> Iterator[str]:
-    found: dict[tuple[Mark, str], list[str]] = {}
+    found: dict[tuple[Mark, str], list[tuple[str, str]]] = {}
     for row, one in cells:
         where = f"{row.project} {row.target}, {one.cell}"
-        found.setdefault((one.mark, "; ".join(one.notes)), []).append(where)
+        found.setdefault((one.mark, "; ".join(one.notes)), []).append((where, one.explain))
     for (mark, why), places in found.items():
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        yield f"{places[0]}{more}: {mark}: {why}"
+        first, explain = places[0]
+        yield f"{first}{more}: {mark}: {why}"
+        if explain:
+            yield f"{first}: `{explain}` tells why"
 
 
 # --- one cell -----------------------------------------------------------------------------------
@@ -229,8 +236,10 @@ def judge(  # noqa: PLR0917  # each is a part of what is known
 ) -> BoardCell:
     """What a cell runs. `code` is what the release that it names has for its region, `resources`
     what it is made of: a text instead of either says why it is not known."""
+    reader = role_in(cell.account, cell.region)
     if place.unread:
-        return BoardCell(cell, Mark.UNREAD, why=place.unread)
+        explain = explain_command(place.unread, cell.region, reader, FIND_STACKS)
+        return BoardCell(cell, Mark.UNREAD, why=place.unread, explain=explain)
     stack = place.stacks.get(cell.stack)
     if stack is None or stack.status == "REVIEW_IN_PROGRESS":
         why = "it has nothing but change sets" if stack else ""
@@ -248,7 +257,15 @@ def judge(  # noqa: PLR0917  # each is a part of what is known
         stack.drift,
         why,
         differs,
+        _explain(why, cell.region, reader, code, place),
     )
+
+
+def _explain(why: str, region: str, reader: str, code: RegionCode | str, place: SeenPlace) -> str:
+    if isinstance(code, str):  # a release is read at home, by whoever asks
+        return explain_command(why, region)
+    action = "lambda:ListFunctions" if place.code_unread else "cloudformation:GetTemplate"
+    return explain_command(why, region, reader, action)
 
 
 def _graded(

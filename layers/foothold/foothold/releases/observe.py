@@ -8,7 +8,9 @@ from functools import partial
 from typing import TypeVar
 
 from foothold.errors import FootholdError
+from foothold.refused import explained, role_in
 from foothold.releases.board import (
+    FIND_STACKS,
     Board,
     BoardCell,
     BoardRow,
@@ -117,10 +119,15 @@ class Boards:
             for each in one.targets
         )
         declared = {} if target else {one.project: one.targets for one in known if one.targets}
-        unread = [line for one in known for line in one.unread]
+        unread = [explained(line, home.region) for one in known for line in one.unread]
         goes = {(cell.account, cell.region) for _, cell in work}
         unread += [
-            f"orphans in {region} of {account} are not looked for: {place.unread}"
+            explained(
+                f"orphans in {region} of {account} are not looked for: {place.unread}",
+                region,
+                role_in(account, region),
+                FIND_STACKS,
+            )
             for (account, region), place in places.items()
             if place.unread and (account, region) not in goes
         ]

@@ -137,7 +137,7 @@ def _unread(review: Review) -> Iterator[str]:
         return
     yield '<section aria-labelledby="unread">\n<h2 id="unread">Not read</h2>\n'
     yield "<p>What would change in these stacks is not known.</p>\n"
-    rows = ((places(group.cells), title(group), group.reason) for group in review.unread)
+    rows = ((places(group.cells), title(group), group.why) for group in review.unread)
     yield _table("Stacks whose change sets were not read", ("Where", "State", "Reason"), rows)
     yield "</section>\n"
 
@@ -197,8 +197,8 @@ def _group(group: Group, name: str) -> str:
         f'<section class="group" aria-labelledby="{name}">\n<h3 id="{name}">{_text(title(group))}',
         f"</h3>\n{_cells(group.cells)}",
     ]
-    if group.reason:
-        found.append(f"<p>Reason: {_text(group.reason)}</p>\n")
+    if group.why:
+        found.append(f"<p>Reason: {_text(group.why)}</p>\n")
     if group.differs:
         found.append("<p>What is different from most stacks:</p>\n" + _list(group.differs))
     found += [_of_kind(kind, effects) for kind, effects in headed(group.effects).items()]

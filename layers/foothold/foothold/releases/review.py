@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from foothold.errors import PermanentError
+from foothold.refused import explained, role_in
 from foothold.releases.access import Access, judge_access
 from foothold.releases.changes import (
     KNOWN_AFTER_APPLY,
@@ -174,6 +175,16 @@ class Group:
     @property
     def is_read(self) -> bool:
         return self.state in {SetState.READY, SetState.EMPTY}
+
+    @property
+    def why(self) -> str:
+        """The reason, and where access was refused, the command that tells why, for the first of
+        the stacks."""
+        if self.state is not SetState.UNREAD:
+            return self.reason
+        cell = self.cells[0]
+        reader = role_in(cell.account, cell.region)
+        return explained(self.reason, cell.region, reader, "cloudformation:DescribeChangeSet")
 
 
 @dataclass(frozen=True)

@@ -136,8 +136,8 @@ def _lines(review: Review) -> Iterator[str]:
 
 
 def _of_group(group: Group) -> Iterator[str]:
-    if group.reason:
-        yield f"reason: {plain(group.reason, 500)}"
+    if group.why:
+        yield f"reason: {plain(group.why, 800)}"
     yield from (f"differs: {plain(line, 300)}" for line in group.differs)
     for effect in group.effects[:MOST_ROWS]:
         mark = "!" if effect.is_risk else " "
@@ -230,8 +230,8 @@ def _markdown_of(group: Group) -> Iterator[str]:
         yield f"<details><summary>{counted_places(group.cells)}</summary>\n"
         yield f"{_text(places(group.cells), 4000)}\n\n</details>"
     yield ""
-    if group.reason:
-        yield f"Reason: {_text(group.reason, 500)}"
+    if group.why:
+        yield f"Reason: {_text(group.why, 800)}"
         yield ""
     if group.differs:
         yield "What is different here:"

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from foothold.aws.clients import aws_call, error_code
 from foothold.errors import FootholdError, PermanentError
-from foothold.explain.chain import BECOME, LinkVerdict, explain
+from foothold.explain.chain import LinkVerdict, explain
 from foothold.explain.gateways.organization import OrganizationPolicies
 from foothold.explain.observed import (
     BucketFacts,
@@ -28,6 +28,7 @@ from foothold.explain.observed import (
     Unread,
 )
 from foothold.explain.principal import Purpose, Question, asking_role
+from foothold.refused import BECOME
 from foothold.stores.model import ControlPlane
 from foothold.stores.published import ACCOUNT_REGIONAL
 from foothold.stores.register import Adoption, Names, Register
@@ -350,7 +351,7 @@ class AwsObserver:
         self, reads: _Reads, question: Question, home: Mapping[str, str] | Unread
     ) -> tuple[str | None, str | None] | Unread:
         own = self._names.publishing(self._names.own_store)
-        if question.region == self._home or question.action == BECOME:
+        if question.region == self._home or not question.is_about_artifacts:
             return _pair(home, own)
         return _pair(self._parameters(reads, question.region, own), own)
 
@@ -388,7 +389,7 @@ class AwsObserver:
     def _bucket(
         self, reads: _Reads, question: Question, bucket: str | None
     ) -> BucketFacts | Unread | None:
-        if question.action == BECOME:
+        if not question.is_about_artifacts:
             return None
         if bucket is None:
             return Unread(f"which bucket {question.region} has is not known")
@@ -466,7 +467,7 @@ class AwsObserver:
         self, reads: _Reads, question: Question, name: str | None
     ) -> tuple[str | Unread | None, Mapping[str, Any] | None]:
         """What the alias points at, and what KMS says of that key."""
-        if question.action == BECOME:
+        if not question.is_about_artifacts:
             return None, None
         if name is None:
             return Unread(f"which alias the key of {question.region} has is not known"), None

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_s3 import S3Client
 
-# What pipelines/target-account.yaml calls the roles that a target account lends.
-READER_ROLE = "foothold-reader"
-DEPLOY_ROLE = "foothold-deploy"
+DEPLOY_ROLE = "foothold-deploy"  # of pipelines/target-account.yaml
 
 # A role that another role assumes lends its credentials for an hour at most (IAM User Guide,
 # "Methods to assume a role": role chaining).
