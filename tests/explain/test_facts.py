@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -47,7 +48,10 @@ class TwoAccounts:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
-        self.refused: set[str] = set()
+        # moto does not simulate.
+        self.refused: set[str] = {"SimulatePrincipalPolicy"}
+        self.simulated: Any = None
+        self.simulating: dict[str, Any] = {}
         self.asked = False
         self.tools = boto3.Session("tools", "secret", region_name=HOME)
         self.test = self._in_the_target_account()
@@ -115,8 +119,12 @@ class TwoAccounts:
         made.meta.events.register("before-call", self._count)
         return made
 
-    def _count(self, model: Any, **_: Any) -> Any:
+    def _count(self, model: Any, params: Any, **_: Any) -> Any:
         self.calls.append(model.name)
+        if model.name == "SimulatePrincipalPolicy" and self.simulated is not None:
+            self.simulating = params["body"]
+            simulated: Any = AWSResponse("", 200, HTTPHeaders(), None)
+            return simulated, {"EvaluationResults": self.simulated}
         if model.name in self.refused:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, model.name)
         if model.name == "GetFunctionConfiguration":  # moto makes no function without Docker
@@ -153,7 +161,9 @@ def test_everything_between_a_role_and_an_artifact_is_seen_in_twelve_reads(
     assert [link.says for link in chain.unknown if link.decides] == []
     assert len(accounts.calls) <= READS
     writes = [
-        name for name in accounts.calls if not name.startswith(("Get", "List", "Describe", "Head"))
+        name
+        for name in accounts.calls
+        if not name.startswith(("Get", "List", "Describe", "Head", "Simulate"))
     ]
     assert writes == []
 
@@ -210,7 +220,7 @@ NOT_LET = {
 def test_what_may_not_be_read_is_unknown_and_nothing_else_is_broken_for_it(
     accounts: TwoAccounts, operation: str, link: str
 ) -> None:
-    accounts.refused = {operation, "GetFunctionConfiguration"}
+    accounts.refused |= {operation, "GetFunctionConfiguration"}
     chain = explain(accounts.observer().observe(accounts.question()))
     told = {each.name: each.verdict for each in chain.links}
     assert told[link] is LinkVerdict.UNKNOWN
@@ -284,7 +294,7 @@ def test_where_foothold_is_not_deployed_it_is_said(accounts: TwoAccounts) -> Non
 def test_whether_a_refusing_policy_is_meant_so_is_not_guessed_without_the_settings(
     accounts: TwoAccounts,
 ) -> None:
-    accounts.refused = {"GetFunctionConfiguration"}
+    accounts.refused |= {"GetFunctionConfiguration"}
     accounts.tools.client("s3", REGION).delete_bucket_policy(Bucket=accounts.bucket)
     chain = explain(accounts.observer().observe(accounts.question()))
     assert [(each.name, each.fix) for each in chain.broken] == [("bucket policy", None)]
@@ -298,6 +308,134 @@ def test_settings_are_read_only_where_something_refuses(accounts: TwoAccounts) -
     s3.delete_bucket_policy(Bucket=accounts.bucket)
     accounts.observer().observe(accounts.question())
     assert "GetFunctionConfiguration" in accounts.calls
+
+
+# --- IAM's own simulation -------------------------------------------------------------------------
+
+IDENTITY = "identity policies: s3:GetObject"
+
+
+def simulated(accounts: TwoAccounts, decision: str = "allowed", **more: Any) -> list[Any]:
+    """What IAM answers for the deploy role: each action on each resource."""
+    any_object = f"arn:aws:s3:::{accounts.bucket}/*"
+    return [
+        {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decision, **more}
+        for action in ("s3:GetObject", "kms:Decrypt")
+        for resource in (any_object, accounts.key_arn)
+    ]
+
+
+def links_of(accounts: TwoAccounts) -> dict[str, Any]:
+    chain = explain(accounts.observer().observe(accounts.question(None)))
+    assert len(accounts.calls) <= READS
+    accounts.calls.clear()
+    return {link.name: link for link in chain.links}
+
+
+def test_iams_own_simulation_is_asked_once_with_all_that_is_known_of_the_request(
+    accounts: TwoAccounts,
+) -> None:
+    accounts.simulated = simulated(accounts)
+    accounts.observer().observe(accounts.question(None))
+    assert accounts.calls.count("SimulatePrincipalPolicy") == 1
+    asked = accounts.simulating
+    named = {value for key, value in asked.items() if key.startswith(("ActionNames", "Resource"))}
+    any_object = f"arn:aws:s3:::{accounts.bucket}/*"
+    assert named == {"s3:GetObject", "kms:Decrypt", any_object, accounts.key_arn}
+    assert asked["PolicySourceArn"] == f"arn:aws:iam::{TEST}:role/foothold-deploy"
+    keys = {value for key, value in asked.items() if key.endswith("ContextKeyName")}
+    assert {"kms:ViaService", "s3:TlsVersion", "aws:ResourceAccount", "aws:PrincipalOrgID"} <= keys
+    assert "iam:PassedToService" in keys
+    assert not any("ResourcePolicy" in key for key in asked)
+
+
+def test_where_it_agrees_it_is_said_and_where_it_differs_the_link_is_unknown(
+    accounts: TwoAccounts,
+) -> None:
+    accounts.simulated = simulated(accounts)
+    link = links_of(accounts)[IDENTITY]
+    assert (link.verdict, link.says) == (
+        LinkVerdict.OK,
+        "they allow it; IAM's own simulation says the same",
+    )
+    accounts.simulated = simulated(accounts, "implicitDeny")
+    link = links_of(accounts)[IDENTITY]
+    assert (link.verdict, link.says) == (
+        LinkVerdict.UNKNOWN,
+        "they allow it; IAM's own simulation refuses it",
+    )
+    for name in ("deploy", "adopted-artifacts"):
+        accounts.test.client("iam").delete_role_policy(RoleName="foothold-deploy", PolicyName=name)
+    link = links_of(accounts)[IDENTITY]
+    assert link.verdict is LinkVerdict.BROKEN
+    assert link.fix
+    accounts.simulated = simulated(accounts)
+    link = links_of(accounts)[IDENTITY]
+    assert (link.verdict, link.fix) == (LinkVerdict.UNKNOWN, None)
+
+
+def test_a_refusal_of_the_organisation_is_the_organisations_and_not_the_roles(
+    accounts: TwoAccounts,
+) -> None:
+    no: Any = {"OrganizationsDecisionDetail": {"AllowedByOrganizations": False}}
+    accounts.simulated = simulated(accounts, "implicitDeny", **no)
+    links = links_of(accounts)
+    assert links[IDENTITY].says == "they allow it"
+    refused = links["service control policies: s3:GetObject"]
+    assert refused.says.endswith("IAM's own simulation refuses it")
+    assert (refused.verdict, refused.decides) == (LinkVerdict.UNKNOWN, True)
+
+
+def test_a_refusal_of_a_boundary_that_nobody_saw_is_not_the_roles_own(
+    accounts: TwoAccounts,
+) -> None:
+    no: Any = {"PermissionsBoundaryDecisionDetail": {"AllowedByPermissionsBoundary": False}}
+    accounts.simulated = simulated(accounts, "implicitDeny", **no)
+    links = links_of(accounts)
+    assert links["boundary: s3:GetObject"].verdict is LinkVerdict.UNKNOWN
+    assert links[IDENTITY].says == "they allow it"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"EvalDecision": "perhaps"},
+        {"MissingContextValues": ["aws:SourceIp"]},
+        {"EvalResourceName": "*"},
+        {"EvalActionName": "s3:getobject"},
+    ],
+)
+def test_an_answer_that_is_no_whole_one_changes_nothing(
+    accounts: TwoAccounts, spoilt: dict[str, Any]
+) -> None:
+    without = links_of(accounts)
+    accounts.simulated = [
+        {**one, **spoilt} if one["EvalActionName"] == "kms:Decrypt" else one
+        for one in simulated(accounts, "implicitDeny")
+    ]
+    assert links_of(accounts) == without
+    accounts.simulated = []
+    assert links_of(accounts) == without
+
+
+class InTurn(ThreadPoolExecutor):
+    """Whatever is submitted is done at once: what comes first takes the reads."""
+
+    def submit(self, fn: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*arguments, **named))
+        return done
+
+
+def test_the_simulation_takes_no_read_from_what_decides(
+    accounts: TwoAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "ThreadPoolExecutor", InTurn)
+    accounts.simulated = simulated(accounts)
+    seen = accounts.observer().observe(accounts.question())
+    assert len(accounts.calls) == READS
+    assert "SimulatePrincipalPolicy" not in accounts.calls
+    assert seen.published.regional == seen.published.home
 
 
 # --- The organisation's policies ------------------------------------------------------------------
@@ -343,7 +481,7 @@ def test_nothing_binds_the_management_account_itself(accounts: TwoAccounts) -> N
 
 
 def test_an_organisation_that_may_not_be_read_stays_unread(accounts: TwoAccounts) -> None:
-    accounts.refused = {"ListParents"}
+    accounts.refused |= {"ListParents"}
     client = accounts.client("organizations", TEST, HOME)
     found = OrganizationPolicies(client).placed(Membership("o-a", "o-a"), TEST, TEST)
     assert isinstance(found.service_levels, Unread)

@@ -128,6 +128,28 @@ def explain(seen: Observed) -> Chain:
     return Chain(seen.question, tuple(_Chain(seen).links()))
 
 
+def to_simulate(seen: Observed) -> tuple[Mapping[str, str], Mapping[str, tuple[str, ...]]]:
+    """What IAM's own simulation is to be asked: resources by action, and the context; nothing
+    where the evaluator has no verdict that it could confirm.
+
+    No resource's policy goes with it: IAM does not simulate these for roles (IAM API Reference,
+    "SimulatePrincipalPolicy", ResourcePolicy).
+    """
+    role = seen.role
+    if not isinstance(role, RoleFacts) or isinstance(role.policies, Unread):
+        return {}, {}
+    if not seen.question.is_about_artifacts:
+        return {}, {}
+    chain = _Chain(seen)
+    # Some key of the deploy role's policies that is not given would leave all in doubt.
+    passed = ("cloudformation.amazonaws.com",)
+    context: dict[str, tuple[str, ...]] = {"iam:PassedToService": passed}
+    for access in chain.accesses:
+        known = chain.request(access).context
+        context |= {key: values for key, values in known.items() if values}
+    return {access.action: access.resource for access in chain.accesses}, context
+
+
 def on_the_key(action: str) -> str | None:
     """What the action does with the key of the object; None where it touches no object."""
     return action if action.startswith("kms:") else ON_THE_KEY.get(action.lower())
@@ -145,6 +167,19 @@ def _broken(
 
 def _unknown(name: str, why: str, statement: StatementRef | None = None) -> Link:
     return Link(name, LinkVerdict.UNKNOWN, why, statement)
+
+
+def _confirmed(link: Link, said: Verdict) -> Link:
+    """The link with what IAM's own simulation says of it: one of us is wrong where we differ, and
+    nobody knows who."""
+    if said is None:
+        return link
+    told = f"{link.says}; IAM's own simulation {'allows it' if said else 'refuses it'}"
+    if link.verdict is LinkVerdict.UNKNOWN:
+        return replace(link, says=told, decides=link.decides or not said)
+    if said == (link.verdict is LinkVerdict.OK):
+        return replace(link, says=f"{link.says}; IAM's own simulation says the same")
+    return replace(link, verdict=LinkVerdict.UNKNOWN, says=told, fix=None)
 
 
 class _Chain:
@@ -204,7 +239,7 @@ class _Chain:
         region = self.asked.region
         return f"s3.{region}.{partition_of(region).dns_suffix}"
 
-    def _request(self, access: NeededAccess) -> Request:
+    def request(self, access: NeededAccess) -> Request:
         membership = self.seen.membership
         context: dict[str, tuple[str, ...]] = {
             "aws:PrincipalArn": (self.role.arn,),
@@ -403,7 +438,8 @@ class _Chain:
 
     def _policies(self, role: RoleFacts) -> Iterator[Link]:
         for access in self.accesses:
-            yield self._boundary(role, access)
+            said = self.seen.simulated.get(access.action)
+            yield _confirmed(self._boundary(role, access), said.boundary if said else None)
         for access in self.accesses:
             yield self._identity(role, access)
         for access in self.accesses:
@@ -416,7 +452,7 @@ class _Chain:
         if role.boundary is None:
             return _ok(name, "the role has none")
         arn, document = role.boundary
-        found = opinion({arn: document}, self._request(access))
+        found = opinion({arn: document}, self.request(access))
         if found.granted:
             return _ok(name, f"{arn} allows it", found.allowing)
         if found.granted is None:
@@ -432,10 +468,18 @@ class _Chain:
         return _broken(name, f"{arn} does not allow it", fix)
 
     def _identity(self, role: RoleFacts, access: NeededAccess) -> Link:
+        said = self.seen.simulated.get(access.action)
+        link = _confirmed(self._own_policies(role, access), said.identity if said else None)
+        silent = link.verdict is LinkVerdict.BROKEN and link.statement is None
+        if silent and self.seen.same_account and self._resource_lets_in(access):
+            return _ok(link.name, "they need not: the resource's own policy lets the role in")
+        return link
+
+    def _own_policies(self, role: RoleFacts, access: NeededAccess) -> Link:
         name = f"identity policies: {access.action}"
         if isinstance(role.policies, Unread):
             return _unknown(name, role.policies.why)
-        found = opinion(role.policies, self._request(access))
+        found = opinion(role.policies, self.request(access))
         if found.granted:
             return _ok(name, "they allow it", found.allowing)
         if found.granted is None:
@@ -449,8 +493,6 @@ class _Chain:
                 where = self.role.name, self.role.account, ref.policy
                 fix = fixes.change_role_policy(*where, less)
             return _broken(name, f"{ref.policy} denies it{_by_hand(fix)}", fix, ref)
-        if self.seen.same_account and self._resource_lets_in(access):
-            return _ok(name, "they need not: the resource's own policy lets the role in")
         fix = fixes.allow_role(self.role.name, self.role.account, access)
         return _broken(name, "no statement allows it", fix)
 
@@ -460,12 +502,12 @@ class _Chain:
             key = self.seen.key
             if not isinstance(key, KeyFacts):
                 return False
-            found = opinion({"key": key.policy}, self._request(access))
+            found = opinion({"key": key.policy}, self.request(access))
             return bool(found.granted and found.direct) or self._has_grant(key, access.action)
         bucket = self.seen.bucket
         if not isinstance(bucket, BucketFacts):
             return False
-        found = opinion({"bucket": bucket.policy}, self._request(access))
+        found = opinion({"bucket": bucket.policy}, self.request(access))
         return bool(found.granted and found.direct)
 
     def _has_grant(self, key: KeyFacts, action: str) -> bool:
@@ -482,18 +524,21 @@ class _Chain:
             ("resource control policies", membership.resource_levels, False),
         ):
             name = f"{kind}: {access.action}"
+            simulated = self.seen.simulated.get(access.action) if allows else None
+            said = simulated.organization if simulated else None
             if isinstance(levels, Unread):
                 # Hardly anybody may read them, and hardly any is about artifacts: no alarm.
-                yield Link(name, LinkVerdict.UNKNOWN, levels.why, decides=False)
-                continue
-            yield self._level(name, levels, access, must_allow=allows)
+                link = Link(name, LinkVerdict.UNKNOWN, levels.why, decides=False)
+            else:
+                link = self._level(name, levels, access, must_allow=allows)
+            yield _confirmed(link, said)
 
     def _level(
         self, name: str, levels: tuple[PolicyLevel, ...], access: NeededAccess, *, must_allow: bool
     ) -> Link:
         unclear: Link | None = None
         for level in levels:
-            found = opinion(level.policies, self._request(access))
+            found = opinion(level.policies, self.request(access))
             if found.denied:
                 assert found.denying  # it denies
                 ref = found.denying
@@ -528,7 +573,7 @@ class _Chain:
             passed,
             {"StringEquals": {"iam:PassedToService": to["iam:PassedToService"][0]}},
         )
-        plain = self._request(access)
+        plain = self.request(access)
         request = Request(
             plain.principal, plain.account, plain.action, passed, {**plain.context, **to}
         )
@@ -668,7 +713,7 @@ class _Chain:
         name = "bucket policy"
         if isinstance(bucket.policy, Unread):
             return _unknown(name, bucket.policy.why)
-        request = self._request(access)
+        request = self.request(access)
         found = opinion({"the bucket policy": bucket.policy}, request)
         if self._decides(found):
             return _ok(name, "it lets the role in", found.allowing)
@@ -789,7 +834,7 @@ class _Chain:
         if key.state != ENABLED or not isinstance(self.seen.role, RoleFacts):
             return False
         access = NeededAccess(on_the_key(self.asked.action) or "", key.arn)
-        request = self._request(access)
+        request = self.request(access)
         policies = self.seen.role.policies
         if isinstance(policies, Unread) or isinstance(key.policy, Unread):
             return None
@@ -823,7 +868,7 @@ class _Chain:
         name = "key policy"
         if isinstance(key.policy, Unread):
             return _unknown(name, key.policy.why)
-        request = self._request(access)
+        request = self.request(access)
         found = opinion({"the key policy": key.policy}, request)
         if found.granted:
             return _ok(name, "it lets the role in", found.allowing)

@@ -110,9 +110,27 @@ class PublishedFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Simulated:
+    """What IAM's own simulation says of one action of the role: whether everything on the
+    principal's side allows it; and whether the boundary, and the organisation, do, None where it
+    does not say."""
+
+    allowed: bool
+    boundary: bool | None = None
+    organization: bool | None = None
+
+    @property
+    def identity(self) -> bool | None:
+        """Whether the role's own policies allow it; None where others refuse already."""
+        others = self.boundary is not False and self.organization is not False
+        return True if self.allowed else False if others else None
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that was seen for one question. `plane` is what the control plane's own settings
-    say, `key` the key that the object is under, or the store's own where no object is asked for.
+    say, `key` the key that the object is under, or the store's own where no object is asked for;
+    `simulated` is by action, and empty where IAM was not asked.
     """
 
     question: Question
@@ -127,6 +145,7 @@ class Observed:
     published: PublishedFacts
     plane: ControlPlane | Unread
     adopted: Adoption | None = None
+    simulated: Mapping[str, Simulated] = field(default_factory=dict)
 
     @property
     def spec(self) -> StoreSpec | None:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from foothold.aws.clients import aws_call, error_code
 from foothold.errors import FootholdError, PermanentError
-from foothold.explain.chain import LinkVerdict, explain
+from foothold.explain.chain import LinkVerdict, explain, to_simulate
 from foothold.explain.gateways.organization import OrganizationPolicies
 from foothold.explain.observed import (
     BucketFacts,
@@ -25,6 +25,7 @@ from foothold.explain.observed import (
     Observed,
     PublishedFacts,
     RoleFacts,
+    Simulated,
     Unread,
 )
 from foothold.explain.principal import Purpose, Question, asking_role
@@ -59,6 +60,13 @@ ALWAYS_ON = frozenset(
         *("us-west-2", "cn-north-1", "cn-northwest-1", "us-gov-east-1", "us-gov-west-1"),
     }
 )
+DECISIONS = frozenset({"allowed", "explicitDeny", "implicitDeny"})
+TYPES = {
+    "aws:PrincipalIsAWSService": "boolean",
+    "aws:PrincipalOrgPaths": "stringList",
+    "aws:SecureTransport": "boolean",
+    "s3:TlsVersion": "numeric",
+}
 ENABLED = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
 
@@ -69,6 +77,11 @@ class _Reads:
         self._pool = pool
         self._left = READS
         self._lock = threading.Lock()
+
+    @property
+    def left(self) -> int:
+        with self._lock:
+            return self._left
 
     def start(self, read: Callable[[], Value]) -> Future[Value]:
         return self._pool.submit(read)
@@ -171,8 +184,29 @@ class AwsObserver:
                 plane = self._settings(reads, home)
                 membership = self._membership(question, organization.result(), store[0], plane)
                 seen = replace(seen, plane=plane, membership=membership)
+            # IAM's own opinion confirms what is known: it takes no read from what is not.
+            to_come = question.is_about_artifacts and question.region != self._home
+            asked = reads.left > to_come and reads.start(partial(self._simulated, reads, seen))
             regional = self._regional(reads, question, home)
-        return replace(seen, published=replace(seen.published, regional=regional))
+            simulated = asked.result() if asked else {}
+        published = replace(seen.published, regional=regional)
+        return replace(seen, published=published, simulated=simulated)
+
+    def _simulated(self, reads: _Reads, seen: Observed) -> Mapping[str, Simulated]:
+        resources, context = to_simulate(seen)
+        if not resources:
+            return {}
+        role = seen.question.role
+        found = reads(
+            f"ask for IAM's own simulation of {role.arn}",
+            lambda: self._client_of("iam", role.account, self._home).simulate_principal_policy(
+                PolicySourceArn=role.arn,
+                ActionNames=list(resources),
+                ResourceArns=sorted(set(resources.values())),
+                ContextEntries=[_entry(key, values) for key, values in context.items()],
+            )["EvaluationResults"],
+        )
+        return _simulation(found, resources) if isinstance(found, list) else {}
 
     def _store(
         self, reads: _Reads, question: Question, bucket: str | None, alias_name: str | None
@@ -535,6 +569,30 @@ class AwsObserver:
         return tuple(
             Grant(role.arn, tuple(one["Operations"])) for one in found if not one.get("Constraints")
         )
+
+
+def _entry(key: str, values: tuple[str, ...]) -> dict[str, Any]:
+    kind = TYPES.get(key, "string")
+    return {"ContextKeyName": key, "ContextKeyValues": list(values), "ContextKeyType": kind}
+
+
+def _simulation(found: list[Any], resources: Mapping[str, str]) -> Mapping[str, Simulated]:
+    """What it says of each action on its own resource; nothing at all where it does not answer for
+    every one, or misses a part of the context, so that the result "might be untrustworthy" (IAM
+    API Reference, "EvaluationResult")."""
+    simulated = {}
+    for one in found:
+        action, decision = str(one.get("EvalActionName")), one.get("EvalDecision")
+        usable = decision in DECISIONS and not one.get("MissingContextValues")
+        if usable and one.get("EvalResourceName") == resources.get(action):
+            boundary = one.get("PermissionsBoundaryDecisionDetail", {})
+            organization = one.get("OrganizationsDecisionDetail", {})
+            simulated[action] = Simulated(
+                decision == "allowed",
+                boundary.get("AllowedByPermissionsBoundary"),
+                organization.get("AllowedByOrganizations"),
+            )
+    return simulated if simulated.keys() == resources.keys() else {}
 
 
 def _with_path(question: Question, role: RoleFacts | Unread | None) -> Question:
