@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 LINTERS := lint-types lint-checkov lint-template lint-security lint-code lint-imports
 .PHONY: setup demo check test prove prove-full lint $(LINTERS) local local-down bench-stores \
-	bench-package bench-pipeline bench-review bench-board lock clean
+	bench-package bench-pipeline bench-review bench-board bench-explain lock clean
 .DELETE_ON_ERROR:
 
 setup: $(BIN)/foothold .venv-emulator/complete
@@ -89,6 +89,9 @@ bench-review: setup
 
 bench-board: setup
 	$(BIN)/python -m benchmarks.board
+
+bench-explain: setup
+	$(BIN)/python -m benchmarks.explain
 
 bench-package: setup
 	$(BIN)/python benchmarks/package.py
