@@ -64,8 +64,6 @@ class Opinion:
 
     @property
     def granted(self) -> Verdict:
-        if self.denied:
-            return False
         return all_of([not_(self.denied), self.allowed])
 
     @property
@@ -115,7 +113,7 @@ def opinion(documents: Mapping[str, Any], request: Request) -> Opinion:
 def statements(documents: Mapping[str, Any]) -> Iterator[StatementRef]:
     """Every statement of the documents that is one."""
     for name, document in documents.items():
-        body = document.get("Statement", ()) if isinstance(document, Mapping) else ()
+        body = document.get("Statement") if isinstance(document, Mapping) else ()
         for number, statement in enumerate(listed(body)):
             if isinstance(statement, Mapping):
                 yield StatementRef(name, number, statement)
@@ -177,8 +175,8 @@ def _is_meant(statement: Json, request: Request) -> Verdict:
     if not isinstance(principal, Mapping):
         return None
     if not request.principal.startswith("arn:"):
-        return request.principal in listed(principal.get("Service", ()))
-    return any_of([_is_named(str(one), request) for one in listed(principal.get("AWS", ()))])
+        return request.principal in listed(principal.get("Service"))
+    return any_of([_is_named(str(one), request) for one in listed(principal.get("AWS"))])
 
 
 def _is_named(named: str, request: Request) -> Verdict:
@@ -196,7 +194,7 @@ def _names_itself(statement: Json, request: Request) -> bool:
     principal = statement.get("Principal")
     if principal == "*":
         return True
-    named = listed(principal.get("AWS", ())) if isinstance(principal, Mapping) else []
+    named = listed(principal.get("AWS")) if isinstance(principal, Mapping) else []
     return "*" in named or request.principal in named
 
 
@@ -206,9 +204,7 @@ Compare = Callable[[str, str], Verdict]
 def _arn_like(pattern: str, value: str) -> Verdict:
     """Each of the six parts of an ARN by itself."""
     parts = pattern.split(":", 5), value.split(":", 5)
-    if len(parts[0]) != len(parts[1]):
-        return False
-    return all(matches(one, other) for one, other in zip(*parts, strict=True))
+    return len(parts[0]) == len(parts[1]) and all(map(matches, *parts))
 
 
 def _less(limit: str, value: str) -> Verdict:
@@ -235,13 +231,14 @@ OPERATORS: Mapping[str, tuple[Compare, bool]] = {
 
 
 def _holds(condition: Any, request: Request) -> Verdict:
-    if not isinstance(condition, Mapping):
+    blocks = condition.values() if isinstance(condition, Mapping) else [None]
+    if not all(isinstance(block, Mapping) for block in blocks):
         return None
     return all_of(
         [
             _one_holds(operator, key, [str(value) for value in listed(wanted)], request)
             for operator, block in condition.items()
-            for key, wanted in (block.items() if isinstance(block, Mapping) else [("?", "?")])
+            for key, wanted in block.items()
         ]
     )
 
