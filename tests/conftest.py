@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
+import foothold.cli.console  # noqa: F401  before any test has a width of its own: it keeps the first
 from proof.cloud import Cloud
 
 # How fast the machine is decides nothing. The proof's mutants run under a profile of their own.

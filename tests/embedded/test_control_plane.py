@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -329,9 +329,13 @@ def deploy_role(aws: Embedded, account: str, name: str) -> str:
     allow = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
              "Action": "sts:AssumeRole"}  # fmt: skip
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    document = {"Version": "2012-10-17", "Statement": allow}
-    with suppress(iam.exceptions.EntityAlreadyExistsException):
+    document: dict[str, Any] = {"Version": "2012-10-17", "Statement": [allow]}
+    try:
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(document))
+    except iam.exceptions.EntityAlreadyExistsException:  # pipelines/target-account.yaml's, perhaps
+        trust: Any = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+        document["Statement"] = [allow, *(one for one in trust["Statement"] if one != allow)]
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(document))
     document["Statement"] = everything
     iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(document))
     return f"arn:aws:iam::{account}:role/{name}"

@@ -29,6 +29,8 @@ def test_every_parameter_has_the_name_that_the_documentation_and_the_template_gi
     assert NAMES.reconcile_function == "/foothold/reconcile-function"
     assert NAMES.package_function == "/foothold/package-function"
     assert NAMES.review_function == "/foothold/review-function"
+    assert NAMES.rollout_function == "/foothold/rollout-function"
+    assert NAMES.pipeline("orders") == "/foothold/pipelines/orders"
     assert NAMES.pipeline_regions == "/foothold/pipeline-regions"
     assert NAMES.acceptance_run == "/foothold/acceptance/run"
     assert (NAMES.store(REGION), NAMES.own_store) == (AT_HOME, "/foothold/artifact-store")

@@ -185,7 +185,7 @@ def test_waves_are_watched_without_waiting_and_nobody_is_asked_where_nothing_is_
     template = app / "template.yaml"
     template.write_text(template.read_text().replace('"hello"', '"quiet"'))
     file = tmp_path / "pipeline.yaml"
-    file.write_text(yaml.safe_dump(declared))
+    file.write_text(json.dumps(declared))  # which is YAML, whatever the maps were read as
     rendered = run.rendered(aws, file, [])
     assert '\\"minutes\\":1000' not in json.dumps(rendered)
     shown = rehearse(aws, rendered, app)
