@@ -149,6 +149,7 @@ TOOLS = (
             "action": text("What it wants to do. Default: s3:GetObject."),
             "artifact": text("The artifact, as s3://BUCKET/KEY."),
             "region": REGION,
+            "caller": text("For sts:AssumeRole: the ARN of the role that wants to be the principal."),
             "pipeline": PROJECT,
             "execution": EXECUTION,
         },
