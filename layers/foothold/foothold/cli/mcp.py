@@ -149,7 +149,7 @@ TOOLS = (
             "action": text("What it wants to do. Default: s3:GetObject."),
             "artifact": text("The artifact, as s3://BUCKET/KEY."),
             "region": REGION,
-            "caller": text("For sts:AssumeRole: the ARN of the role that wants to be the principal."),
+            "caller": text("For sts:AssumeRole: who wants to be the principal, a role's ARN."),
             "pipeline": PROJECT,
             "execution": EXECUTION,
         },
