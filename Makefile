@@ -35,7 +35,7 @@ check: lint
 	$(BIN)/python -m pytest --numprocesses 2 -m unit
 
 test: setup .venv-checkov/complete
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 3
 
 # A sample of every proof, in minutes; SEED=n takes another. prove-full takes all of it, in less
 # than an hour, and writes docs/proof.md; LINES="roles sizes" runs and writes only those.

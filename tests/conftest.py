@@ -10,13 +10,17 @@ import botocore.session
 import pytest
 from hypothesis import HealthCheck, settings
 
-import foothold.cli.console  # noqa: F401  before any test has a width of its own: it keeps the first
+import foothold.cli.console
 from proof.cloud import Cloud
 
 # How fast the machine is decides nothing. The proof's mutants run under a profile of their own.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 if settings.get_current_profile_name() != "mutants":
     settings.load_profile("tests")
+
+# A console keeps the width that it is made with: pytest-xdist's COLUMNS, or that of the first test
+# that needs a console. Without one it asks each time.
+foothold.cli.console.out._width = None
 
 HERE = Path(__file__).parent
 LANES = ("unit", "embedded", "proof")
