@@ -24,8 +24,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from foothold.pipelines.declaration import PIPELINE_VARIABLE
 from foothold.releases.gateways.stacks import why_failed
+from foothold.releases.model import (
+    PIPELINE_VARIABLE,
+)
 from local.aws.embedded import TOOLS, Embedded
 from local.rehearsal.buildspec import (
     buildspec,

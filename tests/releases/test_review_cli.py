@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from foothold.caller import Caller
 from foothold.cli import review as command
 from foothold.cli.main import app
 from foothold.errors import PermanentError
@@ -38,6 +39,7 @@ class Called:
     """A caller whose stores are in memory."""
 
     home_region = HOME
+    home_store = Caller.home_store
 
     def __init__(self) -> None:
         self.records = self.stores = MemoryRecords()

@@ -207,3 +207,13 @@ def test_whatever_a_parameter_says_only_the_regions_own_store_may_be_used(
     trust = Trust(HOME, world.store_buckets, lambda: ACCOUNT, PLANE)
     below = spec.parameters(spec.home_path, key_arn) | {f"{spec.home_path}/bucket": bucket}
     assert trust.among(lambda: PLANE.register(below)).stores == {}
+
+
+def test_a_regions_store_is_had_or_the_reason_why_not() -> None:
+    store = ArtifactStore("eu-west-1", "bucket", "key")
+    published = Published({"eu-west-1": store}, {"us-east-1": "somebody changed it"})
+    assert published.usable("eu-west-1", "there is none") == store
+    with pytest.raises(PermanentError, match=r"^somebody changed it$"):
+        published.usable("us-east-1", "there is none")
+    with pytest.raises(PermanentError, match=r"^there is none$"):
+        published.usable("sa-east-1", "there is none")

@@ -12,7 +12,7 @@ from botocore.config import Config
 
 from foothold.aws.clients import CONFIG, Clients, aws_call, open_session
 from foothold.aws.regional import RegionalClient
-from foothold.errors import NotReachedError, PermanentError
+from foothold.errors import NotReachedError
 from foothold.refused import READER_ROLE
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.keeping import Releases
@@ -143,11 +143,9 @@ class Caller:
     @cached_property
     def home_store(self) -> ArtifactStore:
         """Where reviews, rollouts and holds are kept. Raises PermanentError where it is not."""
-        published, home = self.stores.ready(), self.home_region
-        if home not in published.stores:
-            nothing = f"{home} has no artifact store: `foothold regions add {home}` makes it"
-            raise PermanentError(published.refused.get(home, nothing))
-        return published.stores[home]
+        home = self.home_region
+        nothing = f"{home} has no artifact store: `foothold regions add {home}` makes it"
+        return self.stores.ready().usable(home, nothing)
 
     @cached_property
     def pipeline_regions(self) -> PipelineRegions:

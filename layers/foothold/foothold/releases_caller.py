@@ -21,9 +21,14 @@ from foothold.releases.gateways.cells import TargetCells
 from foothold.releases.gateways.changesets import TargetChangeSets
 from foothold.releases.gateways.records import RegionalRecords
 from foothold.releases.gateways.stacks import DeployedStacks, object_url
-from foothold.releases.gateways.target_accounts import DEPLOY_ROLE, TargetClients
+from foothold.releases.gateways.target_accounts import TargetClients
 from foothold.releases.gateways.trials import OwnTrials
-from foothold.releases.model import MANIFEST, Release, releases_prefix
+from foothold.releases.model import (
+    DEPLOY_ROLE,
+    MANIFEST,
+    Release,
+    releases_prefix,
+)
 from foothold.releases.observe import Boards
 from foothold.releases.rollout import Rollouts, Say
 

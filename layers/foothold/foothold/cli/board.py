@@ -19,6 +19,7 @@ from foothold.cli.console import (
     out,
     print_json,
     tell,
+    writing,
     wrong_use,
 )
 from foothold.cli.ending import FAILED
@@ -57,7 +58,8 @@ def board(  # noqa: PLR0917  # one for each option
         with one_clear_line():
             found = _look(ReleasesCaller(root), project, target)
             if to_html:
-                _write(to_html, page(found))
+                with writing(to_html):
+                    to_html.write_text(page(found), encoding="utf-8")
         if not watch:
             break
         out.clear()
@@ -83,13 +85,6 @@ def _look(caller: ReleasesCaller, projects: Sequence[str] | None, target: str) -
         which = f"target {target} of " if target else "target of "
         raise PermanentError(f"there is no {which}{', '.join(names)}: {'; '.join(found.unread)}")
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PermanentError(f"cannot write {path}: {error.strerror}") from error
 
 
 # --- for people ---------------------------------------------------------------------------------

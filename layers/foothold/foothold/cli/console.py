@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -49,6 +50,15 @@ def one_clear_line() -> Iterator[None]:
         line = f"{error}{_way_out() if isinstance(error, TemporaryError) else ''}"
         complain(line)
         raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises PermanentError where a file cannot be written in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise PermanentError(f"cannot write {path}: {error.strerror}") from error
 
 
 def tell(line: str, *, style: str | None = None, markup: bool = True) -> None:

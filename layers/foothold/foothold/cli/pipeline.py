@@ -18,11 +18,12 @@ from foothold.cli.console import (
     one_clear_line,
     out,
     print_json,
+    writing,
 )
 from foothold.cli.ending import FAILED
 from foothold.cli.local import LocalOption, run_in_checkout
 from foothold.cli.picture import mermaid, svg
-from foothold.errors import FootholdError, PermanentError
+from foothold.errors import FootholdError
 from foothold.pipelines.declaration import LEFT_OUT_OUTPUT, MACRO, DeclarationError
 from foothold.pipelines.file import as_yaml, parameter_values, read_template, without_used_up
 from foothold.pipelines.follow import BODY_BYTES
@@ -59,7 +60,7 @@ def render(
         sys.stdout.write(as_yaml(template))
         return
     text = json.dumps(template, indent=1) if output.suffix == ".json" else as_yaml(template)
-    with _one_line_each(), _writing(output):
+    with _one_line_each(), writing(output):
         output.write_text(text, encoding="utf-8")
     if len(text.encode()) > BODY_BYTES:
         size = f"{output} has {len(text.encode()):,} bytes"
@@ -88,7 +89,7 @@ def graph(
                 (name.with_name(f"{name.name}.svg"), svg(resource, caller.home_region, everything)),
                 (name.with_name(f"{name.name}.mmd"), mermaid(resource, everything)),
             ):
-                with _writing(path):
+                with writing(path):
                     path.write_text(text, encoding="utf-8")
                 out.print(str(path), highlight=False, markup=False)
 
@@ -152,14 +153,6 @@ def _remark_on_transform(file: Path, fragment: Mapping[str, Any]) -> None:
     if not names_macro(fragment):
         line = f"{file} has no Transform: {MACRO}, without which CloudFormation does not expand it"
         err.print(f"foothold: {line}", highlight=False, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PermanentError(f"cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager

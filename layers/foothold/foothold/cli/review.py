@@ -18,18 +18,23 @@ from foothold.cli.console import (
     out,
     print_json,
     tell,
+    writing,
     wrong_use,
 )
 from foothold.errors import PermanentError
 from foothold.releases.keeping import own_names
-from foothold.releases.model import Cell, ReleaseTargets, change_set_name
+from foothold.releases.model import (
+    Cell,
+    ReleaseTargets,
+    change_set_name,
+    review_prefix,
+    reviews_prefix,
+    sharing_waves,
+)
 from foothold.releases.page import html as page
-from foothold.releases.review import Review, fold
+from foothold.releases.review import REVIEW, Review, fold
 from foothold.releases.shown import counted_places, lines, markdown, notes, plain
-from foothold.stores.published import Published
 from foothold.stores.register import ArtifactStore
-
-REVIEW = "review.json"
 
 
 def review(  # noqa: PLR0917  # one for each option
@@ -65,7 +70,8 @@ def review(  # noqa: PLR0917  # one for each option
             for each in targets
         ]
         if to_html:
-            _write(to_html, page(found[0]))
+            with writing(to_html):
+                to_html.write_text(page(found[0]), encoding="utf-8")
     if as_json:
         print_json([each.as_json() for each in found] if target is None else found[0].as_json())
     elif as_markdown:
@@ -88,7 +94,7 @@ class _Reviewing:
         if now:
             every = self._caller.release_targets(self._project).targets
             return [each.name for each in every if not each.joins]
-        found = self._caller.records.folders(self._home, f"{self._project}/reviews/")
+        found = self._caller.records.folders(self._home, reviews_prefix(self._project))
         if not found:
             raise PermanentError(
                 f"{self._project} has no review in {self._home.bucket}: an execution of its "
@@ -101,7 +107,7 @@ class _Reviewing:
         key = (
             self._newest(target)
             if execution is None
-            else f"{self._project}/reviews/{target}/{execution}/{REVIEW}"
+            else f"{review_prefix(self._project, target, execution)}{REVIEW}"
         )
         found = self._caller.records.read(self._home, key) if key else None
         if key is None or found is None:
@@ -120,38 +126,21 @@ class _Reviewing:
         sets = self._caller.change_sets.read_all(
             _cells(targets, target), change_set_name(self._project, execution)
         )
-        names = own_names(self._stores.stores)
+        names = own_names(self._caller.stores.ready().stores)
         return fold(self._project, target, execution, sets, own_names=names)
 
     def _newest(self, target: str) -> str | None:
-        prefix = f"{self._project}/reviews/{target}/"
+        prefix = f"{reviews_prefix(self._project)}{target}/"
         return self._caller.records.newest(self._home, prefix, REVIEW)
 
     @property
-    def _stores(self) -> Published:
-        return self._caller.stores.ready()
-
-    @property
     def _home(self) -> ArtifactStore:
-        home, published = self._caller.home_region, self._stores
-        if home not in published.stores:
-            raise PermanentError(
-                published.refused.get(home, f"{home} has no artifact store: `foothold regions add`")
-            )
-        return published.stores[home]
+        return self._caller.home_store
 
 
 def _cells(targets: ReleaseTargets, name: str) -> list[Cell]:
-    first = targets.named(name)
-    together = (first, *(each for each in targets.targets if each.joins == first.name))
+    together = sharing_waves(targets.named(name), targets.targets)
     return [cell for each in together for cell in each.cells]
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise PermanentError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _show(found: Review) -> None:

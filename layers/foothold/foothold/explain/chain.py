@@ -36,8 +36,13 @@ from foothold.explain.observed import (
 )
 from foothold.explain.principal import SESSION, Purpose, Question, asking_role
 from foothold.partitions import partition_of
-from foothold.pipelines.resources import ARTIFACT_FOLDER, CLOUDFORMATION_ROLE
+from foothold.pipelines.resources import (
+    ARTIFACT_FOLDER,
+)
 from foothold.refused import BECOME
+from foothold.releases.model import (
+    CLOUDFORMATION_ROLE,
+)
 from foothold.stores.policies import OWN_SIDS, bucket_policy, key_policy
 
 ENABLED = "Enabled"
@@ -476,12 +481,33 @@ class _Chain:
         return link
 
     def _own_policies(self, role: RoleFacts, access: NeededAccess) -> Link:
-        name = f"identity policies: {access.action}"
+        return self._by_role(
+            f"identity policies: {access.action}",
+            role,
+            access,
+            self.request(access),
+            allowed="they allow it",
+            denied="denies it",
+            silent="no statement allows it",
+        )
+
+    def _by_role(
+        self,
+        name: str,
+        role: RoleFacts,
+        access: NeededAccess,
+        request: Request,
+        *,
+        allowed: str,
+        denied: str,
+        silent: str,
+    ) -> Link:
+        """What the role's own policies say to a request, in these words."""
         if isinstance(role.policies, Unread):
             return _unknown(name, role.policies.why)
-        found = opinion(role.policies, self.request(access))
+        found = opinion(role.policies, request)
         if found.granted:
-            return _ok(name, "they allow it", found.allowing)
+            return _ok(name, allowed, found.allowing)
         if found.granted is None:
             return _unknown(name, _hangs(found), found.deciding)
         if found.denied:
@@ -490,11 +516,9 @@ class _Chain:
             less = fixes.without(ref, access, role.policies[ref.policy])
             fix = None
             if less is not None:
-                where = self.role.name, self.role.account, ref.policy
-                fix = fixes.change_role_policy(*where, less)
-            return _broken(name, f"{ref.policy} denies it{_by_hand(fix)}", fix, ref)
-        fix = fixes.allow_role(self.role.name, self.role.account, access)
-        return _broken(name, "no statement allows it", fix)
+                fix = fixes.change_role_policy(self.role.name, self.role.account, ref.policy, less)
+            return _broken(name, f"{ref.policy} {denied}{_by_hand(fix)}", fix, ref)
+        return _broken(name, silent, fixes.allow_role(self.role.name, self.role.account, access))
 
     def _resource_lets_in(self, access: NeededAccess) -> bool:
         """Within an account the resource's policy alone may let the role in by its name."""
@@ -563,35 +587,22 @@ class _Chain:
         return unclear or _ok(name, "none refuses")
 
     def _pass_role(self, role: RoleFacts) -> Link:
-        name = "CloudFormation's role"
-        if isinstance(role.policies, Unread):
-            return _unknown(name, role.policies.why)
         passed = f"arn:{self.role.partition}:iam::{self.role.account}:role/{CLOUDFORMATION_ROLE}"
-        to = {"iam:PassedToService": ("cloudformation.amazonaws.com",)}
+        service = "cloudformation.amazonaws.com"
         access = NeededAccess(
-            "iam:PassRole",
-            passed,
-            {"StringEquals": {"iam:PassedToService": to["iam:PassedToService"][0]}},
+            "iam:PassRole", passed, {"StringEquals": {"iam:PassedToService": service}}
         )
         plain = self.request(access)
-        request = Request(
-            plain.principal, plain.account, plain.action, passed, {**plain.context, **to}
+        context = {**plain.context, "iam:PassedToService": (service,)}
+        return self._by_role(
+            "CloudFormation's role",
+            role,
+            access,
+            Request(plain.principal, plain.account, plain.action, passed, context),
+            allowed="the deploy role may hand it over",
+            denied="denies iam:PassRole",
+            silent=f"the deploy role may not hand {passed} over",
         )
-        found = opinion(role.policies, request)
-        if found.granted:
-            return _ok(name, "the deploy role may hand it over", found.allowing)
-        if found.granted is None:
-            return _unknown(name, _hangs(found), found.deciding)
-        if found.denied:
-            assert found.denying  # it denies
-            ref = found.denying
-            less = fixes.without(ref, access, role.policies[ref.policy])
-            fix = None
-            if less is not None:
-                fix = fixes.change_role_policy(self.role.name, self.role.account, ref.policy, less)
-            return _broken(name, f"{ref.policy} denies iam:PassRole{_by_hand(fix)}", fix, ref)
-        fix = fixes.allow_role(self.role.name, self.role.account, access)
-        return _broken(name, f"the deploy role may not hand {passed} over", fix)
 
     # --- Whom the store is for -------------------------------------------------------------------
 

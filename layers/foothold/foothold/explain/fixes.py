@@ -13,7 +13,6 @@ from typing import Any
 from foothold.explain.evaluate import Json, StatementRef, listed, matches
 
 ANYTHING = "*"
-SID = "ExplainedByFoothold"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from foothold.errors import PermanentError
 from foothold.partitions import partition_of
-from foothold.pipelines.resources import CLOUDFORMATION_ROLE, DEPLOY_ROLE
 from foothold.refused import READER_ROLE
+from foothold.releases.model import CLOUDFORMATION_ROLE, DEPLOY_ROLE
 
 ROLE = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/((?:[\w+=,.@-]+/)*([\w+=,.@-]{1,64}))")
 SESSION = re.compile(r"arn:(aws[a-z-]*):sts::(\d{12}):assumed-role/([\w+=,.@-]{1,64})(?:/\S*)?")

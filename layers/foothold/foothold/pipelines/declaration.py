@@ -19,7 +19,13 @@ from foothold.partitions import everywhere, meant_region, partition_of
 from foothold.pipelines.build_environment import BuildEnvironment
 from foothold.pipelines.sources import Source
 from foothold.pipelines.waves import Wave, Waves, beside
-from foothold.releases.model import Bake, OnFailure, Trial, When
+from foothold.releases.model import (
+    PIPELINE_VARIABLE,
+    Bake,
+    OnFailure,
+    Trial,
+    When,
+)
 from foothold.stores.register import ArtifactStore
 
 # CodePipeline's EncryptionKey takes a key id or ARN of at most 100 characters in a pipeline's
@@ -714,8 +720,6 @@ def shell_name(region: str) -> str:
 SOURCE_VARIABLES = "SourceVariables"
 BUILD_VARIABLES = "BuildVariables"
 OF_CODEPIPELINE = {"codepipeline": ("PipelineExecutionId",)}
-
-PIPELINE_VARIABLE = re.compile(r"#\{([^}]*)\}")
 
 
 def _given_by(source: Source) -> dict[str, tuple[str, ...] | None]:

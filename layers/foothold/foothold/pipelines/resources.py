@@ -30,15 +30,14 @@ from foothold.pipelines.template import (
     via,
 )
 from foothold.releases.model import (
+    CLOUDFORMATION_ROLE,
+    DEPLOY_ROLE,
     ReleaseTarget,
     ReleaseTargets,
     change_set_name,
     configuration_name,
 )
 from foothold.stores.register import ArtifactStore, Names
-
-DEPLOY_ROLE = "foothold-deploy"
-CLOUDFORMATION_ROLE = "foothold-cloudformation"
 
 SOURCE_OUTPUT = "SourceOutput"
 BUILD_OUTPUT = "BuildOutput"

@@ -31,10 +31,17 @@ from foothold.releases.model import (
     ReleaseTargets,
     change_set_name,
     releases_prefix,
+    review_prefix,
+    sharing_waves,
 )
 from foothold.releases.page import html
 from foothold.releases.ports import ChangeSetReader, Records, StackState
-from foothold.releases.review import Review, differences, fold
+from foothold.releases.review import (
+    REVIEW,
+    Review,
+    differences,
+    fold,
+)
 from foothold.releases.rollout import Rollouts
 from foothold.releases.rollout_plan import (
     Before,
@@ -202,11 +209,7 @@ def home_of(published: Published, targets: ReleaseTargets) -> ArtifactStore:
     """The store that reviews and rollouts are kept in. Raises PermanentError where there is none
     that may be used."""
     region = targets.home_region
-    if region not in published.stores:
-        raise PermanentError(
-            published.refused.get(region, f"{region} has no artifact store to keep reviews in")
-        )
-    return published.stores[region]
+    return published.usable(region, f"{region} has no artifact store to keep reviews in")
 
 
 def published_targets(
@@ -217,7 +220,7 @@ def published_targets(
     path = names.pipeline(asked.project)
     targets = ReleaseTargets.published(parameters(path), path, asked.targets)
     first = targets.named(asked.target)
-    return targets, (first, *(each for each in targets.targets if each.joins == first.name))
+    return targets, sharing_waves(first, targets.targets)
 
 
 def _release_of(sets: Sequence[ChangeSet]) -> str:
@@ -232,7 +235,7 @@ class _Files:
     def __init__(self, records: Records, home: ArtifactStore, asked: _Action) -> None:
         self._records = records
         self.home = home
-        self.prefix = f"{asked.project}/reviews/{asked.target}/{asked.execution}/"
+        self.prefix = review_prefix(asked.project, asked.target, asked.execution)
 
     def read(self) -> Mapping[str, tuple[bytes, str] | None]:
         names = (*RENDERED, BEFORE)
@@ -297,7 +300,7 @@ def parse_before(body: bytes) -> Before:
 
 # The guard's own is the first, so that nobody's page says more than was reviewed.
 RENDERED: Mapping[str, Callable[[Review], bytes]] = {
-    "review.json": Review.render,
+    REVIEW: Review.render,
     "review.md": lambda review: markdown(review).encode(),
     "review.html": lambda review: html(review).encode(),
 }

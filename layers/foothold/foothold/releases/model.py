@@ -10,13 +10,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 from foothold.errors import PermanentError
 
 RELEASE = "release.json"
 MANIFEST = "manifest.json"
+# What pipelines/target-account.yaml calls who deploys there, and what CloudFormation is there.
+DEPLOY_ROLE = "foothold-deploy"
+CLOUDFORMATION_ROLE = "foothold-cloudformation"
 RELEASE_TAG = "foothold:release"
 PROJECT_TAG = "foothold:project"
 RELEASE_ID = re.compile("[0-9a-f]{16}")
@@ -164,7 +166,8 @@ def _texts(value: Mapping[Any, Any]) -> dict[str, str]:
     return {str(name): str(text) for name, text in value.items()}
 
 
-VARIABLE = re.compile(r"#\{([^}]*)\}")
+# AWS CodePipeline User Guide, "Variables reference".
+PIPELINE_VARIABLE = re.compile(r"#\{([^}]*)\}")
 
 
 def _filled(value: Any, values: Mapping[str, str]) -> Any:
@@ -175,7 +178,7 @@ def _filled(value: Any, values: Mapping[str, str]) -> Any:
                 raise PermanentError(f"no action of the pipeline has given {found[0]}")
             return values[found[1]]
 
-        return VARIABLE.sub(known, value)
+        return PIPELINE_VARIABLE.sub(known, value)
     if isinstance(value, Mapping):
         return {name: _filled(item, values) for name, item in value.items()}
     return [_filled(item, values) for item in value] if isinstance(value, list | tuple) else value
@@ -366,12 +369,26 @@ class Release:
         return found
 
 
-NO_VALUES: Mapping[str, str] = MappingProxyType({})
-
-
 def releases_prefix(project: str) -> str:
     """Below it a project's releases stand, in every bucket."""
     return f"{project}/releases/"
+
+
+def reviews_prefix(project: str) -> str:
+    """Below it a project's reviews stand, in the home store, in a folder for each target."""
+    return f"{project}/reviews/"
+
+
+def review_prefix(project: str, target: str, execution: str) -> str:
+    """Below it the files of one execution's review stand."""
+    return f"{reviews_prefix(project)}{target}/{execution}/"
+
+
+def sharing_waves(
+    first: ReleaseTarget, targets: Iterable[ReleaseTarget]
+) -> tuple[ReleaseTarget, ...]:
+    """The target, and those of the others that share its waves."""
+    return (first, *(each for each in targets if each.joins == first.name))
 
 
 def configuration_name(target: str, region: str) -> str:

@@ -34,6 +34,7 @@ from foothold.releases.model import Cell, When
 
 Json = dict[str, Any]
 
+REVIEW = "review.json"
 SUMMARY_LENGTH = 250
 NESTED_STACK = "AWS::CloudFormation::Stack"
 MOST_DIFFERENCES = 20

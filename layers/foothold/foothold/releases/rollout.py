@@ -26,6 +26,7 @@ from foothold.releases.model import (
     Trial,
     change_set_name,
     configuration_name,
+    review_prefix,
 )
 from foothold.releases.ports import (
     Alarms,
@@ -37,7 +38,12 @@ from foothold.releases.ports import (
     TrialRun,
     Trials,
 )
-from foothold.releases.review import Review, differences, fold
+from foothold.releases.review import (
+    REVIEW,
+    Review,
+    differences,
+    fold,
+)
 from foothold.releases.rollout_plan import (
     Before,
     CellOutcome,
@@ -64,7 +70,7 @@ from foothold.releases.rollout_plan import (
     unusable,
     waves_of,
 )
-from foothold.stores.published import Stores
+from foothold.stores.published import Published, Stores
 from foothold.stores.register import ArtifactStore
 
 LEASE_SECONDS = 300
@@ -88,7 +94,7 @@ def rollout_key(project: str, target: str) -> str:
 
 def review_key(project: str, target: str, execution: str) -> str:
     """The review that an approval is bound to, in the home store."""
-    return f"{project}/reviews/{target}/{execution}/review.json"
+    return f"{review_prefix(project, target, execution)}{REVIEW}"
 
 
 class _Record:
@@ -96,7 +102,7 @@ class _Record:
 
     def __init__(self, records: Records, store: ArtifactStore, clock: Callable[[], float]) -> None:
         self._records = records
-        self._store = store
+        self.store = store
         self._clock = clock
         self._etag = ""
         self.now: Rollout
@@ -106,19 +112,19 @@ class _Record:
         another rollout lives."""
         key = rollout_key(wanted.project, wanted.target)
         for _ in range(CLAIMS):
-            found = self._records.read(self._store, key)
+            found = self._records.read(self.store, key)
             if found is None:
-                self._written(lambda: self._records.create(self._store, key, wanted.render()))
+                self._written(lambda: self._records.create(self.store, key, wanted.render()))
                 continue
-            there, etag = Rollout.parse(found[0], f"{key} in {self._store.bucket}"), found[1]
+            there, etag = Rollout.parse(found[0], f"{key} in {self.store.bucket}"), found[1]
             if there.holder == wanted.holder:
                 self.now, self._etag = there, etag
                 return
             if there.lives(self._clock()):
                 raise _busy(there)
             body = continued(there, wanted).render()
-            self._written(partial(self._records.replace, self._store, key, body, etag))
-        raise BusyError(f"others write {key} in {self._store.bucket} at this moment; ask again")
+            self._written(partial(self._records.replace, self.store, key, body, etag))
+        raise BusyError(f"others write {key} in {self.store.bucket} at this moment; ask again")
 
     @staticmethod
     def _written(write: Callable[[], bool]) -> bool:
@@ -138,19 +144,19 @@ class _Record:
         key, body = rollout_key(wanted.project, wanted.target), wanted.render()
         for _ in range(CLAIMS):
             written = self._written(
-                lambda: self._records.replace(self._store, key, body, self._etag)
+                lambda: self._records.replace(self.store, key, body, self._etag)
             )
-            found = self._records.read(self._store, key)
+            found = self._records.read(self.store, key)
             if found is None:
-                raise PermanentError(f"{key} in {self._store.bucket} is gone: somebody deleted it")
-            there = Rollout.parse(found[0], f"{key} in {self._store.bucket}")
+                raise PermanentError(f"{key} in {self.store.bucket} is gone: somebody deleted it")
+            there = Rollout.parse(found[0], f"{key} in {self.store.bucket}")
             if there.holder != wanted.holder:
                 raise _busy(there)
             self._etag = found[1]
             if written or found[0] == body:
                 self.now = wanted
                 return
-        raise BusyError(f"{key} in {self._store.bucket} could not be written; ask again")
+        raise BusyError(f"{key} in {self.store.bucket} could not be written; ask again")
 
     def renew(self) -> None:
         if self.now.expires - self._clock() < LEASE_SECONDS - RENEW_SECONDS:
@@ -282,8 +288,11 @@ class Rollouts:
         for region in {cell.region: None for one in targets for cell in one.cells}:
             if line := _unserved(release, region, ready.stores, ready.refused):
                 raise PermanentError(f"release {release.id} cannot go to {target}: {line}")
-        left = self._held(release.project, targets)
-        return self._roll_out(release, targets, left=left, run=run, approve=approve, back=False)
+        home = self._home(ready)
+        left = self._held(home, release.project, targets)
+        return self._roll_out(
+            home, release, targets, left=left, run=run, approve=approve, back=False
+        )
 
     def rollback(
         self, project: str, target: str, *, run: str, approve: Approve, to: str = ""
@@ -294,12 +303,13 @@ class Rollouts:
 
         Raises what `deploy` raises, and PermanentError where no earlier release is known.
         """
-        there = self.record(project, target)
+        ready = self._stores.ready()
+        home = self._home(ready)
+        there = self._record_in(home, project, target)
         last = there.last if there else None
         release = self._releases.read(project, to or _goes_back_to(there, last, project, target))
         targets = together(release, target)
-        ready = self._stores.ready()
-        left = self._held(project, targets)
+        left = self._held(home, project, targets)
         for cell in (cell for one in targets for cell in one.cells):
             if line := _unserved(release, cell.region, ready.stores, ready.refused):
                 left[cell] = line
@@ -309,15 +319,17 @@ class Rollouts:
                 left[cell] = f"release {release.id} does not serve it"
         if served <= left.keys():
             raise PermanentError(f"nothing of {target} can go back: {_reasons(left)}")
-        return self._roll_out(release, targets, left=left, run=run, approve=approve, back=True)
+        return self._roll_out(
+            home, release, targets, left=left, run=run, approve=approve, back=True
+        )
 
-    def _held(self, project: str, targets: Sequence[ReleaseTarget]) -> dict[Cell, str]:
+    def _held(
+        self, home: ArtifactStore, project: str, targets: Sequence[ReleaseTarget]
+    ) -> dict[Cell, str]:
         """The cells that are passed by because their targets are held, and why. Raises
         PermanentError where that is all of them."""
         names = [target.name for target in targets]
-        lines = {
-            one.target: one.line for one in all_held(self._records, self._home(), project, names)
-        }
+        lines = {one.target: one.line for one in all_held(self._records, home, project, names)}
         if len(lines) == len(targets):
             raise PermanentError("; ".join(lines.values()))
         for line in lines.values():
@@ -326,22 +338,24 @@ class Rollouts:
 
     def record(self, project: str, target: str) -> Rollout | None:
         """The record of a target's last rollout, ended or not."""
+        return self._record_in(self._home(self._stores.ready()), project, target)
+
+    def _record_in(self, home: ArtifactStore, project: str, target: str) -> Rollout | None:
         key = rollout_key(project, target)
-        found = self._records.read(self._home(), key)
+        found = self._records.read(home, key)
         return Rollout.parse(found[0], key) if found else None
 
-    def _home(self) -> ArtifactStore:
-        ready = self._stores.ready()
-        if self._home_region not in ready.stores:
-            raise PermanentError(
-                ready.refused.get(self._home_region)
-                or f"{self._home_region} has no artifact store, where rollouts are recorded: run "
-                f"`foothold regions add {self._home_region}`"
-            )
-        return ready.stores[self._home_region]
+    def _home(self, ready: Published) -> ArtifactStore:
+        home = self._home_region
+        nothing = (
+            f"{home} has no artifact store, where rollouts are recorded: run `foothold regions add "
+            f"{home}`"
+        )
+        return ready.usable(home, nothing)
 
     def _roll_out(
         self,
+        home: ArtifactStore,
         release: Release,
         targets: tuple[ReleaseTarget, ...],
         *,
@@ -351,7 +365,7 @@ class Rollouts:
         back: bool,
     ) -> RolloutOutcome:
         now = self._clock()
-        record = _Record(self._records, self._home(), self._clock)
+        record = _Record(self._records, home, self._clock)
         record.claim(
             Rollout(
                 release.project,
@@ -387,7 +401,7 @@ class Rollouts:
             if ended := self._prepare(work, approve):
                 return ended
         else:
-            self._bind(work, self._kept_review(record.now))
+            self._bind(work, self._kept_review(record))
         while not record.now.trouble:
             if trouble := self._wave(work):
                 record.write(trouble=trouble)
@@ -412,7 +426,7 @@ class Rollouts:
             line = f"release {work.release.id} runs everywhere already"
             return self._ended(work, Ended.DONE, line)
         if record.now.digest:
-            review = self._kept_review(record.now)
+            review = self._kept_review(record)
         else:
             _refuse(unusable(cell, states[cell]) for cell in need)
             _refuse(
@@ -508,7 +522,7 @@ class Rollouts:
         if asked and not approve(review):
             return False
         key = review_key(review.project, review.target, review.execution)
-        store, body = self._home(), review.render()
+        store, body = record.store, review.render()
         found = self._records.read(store, key)
         if found is None:
             self._records.create(store, key, body)
@@ -518,10 +532,11 @@ class Rollouts:
         record.write(digest=review.digest, approved_by=by)
         return True
 
-    def _kept_review(self, now: Rollout) -> Review:
+    def _kept_review(self, record: _Record) -> Review:
         """What was approved, in this run."""
+        now = record.now
         key = review_key(now.project, now.target, now.run)
-        found = self._records.read(self._home(), key)
+        found = self._records.read(record.store, key)
         if found is None:
             raise PermanentError(f"{key}, what was approved, is gone: deploy the release anew")
         review = Review.parse(found[0], key)

@@ -9,7 +9,13 @@ from itertools import zip_longest
 from typing import Any
 
 from foothold.errors import PermanentError
-from foothold.releases.model import RELEASE_TAG, Cell, Release, ReleaseTarget
+from foothold.releases.model import (
+    RELEASE_TAG,
+    Cell,
+    Release,
+    ReleaseTarget,
+    sharing_waves,
+)
 from foothold.releases.ports import SetStanding, StackState
 
 Json = dict[str, Any]
@@ -120,7 +126,7 @@ def together(release: Release, name: str) -> tuple[ReleaseTarget, ...]:
     first = release.named(name)
     if first.joins:
         raise PermanentError(f"{name} runs with {first.joins}, and not alone: name {first.joins}")
-    return (first, *(target for target in release.targets if target.joins == name))
+    return sharing_waves(first, release.targets)
 
 
 def waves_of(targets: Iterable[ReleaseTarget]) -> tuple[tuple[Cell, ...], ...]:

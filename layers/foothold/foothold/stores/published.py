@@ -34,6 +34,13 @@ class Published:
     stores: Mapping[str, ArtifactStore]
     refused: Mapping[str, str] = field(default_factory=dict)
 
+    def usable(self, region: str, otherwise: str) -> ArtifactStore:
+        """The region's store. Raises PermanentError with the reason why it may not be used, or
+        with `otherwise` where the region has none."""
+        if region not in self.stores:
+            raise PermanentError(self.refused.get(region, otherwise))
+        return self.stores[region]
+
 
 class Stores(Protocol):
     """The artifact stores that are ready, as the home region's parameters name them."""

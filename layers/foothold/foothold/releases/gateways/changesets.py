@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from foothold.aws.clients import aws_call, error_code
+from foothold.aws.clients import aws_call
 from foothold.errors import FootholdError
 from foothold.releases.changes import (
     Action,
@@ -19,6 +19,7 @@ from foothold.releases.changes import (
     SetState,
     without_references,
 )
+from foothold.releases.gateways.stacks import NO_CHANGES, says_missing
 from foothold.releases.model import Cell
 
 if TYPE_CHECKING:
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 
 THREADS = 32
-# How the status reason of a change set begins that has nothing to change. AWS documents neither;
-# both are met (ansible-collections/amazon.aws#507).
-NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
 NESTED_STACKS_DEEP = 8
 CAN_BE_EXECUTED = frozenset({"AVAILABLE", "EXECUTE_IN_PROGRESS", "EXECUTE_COMPLETE"})
 
@@ -61,7 +59,7 @@ class TargetChangeSets:
         try:
             found, changes = _described(client, name, cell.stack)
         except ClientError as error:
-            if not _says_missing(error):
+            if not says_missing(error):
                 raise
             return ChangeSet(cell, SetState.MISSING, reason="there is no such change set")
         state, reason = _state(found)
@@ -95,14 +93,6 @@ def _described(
         page = client.describe_change_set(**asked, NextToken=page["NextToken"])
         changes += page.get("Changes", ())
     return first, [one["ResourceChange"] for one in changes if "ResourceChange" in one]
-
-
-def _says_missing(error: ClientError) -> bool:
-    """No such change set, or no such stack."""
-    if error_code(error) in {"ChangeSetNotFound", "ChangeSetNotFoundException"}:
-        return True
-    message = str(error.response.get("Error", {}).get("Message", ""))
-    return error_code(error) == "ValidationError" and "does not exist" in message
 
 
 def _state(found: Json) -> tuple[SetState, str]:

@@ -9,14 +9,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from foothold.aws.clients import aws_call, error_code
 from foothold.partitions import partition_of
-from foothold.releases.model import Cell
+from foothold.releases.model import CLOUDFORMATION_ROLE, Cell
 from foothold.releases.ports import SetStanding, StackState
 from foothold.stores.register import ArtifactStore
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
-EXECUTION_ROLE = "foothold-cloudformation"
 # How the status reason of a change set begins that has nothing to change. AWS documents neither;
 # both are met (ansible-collections/amazon.aws#507).
 NO_CHANGES = ("The submitted information didn't contain changes", "No updates are to be performed")
@@ -36,7 +35,7 @@ class DeployedStacks:
     def __init__(
         self,
         client_of: "Callable[[str, str], CloudFormationClient]",
-        execution_role: str = EXECUTION_ROLE,
+        execution_role: str = CLOUDFORMATION_ROLE,
     ) -> None:
         self._client_of = client_of
         self._execution_role = execution_role
@@ -101,7 +100,7 @@ class DeployedStacks:
                     StackName=cell.stack, ChangeSetName=change_set_id
                 )
             except ClientError as error:
-                if error_code(error) in NOT_FOUND or _says_missing(error):
+                if says_missing(error):
                     return SetStanding.GONE
                 raise
         return standing_of(found)
@@ -162,15 +161,19 @@ def described(cloudformation: Any, name: str) -> dict[str, Any]:
     try:
         (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
-        if _says_missing(error):
+        if says_missing(error):
             return {}
         raise
     return dict(stack)
 
 
-def _says_missing(error: ClientError) -> bool:
-    """CloudFormation has one code for all that it finds invalid."""
-    return "does not exist" in str(error.response.get("Error", {}).get("Message", ""))
+def says_missing(error: ClientError) -> bool:
+    """No such change set, or no such stack: CloudFormation has one code for all that it finds
+    invalid."""
+    if error_code(error) in NOT_FOUND:
+        return True
+    message = str(error.response.get("Error", {}).get("Message", ""))
+    return error_code(error) == "ValidationError" and "does not exist" in message
 
 
 def why_failed(cloudformation: Any, name: str, person: Any = None) -> str:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_s3 import S3Client
 
-DEPLOY_ROLE = "foothold-deploy"  # of pipelines/target-account.yaml
-
 # A role that another role assumes lends its credentials for an hour at most (IAM User Guide,
 # "Methods to assume a role": role chaining).
 LENT_SECONDS = 3600
